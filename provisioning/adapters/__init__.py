@@ -1,0 +1,1 @@
+"""One file or small package per outside thing."""

@@ -1,0 +1,58 @@
+"""The words of the journal: everything that can happen in a run.
+
+An event is a fact with a time; folding the events of a run in order gives its state. Times, jitter and anything else that
+is not determined by earlier events is recorded in `data`, so that folding never needs a clock or a dice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+NO_DATA: Mapping[str, object] = MappingProxyType({})
+
+
+class Kind(StrEnum):
+    """Event kinds, with the keys of their data."""
+
+    RUN_CREATED = "run_created"  # workflow (digest), name, params, trigger
+    RUN_STARTED = "run_started"
+    RUN_HALTING = "run_halting"  # step, reason: nothing new starts
+    CANCEL_REQUESTED = "cancel_requested"  # reason
+    PAUSE_REQUESTED = "pause_requested"
+    RUN_PAUSED = "run_paused"
+    RUN_RESUMED = "run_resumed"
+    RUN_FINISHED = "run_finished"  # state, reason
+    RUN_REOPENED = "run_reopened"  # steps: ids that are run again
+    GATE_OPENED = "gate_opened"  # kind, name, payload
+    STEP_ADDED = "step_added"  # spec
+    STEP_DISPATCHED = "step_dispatched"  # target
+    STEP_STARTED = "step_started"  # worker
+    STEP_SUCCEEDED = "step_succeeded"  # exit_code, output, log
+    STEP_UNCHANGED = "step_unchanged"
+    STEP_FAILED = "step_failed"  # exit_code, error {kind, message}, log
+    STEP_TIMED_OUT = "step_timed_out"  # as step_failed
+    STEP_CANCELLED = "step_cancelled"  # reason, log
+    STEP_INTERRUPTED = "step_interrupted"  # reason, error, log
+    STEP_SKIPPED = "step_skipped"  # because (step id), reason
+    STEP_RETRY_WAIT = "step_retry_wait"  # due (ISO time), and the failed attempt as in step_failed
+    STEP_RETRY_DUE = "step_retry_due"
+    STEP_LEASE_LOST = "step_lease_lost"  # reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One record of the journal. `seq` counts from 1 within the run, without gaps; 0 is not stored yet."""
+
+    run: str
+    kind: Kind
+    at: datetime  # UTC
+    seq: int = 0
+    step: str = ""
+    attempt: int = 0  # from 1
+    epoch: int = 0  # fencing number of the dispatch, from 1
+    actor: str = ""
+    data: Mapping[str, object] = field(default_factory=lambda: NO_DATA)

@@ -1,0 +1,66 @@
+"""What a plan says. `core.planner` makes plans; `core.compile` turns one into a workflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class StepAction(StrEnum):
+    """What will happen to a step."""
+
+    CREATE = "create"
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"  # completed, but its inputs differ now; installed again only with `update`
+    RESET = "reset"
+    VERIFY = "verify"  # gates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What the operator asked for. `name` None and `everything` True is the whole DAG."""
+
+    name: str | None = None
+    everything: bool = False
+    servers: frozenset[str] = frozenset()  # empty: not narrowed
+    only: bool = False  # NAME alone, without prerequisites
+    update: bool = False
+    reset: bool = False
+    reset_prerequisites: bool = False
+    operation: str = "install"
+    upload: bool = False  # deliver bundles without running them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStep:
+    """One step, why it is in, and what will happen to it."""
+
+    id: str  # formula/node or formula/gate
+    formula: str
+    server: str
+    kind: str  # node | gate
+    action: StepAction
+    because: str
+    runs: bool  # whether it will be executed
+    taskserv: str | None = None
+    profile: str | None = None
+    operation: str | None = None
+    digest: str | None = None  # of the node's inputs: scripts, templates, params, profile
+    resumes: str | None = None  # run/step/attempt of an interrupted attempt whose result may still be on the server
+    depends_on: tuple[str, ...] = ()  # step ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Steps in the order of Kahn's sort, ties in declaration order."""
+
+    infra: str
+    selection: Selection
+    steps: tuple[PlanStep, ...]
+    has_dag: bool = True
+    notes: tuple[str, ...] = ()  # what the operator should know: no DAG, prerequisites left out, ...
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all would run, gates included."""
+        return not any(step.runs for step in self.steps)

@@ -1,0 +1,361 @@
+"""What the engine needs from the outside, as protocols. Adapters fulfil them; fakes of all of them are in `adapters.memory`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Protocol
+
+from provisioning.core.declare import Server
+from provisioning.core.events import Event
+from provisioning.core.model import Action, Workflow
+from provisioning.core.resources import ResourceBook
+
+# ---------------------------------------------------------------- time
+
+
+class Clock(Protocol):
+    """Time. `now` is UTC wall time for records, `monotonic_s` is for deadlines and never goes back."""
+
+    def now(self) -> datetime:
+        """Return the wall time, UTC."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Return seconds on a clock that only goes forward."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+# ---------------------------------------------------------------- engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One attempt of one step, handed to a worker. (run, step, attempt, epoch) is its identity."""
+
+    run: str
+    step: str
+    attempt: int
+    epoch: int
+    action: Action
+    args: object = None  # refs resolved
+    target: str = ""  # "" is any worker
+    timeout_s: float | None = None
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class Outcome(StrEnum):
+    """How an attempt ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"  # nobody can say; never to be taken for failed or done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a worker says of a task: that it started (`outcome` None) or how it ended."""
+
+    task: Task
+    worker: str
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+    error_kind: str = ""  # a stable word: exit, signal, timeout, unreachable, gate, ...
+    error: str = ""
+    output: object = None
+    log: str = ""  # where the attempt's log is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timer:
+    """A wake-up. Firing twice or late does no harm: the fold ignores what it has seen."""
+
+    run: str
+    step: str
+    attempt: int
+    kind: str  # retry | timeout
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What an operator asks of a run, from any process: cancel, pause, resume, signal."""
+
+    run: str
+    kind: str
+    actor: str = ""
+    data: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    id: int = 0  # given by the journal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """What one decision changes. It happens as a whole or not at all."""
+
+    run: str
+    expected_seq: int  # seq of the newest event the decision was based on
+    events: Sequence[Event]  # without seq; numbered by the journal from expected_seq + 1
+    tasks: Sequence[Task] = ()
+    timers: Sequence[Timer] = ()
+    fence: int = 0  # fencing token of the writer
+
+
+class Journal(Protocol):
+    """The append-only log of every run, and the workflows they run."""
+
+    async def put_workflow(self, workflow: Workflow) -> str:
+        """Store a workflow under its digest and return that. Storing it again changes nothing."""
+        ...
+
+    async def workflow(self, digest: str) -> Workflow:
+        """Return a stored workflow. Raises NotFoundError."""
+        ...
+
+    async def commit(self, commit: Commit) -> int:
+        """Append, durably, all of it or nothing; return the new last seq.
+
+        Raises StaleRevision when `expected_seq` is not the run's last seq (0 for a new run), Fenced when a higher fence
+        was seen, StoreError when the disk refuses.
+        """
+        ...
+
+    async def events(self, run: str, after: int = 0) -> list[Event]:
+        """Return the events of a run with seq > `after`, in order. An unknown run has none."""
+        ...
+
+    async def open_runs(self) -> list[str]:
+        """Return the ids of runs without `run_finished`, oldest first."""
+        ...
+
+    async def delete(self, run: str) -> None:
+        """Remove every trace of a run. Removing what is not there is no error."""
+        ...
+
+
+class Inbox(Protocol):
+    """Requests to runs, from any process that can reach the store."""
+
+    async def request(self, request: Request) -> None:
+        """Store a request, durably."""
+        ...
+
+    async def take_requests(self, runs: Sequence[str]) -> list[Request]:
+        """Return and remove the requests for these runs, oldest first."""
+        ...
+
+
+class Tasks(Protocol):
+    """Hands tasks to workers under a lease and brings reports back. A committed task is offered at least once."""
+
+    async def claim(self, worker: str, targets: Sequence[str], free: int) -> list[Task]:
+        """Wait for tasks for these targets ("" is always included) and return at most `free` of them, at least one."""
+        ...
+
+    async def extend(self, task: Task) -> None:
+        """Say that the worker still has it."""
+        ...
+
+    async def report(self, report: Report) -> None:
+        """Pass a report to the runner. A final report ends the lease."""
+        ...
+
+    async def reports(self) -> list[Report]:
+        """Wait for reports and return all there are, oldest first."""
+        ...
+
+
+class Timers(Protocol):
+    """Fires the timers that were committed."""
+
+    async def due(self) -> list[Timer]:
+        """Wait until at least one timer is due; return and remove all that are."""
+        ...
+
+
+class Lease(Protocol):
+    """The right to be the one runner. Frees itself when its holder dies."""
+
+    async def acquire(self, *, wait: bool) -> int:
+        """Return the fencing token, higher than every one before. Raises LockedError naming the holder, unless `wait`."""
+        ...
+
+    async def release(self) -> None:
+        """Give it up."""
+        ...
+
+
+class Resources(Protocol):
+    """The resource states: in the embedded engine, the JSON state file."""
+
+    async def load(self) -> ResourceBook:
+        """Return the book; a new one with serial 0 when nothing was ever written. Raises StateFileError."""
+        ...
+
+    async def save(self, book: ResourceBook) -> ResourceBook:
+        """Write it durably with its serial raised by one, and return that. Raises StoreError; then the old file still stands."""
+        ...
+
+
+class LogStore(Protocol):
+    """Attempt logs: bytes, capped, with head and tail kept."""
+
+    def open(self, run: str, step: str, attempt: int) -> LogWriter:
+        """Start the log of an attempt."""
+        ...
+
+
+class LogWriter(Protocol):
+    """One attempt's log while it is written. Not thread-safe: one writer."""
+
+    @property
+    def path(self) -> str:
+        """Where a person finds it."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Append. Past the cap the middle is dropped and a mark says how much."""
+        ...
+
+    def tail(self, lines: int = 10) -> list[str]:
+        """Return the last lines, invalid UTF-8 replaced, control codes removed."""
+        ...
+
+    def close(self) -> None:
+        """Flush and close. Closing twice is no error."""
+        ...
+
+
+# ---------------------------------------------------------------- servers
+
+Output = Callable[[bytes], None]
+"""Called with output as it comes, stdout and stderr together, from any thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """A named, journalled piece of work on a server (design T3). Its id is (lineage, run, step, attempt)."""
+
+    lineage: str
+    run: str
+    step: str
+    attempt: int
+    server: str
+    taskserv: str
+    formula: str = ""
+    profile: str = "default"
+    operation: str = "install"
+    digest: str = ""  # of the bundle: an open unit with the same digest and operation may be adopted
+    token: int = 0  # fencing token: lower ones are refused
+    timeout_s: float = 1800.0
+    idempotent: bool = False  # a claim without result may run again
+    resumes: tuple[str, int, str] | None = None  # (run, attempt, step) of an interrupted attempt to ask for first
+    upload_only: bool = False
+    secrets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)  # name -> value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How something on a server ended.
+
+    `kind`: exit (see `code`), signal (`code` is its number), timeout, fenced (a higher token was there first),
+    refused (claim exists without result and must not be repeated), unknown (link lost: ask again), not_running.
+    """
+
+    kind: str
+    code: int = 0
+    adopted: bool = False  # the result of an attempt that had been started before
+    message: str = ""
+    stdout: bytes = b""  # probes only: the first 64 KiB
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ran and ended with 0."""
+        return self.kind == "exit" and self.code == 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """What is sent to a server: a reproducible tar.gz, and files that hold secrets apart from it."""
+
+    data: bytes = field(repr=False)
+    digest: str = ""
+    entry: str = ""  # the script to run, relative to the bundle
+    secret_data: bytes = field(
+        default=b"", repr=False
+    )  # tar.gz of rendered files with secret values; goes to tmpfs only
+
+
+class HostLink(Protocol):
+    """One live connection to one server, shared by every step and probe of the run."""
+
+    async def start(self, unit: Unit, bundle: Bundle, output: Output) -> Exit:
+        """Deliver the bundle, run it as a named unit, relay its output, return how it ended.
+
+        Where the unit, or an open one of the same workspace, server and taskserv, exists already, it is adopted.
+        A lost link is `Exit(kind="unknown")` after the adapter's own attempts to reconnect and ask have failed.
+        Raises HostError when no connection could be made at all. Cancelling stops the unit and waits until it is gone.
+        """
+        ...
+
+    async def probe(self, command: str, *, timeout_s: float, output: Output) -> Exit:
+        """Run a shell command with no claim and nothing kept; after `timeout_s` it is killed on the server too."""
+        ...
+
+
+class Hosts(Protocol):
+    """Connections to servers, one each, opened when first needed."""
+
+    async def link(self, server: Server, *, address: str | None = None) -> HostLink:
+        """Return the live connection. `address` is None, "public" or "private". Raises HostError."""
+        ...
+
+    async def warm(self, servers: Sequence[Server]) -> Mapping[str, Exception | None]:
+        """Open connections in parallel; return for each hostname its error or None."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections. Work that runs on servers goes on."""
+        ...
+
+
+class Secrets(Protocol):
+    """Turns secret references (`env:NAME`, `file:PATH`) into values, at the worker, at the last moment."""
+
+    def resolve(self, reference: str) -> str:
+        """Return the value. Raises ConfigError naming the reference, never the value."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleRequest:
+    """Everything a bundle is made from."""
+
+    profile_path: str
+    taskserv: str
+    profile: str
+    operation: str
+    formula: str
+    server: Mapping[str, object]  # what templates see
+    params: Mapping[str, object]
+    workspace: Mapping[str, object]
+    secrets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # name -> reference
+
+
+class Bundles(Protocol):
+    """Renders and packs taskservs."""
+
+    async def build(self, request: BundleRequest) -> tuple[Bundle, Mapping[str, str]]:
+        """Return the bundle and the secret values it used, by name, so that output can be masked. Raises ConfigError."""
+        ...
+
+
+EventStream = AsyncIterator[Event]

@@ -1,0 +1,1 @@
+"""Turns the decisions of the core into calls on its ports."""

@@ -1,0 +1,170 @@
+"""Every error this package raises on purpose, with its exit code and whether a retry can help.
+
+    ProvisioningError                exit 1
+    ├── UsageError                   exit 2    the call is wrong
+    ├── ConfigError                  exit 3    an input file is wrong; carries every fault found
+    │   └── StateFileError                     the state file cannot be trusted; it is left as it is
+    ├── NotFoundError                exit 4    a name that nothing has
+    ├── StepFailed                   exit 1    a step failed; carries the run
+    │   ├── GateFailed               exit 5    a health gate did not open
+    │   ├── ServerFailed             exit 7    a server could not be reached, or refused us
+    │   └── Interrupted              exit 130  the operator stopped the run
+    ├── LockedError                  exit 6    another runner holds the workspace
+    ├── HostError                    exit 7
+    │   ├── Unreachable                        no connection, or it was lost; may be retried
+    │   ├── HostKeyError                       unknown or changed host key; never retried
+    │   ├── LoginRefused                       authentication failed; never retried
+    │   └── BecomeRefused                      sudo refused, or wants a password; never retried
+    └── StoreError                   exit 1    our own storage failed
+        ├── StaleRevision                      somebody else committed first
+        └── Fenced                             a newer runner has taken over
+
+Messages are one line, lower case, and name the thing and the value; `hint` says what to do. Only the command line and the
+API turn them into text, colour or status codes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from provisioning.core.faults import Fault
+
+
+class ProvisioningError(Exception):
+    """The root of the tree."""
+
+    code: ClassVar[str] = "failed"
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(ProvisioningError):
+    """The call is wrong: an option that contradicts another, a missing argument."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class ConfigError(ProvisioningError):
+    """One or more input files are wrong. `faults` has all of them, in file order."""
+
+    code = "invalid_configuration"
+    exit_code = 3
+
+    def __init__(self, message: str, *, hint: str = "", faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.faults = tuple(faults)
+
+
+class StateFileError(ConfigError):
+    """The state file is unreadable, foreign, older or newer than we can trust. It was not touched."""
+
+    code = "invalid_state"
+
+
+class NotFoundError(ProvisioningError):
+    """A name that nothing has: a workspace, taskserv, server, run."""
+
+    code = "not_found"
+    exit_code = 4
+
+
+class StepFailed(ProvisioningError):
+    """A run ended because a step failed. `run_id` names it."""
+
+    code = "step_failed"
+
+    def __init__(self, message: str, *, hint: str = "", run_id: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.run_id = run_id
+
+
+class GateFailed(StepFailed):
+    """A health gate did not open before its deadline."""
+
+    code = "gate_failed"
+    exit_code = 5
+
+
+class ServerFailed(StepFailed):
+    """A run ended because a server could not be reached or refused login."""
+
+    code = "server_failed"
+    exit_code = 7
+
+
+class Interrupted(StepFailed):
+    """The operator stopped the run; what was running was stopped and recorded."""
+
+    code = "interrupted"
+    exit_code = 130
+
+
+class LockedError(ProvisioningError):
+    """Another runner holds the workspace."""
+
+    code = "locked"
+    exit_code = 6
+
+
+class HostError(ProvisioningError):
+    """A server could not be used. `server` names it."""
+
+    code = "host"
+    exit_code = 7
+
+    def __init__(self, message: str, *, hint: str = "", server: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.server = server
+
+
+class Unreachable(HostError):
+    """No connection could be made, or it was lost."""
+
+    code = "unreachable"
+    retryable = True
+
+
+class HostKeyError(HostError):
+    """The server's host key is unknown, or is not the one we know."""
+
+    code = "host_key"
+
+
+class LoginRefused(HostError):
+    """The server refused every way to log in that we have."""
+
+    code = "login_refused"
+
+
+class BecomeRefused(HostError):
+    """The login worked, but becoming root did not."""
+
+    code = "become_refused"
+
+
+class StoreError(ProvisioningError):
+    """Our own storage failed: disk full, read-only, failed fsync, damaged database."""
+
+    code = "store"
+
+
+class StaleRevision(StoreError):
+    """A commit was based on a revision that is no longer the newest."""
+
+    code = "stale"
+    retryable = True
+
+
+class Fenced(StoreError):
+    """A newer runner has taken over; this one must stop."""
+
+    code = "fenced"
