@@ -289,9 +289,7 @@ class Bundle:
     data: bytes = field(repr=False)
     digest: str = ""
     entry: str = ""  # the script to run, relative to the bundle
-    secret_data: bytes = field(
-        default=b"", repr=False
-    )  # tar.gz of rendered files with secret values; goes to tmpfs only
+    secret_data: bytes = field(default=b"", repr=False)  # tar.gz of rendered files with secret values; goes to tmpfs only
 
 
 class HostLink(Protocol):
