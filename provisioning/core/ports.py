@@ -201,7 +201,7 @@ class Resources(Protocol):
         ...
 
     async def save(self, book: ResourceBook) -> ResourceBook:
-        """Write it durably with its serial raised by one, and return that. Raises StoreError; then the old file still stands."""
+        """Write it durably, its serial raised by one, and return that. Raises StoreError; the old file still stands."""
         ...
 
 
