@@ -1,1 +1,53 @@
-"""What each kind of step does."""
+"""What each kind of step does. An action is looked up by the type in `core.model.Action`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from provisioning.core.ports import Clock, Outcome, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How an action ended. `error_kind` is a stable word, `error` one line for people."""
+
+    outcome: Outcome
+    exit_code: int | None = None
+    error_kind: str = ""
+    error: str = ""
+    output: object = None
+
+
+OK = Result(outcome=Outcome.OK, exit_code=0)
+
+
+class Context(Protocol):
+    """What an action is given besides its task."""
+
+    clock: Clock
+
+    def write(self, data: bytes) -> None:
+        """Take output as it comes, from any thread, one thread at a time: for the log and, by lines, for the listener."""
+        ...
+
+    def mask(self, secrets: Mapping[str, str]) -> None:
+        """Keep these values (by name) out of everything that is written from now on."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Write a line of our own into the log, and show it."""
+        ...
+
+    def last_lines(self, count: int = 10) -> list[str]:
+        """Return the last lines written."""
+        ...
+
+
+class Action(Protocol):
+    """Does one kind of step."""
+
+    async def run(self, task: Task, context: Context) -> Result:
+        """Do it. When cancelled, stop what runs, everywhere, and only then raise CancelledError."""
+        ...

@@ -1,0 +1,86 @@
+"""Projection of a run's events onto resource states: what the state file has to say after each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from provisioning.core.events import Event, Kind
+from provisioning.core.model import Step
+from provisioning.core.resources import Actor, LogEntry, Resource, ResourceBook, ResourceState
+
+READ_ONLY = frozenset({"status", "upload"})  # operations that leave the resource as it is
+_STATES = {
+    Kind.STEP_DISPATCHED: ResourceState.RUNNING,
+    Kind.STEP_SUCCEEDED: ResourceState.COMPLETED,
+    Kind.STEP_FAILED: ResourceState.FAILED,
+    Kind.STEP_TIMED_OUT: ResourceState.FAILED,
+    Kind.STEP_CANCELLED: ResourceState.INTERRUPTED,
+    Kind.STEP_INTERRUPTED: ResourceState.INTERRUPTED,
+    Kind.STEP_SKIPPED: ResourceState.BLOCKED,
+}
+
+
+def project(book: ResourceBook, steps: Mapping[str, Step], events: Iterable[Event], actor: Actor) -> ResourceBook:
+    """Return the book after `events` of one run with these steps. Folding the same events in twice changes nothing more."""
+    changes: dict[tuple[str, str], Resource | None] = {}
+    for event in events:
+        step = steps.get(event.step)
+        if step is None or step.kind != "node" or step.labels.get("operation", "install") in READ_ONLY:
+            continue
+        key = (step.labels["server"], step.labels["taskserv"])
+        before = changes[key] if key in changes else book.get(*key)
+        after = _after(before, event, step, actor)
+        if after is not None:
+            changes[key] = after
+    return book.put(changes) if changes else book
+
+
+def _after(before: Resource | None, event: Event, step: Step, actor: Actor) -> Resource | None:
+    """Return the resource after the event, or None when the event does not concern it."""
+    state = _STATES.get(event.kind)
+    if state is None or not _concerns(before, event, state):
+        return None
+    resource = before or Resource(state=state)
+    if state is ResourceState.RUNNING:
+        resource = _begun(resource, event, step)
+    elif state is ResourceState.COMPLETED:
+        resource = replace(resource, digest=step.labels.get("digest", ""), blocker=None, ended_at=_iso(event.at))
+    else:
+        resource = replace(resource, blocker=_blocker(event), ended_at=_iso(event.at))
+    if state is ResourceState.COMPLETED and step.labels.get("operation") == "remove":
+        state = ResourceState.PENDING
+    entry = LogEntry(ts=_iso(event.at), event=event.kind.value.removeprefix("step_"), source=event.run)
+    return replace(resource, state=state, run_id=event.run, step=event.step, actor=actor).logged(entry)
+
+
+def _concerns(before: Resource | None, event: Event, state: ResourceState) -> bool:
+    """A step that never started leaves what is there alone, except that blocked is worth telling where nothing is."""
+    if state is ResourceState.BLOCKED:
+        return bool(event.data.get("blocked")) and (before is None or before.state is not ResourceState.COMPLETED)
+    if event.kind is Kind.STEP_CANCELLED:
+        return event.attempt > 0 and before is not None and before.state is ResourceState.RUNNING
+    return True
+
+
+def _begun(resource: Resource, event: Event, step: Step) -> Resource:
+    return replace(
+        resource,
+        operation=step.labels.get("operation", "install"),
+        profile=step.labels.get("profile", "default"),
+        attempt=event.attempt,
+        started_at=_iso(event.at),
+        ended_at=None,
+        blocker=None,
+    )
+
+
+def _blocker(event: Event) -> str:
+    error = event.data.get("error")
+    message = str(error.get("message", "")) if isinstance(error, Mapping) else ""
+    return message or str(event.data.get("reason", ""))
+
+
+def _iso(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,100 @@
+"""Which ready step goes next: one heap over all runs, with pools and concurrency keys.
+
+A step that lacks a slot is parked under the name it lacks and does not stand in the way of the others; a returned slot
+brings back only the best step parked there. Every operation is O(log n).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from provisioning.core.model import RunState, StepState
+from provisioning.core.run import ACTIVE, Run, order
+
+Item = tuple[tuple[int, int, int], str, str]  # order, run, step
+
+
+@dataclass(slots=True)
+class ReadyQueue:
+    """Ready steps and the slots they need. `capacity` has the global pools; a name that is not in it has one slot."""
+
+    capacity: dict[str, int] = field(default_factory=dict)
+    taken: Counter[str] = field(default_factory=Counter)
+    holders: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    heap: list[Item] = field(default_factory=list)
+    parked: dict[str, list[Item]] = field(default_factory=lambda: defaultdict(list))
+
+    def open_run(self, run: Run) -> None:
+        """Learn the run's own pools, and take the slots of what its workers already have."""
+        self.capacity.update(run_pools(run))
+        for step in run.steps.values():
+            if step.state in ACTIVE:
+                self._take(run, step.spec.id)
+
+    def add(self, run: Run, step: str) -> None:
+        """Queue a ready step."""
+        heapq.heappush(self.heap, (order(run.steps[step]), run.id, step))
+
+    def take(self, runs: Mapping[str, Run]) -> list[tuple[str, str]]:
+        """Take every step that may start now, with its slots; return (run, step) in order.
+
+        Steps that are no longer ready, and those of runs that are gone or paused, are dropped; a resumed run queues its
+        own again.
+        """
+        chosen: list[tuple[str, str]] = []
+        while self.heap:
+            item = heapq.heappop(self.heap)
+            run = runs.get(item[1])
+            if run is None or run.state is not RunState.RUNNING or run.steps[item[2]].state is not StepState.READY:
+                continue
+            lacking = next((name for name in needs(run, item[2]) if not self._free(name)), None)
+            if lacking is not None:
+                heapq.heappush(self.parked[lacking], item)
+                continue
+            self._take(run, item[2])
+            chosen.append((item[1], item[2]))
+        return chosen
+
+    def give_back(self, run: str, step: str) -> None:
+        """Return the slots of a step that ended or lost its worker. Returning them twice is no error."""
+        for name in self.holders.pop((run, step), ()):
+            self.taken[name] -= 1
+            self._unpark(name)
+
+    def waits_for(self, run: str, step: str) -> str:
+        """Return the name of the slot the step waits for, or an empty text."""
+        return next((name for name, items in self.parked.items() if any(item[1:] == (run, step) for item in items)), "")
+
+    def _free(self, name: str) -> bool:
+        return self.taken[name] < self.capacity.get(name, 1)
+
+    def _take(self, run: Run, step: str) -> None:
+        names = needs(run, step)
+        self.taken.update(names)
+        self.holders[(run.id, step)] = tuple(names)
+
+    def _unpark(self, name: str) -> None:
+        if self.parked.get(name):
+            heapq.heappush(self.heap, heapq.heappop(self.parked[name]))
+
+
+def run_pools(run: Run) -> dict[str, int]:
+    """Return the pools that only this run has: its declared ones and its `max_parallel`."""
+    pools = {f"run:{run.id}/{name}": slots for name, slots in run.workflow.pools.items()}
+    if run.workflow.policy.max_parallel:
+        pools[f"run:{run.id}"] = run.workflow.policy.max_parallel
+    return pools
+
+
+def needs(run: Run, step: str) -> Sequence[str]:
+    """Return the names of the slots a step needs: its keys, its pools, the run's own limit."""
+    spec = run.steps[step].spec
+    pools = run.workflow.pools
+    names = [f"key:{key}" for key in spec.keys]
+    names += [f"run:{run.id}/{pool}" if pool in pools else f"pool:{pool}" for pool in spec.pools]
+    if run.workflow.policy.max_parallel:
+        names.append(f"run:{run.id}")
+    return list(dict.fromkeys(names))

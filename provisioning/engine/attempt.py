@@ -1,0 +1,66 @@
+"""Where the output of one attempt goes: masked, into its log, and line by line to whoever watches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from provisioning.core.mask import Masker
+from provisioning.core.ports import Clock, LogWriter
+from provisioning.core.text import plain_text
+
+Watcher = Callable[[str, str], None]  # step, text
+
+SHOW_EVERY_S = 0.1  # a flood of output must not drown the event loop: only its newest lines are shown
+
+
+class AttemptOutput:
+    """The `Context` of one attempt. `write` may be called from a reader thread; everything else from the event loop."""
+
+    def __init__(self, step: str, clock: Clock, log: LogWriter, watcher: Watcher) -> None:
+        self.clock = clock
+        self._step, self._log, self._watcher = step, log, watcher
+        self._masker = Masker(())
+        self._loop = asyncio.get_running_loop()
+        self._pending = b""
+        self._shown_at = float("-inf")
+
+    @property
+    def log_path(self) -> str:
+        """Where a person finds the log."""
+        return self._log.path
+
+    def write(self, data: bytes) -> None:
+        """Take output as it comes."""
+        self._store(self._masker.feed(data))
+
+    def mask(self, secrets: Mapping[str, str]) -> None:
+        """Mask these values from now on."""
+        self._masker = Masker(tuple(secrets.values()))
+
+    def note(self, text: str) -> None:
+        """Write a line of our own."""
+        self._store(f"-- {text}\n".encode())
+
+    def last_lines(self, count: int = 10) -> list[str]:
+        """Return the last lines written."""
+        return self._log.tail(count)
+
+    def close(self) -> None:
+        """Write what the masker still holds back, show what has not been shown, close the log."""
+        self._store(self._masker.flush())
+        if self._pending:
+            self._watcher(self._step, plain_text(self._pending))
+            self._pending = b""
+        self._log.close()
+
+    def _store(self, data: bytes) -> None:
+        if not data:
+            return
+        self._log.write(data)
+        whole, newline, rest = (self._pending + data).rpartition(b"\n")
+        self._pending = rest[-4096:]
+        now = self.clock.monotonic_s()
+        if newline and now - self._shown_at >= SHOW_EVERY_S:
+            self._shown_at = now
+            self._loop.call_soon_threadsafe(self._watcher, self._step, plain_text(whole[-4096:]))
