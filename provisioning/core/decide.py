@@ -82,9 +82,7 @@ def settle(decision: Decision) -> None:
         return
     _end_doomed(decision)
     if run.cancel_reason or run.halted_by:
-        for id in _to_look_at(decision):
-            _end_if_waiting(decision, run.steps[id])
-        _end_doomed(decision)
+        _end_waiting(decision)
     if run.state is RunState.PAUSING and not run.active:
         decision.emit(Kind.RUN_PAUSED)
     if run.unended == 0:
@@ -179,6 +177,7 @@ def abandon(decision: Decision, reason: str) -> None:
     if run.ended:
         return
     decision.emit(Kind.CANCEL_REQUESTED, data={"reason": reason})
+    settle(decision)
     for step in list(run.steps.values()):
         if step.state in ACTIVE:
             decision.emit(Kind.STEP_INTERRUPTED, step, {"reason": reason})
@@ -274,10 +273,20 @@ def _what_became(run: Run, root: str, cause: str) -> str:
     return f"which {word}" if root == cause else f"which is blocked by {root} ({word})"
 
 
-def _to_look_at(decision: Decision) -> list[str]:
-    """Every step, when the run has only now begun to stop; afterwards only those that have become ready since."""
-    begins = any(event.kind in {Kind.RUN_HALTING, Kind.CANCEL_REQUESTED} for event in decision.events)
-    return list(decision.run.steps if begins else decision.run.became_ready)
+def _end_waiting(decision: Decision) -> None:
+    """End what would start: every step when the run begins to stop, afterwards only what has become ready since."""
+    run = decision.run
+    if any(event.kind in {Kind.RUN_HALTING, Kind.CANCEL_REQUESTED} for event in decision.events):
+        for step in run.steps.values():
+            _end_if_waiting(decision, step)
+    may_start = []
+    while run.became_ready or run.doomed:
+        _end_doomed(decision)
+        if run.became_ready:
+            id = run.became_ready.popleft()
+            _end_if_waiting(decision, run.steps[id])
+            may_start.append(id)
+    run.became_ready.extend(id for id in may_start if run.steps[id].state is StepState.READY)
 
 
 def _end_if_waiting(decision: Decision, step: StepRun) -> None:

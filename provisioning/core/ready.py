@@ -24,6 +24,7 @@ class ReadyQueue:
     capacity: dict[str, int] = field(default_factory=dict)
     taken: Counter[str] = field(default_factory=Counter)
     holders: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    queued: set[tuple[str, str]] = field(default_factory=set)
     heap: list[Item] = field(default_factory=list)
     parked: dict[str, list[Item]] = field(default_factory=lambda: defaultdict(list))
 
@@ -35,7 +36,10 @@ class ReadyQueue:
                 self._take(run, step.spec.id)
 
     def add(self, run: Run, step: str) -> None:
-        """Queue a ready step."""
+        """Queue a ready step. Queueing it twice is no error."""
+        if (run.id, step) in self.queued:
+            return
+        self.queued.add((run.id, step))
         heapq.heappush(self.heap, (order(run.steps[step]), run.id, step))
 
     def take(self, runs: Mapping[str, Run]) -> list[tuple[str, str]]:
@@ -47,15 +51,18 @@ class ReadyQueue:
         chosen: list[tuple[str, str]] = []
         while self.heap:
             item = heapq.heappop(self.heap)
-            run = runs.get(item[1])
-            if run is None or run.state is not RunState.RUNNING or run.steps[item[2]].state is not StepState.READY:
+            _order, run_id, step = item
+            run = runs.get(run_id)
+            if run is None or run.state is not RunState.RUNNING or run.steps[step].state is not StepState.READY:
+                self._drop(run, run_id, step)
                 continue
-            lacking = next((name for name in needs(run, item[2]) if not self._free(name)), None)
+            lacking = next((name for name in needs(run, step) if not self._free(name)), None)
             if lacking is not None:
                 heapq.heappush(self.parked[lacking], item)
                 continue
-            self._take(run, item[2])
-            chosen.append((item[1], item[2]))
+            self._take(run, step)
+            self.queued.discard((run_id, step))
+            chosen.append((run_id, step))
         return chosen
 
     def give_back(self, run: str, step: str) -> None:
@@ -67,6 +74,13 @@ class ReadyQueue:
     def waits_for(self, run: str, step: str) -> str:
         """Return the name of the slot the step waits for, or an empty text."""
         return next((name for name, items in self.parked.items() if any(item[1:] == (run, step) for item in items)), "")
+
+    def _drop(self, run: Run | None, run_id: str, step: str) -> None:
+        """Forget an item. It may have been brought back by a slot that others are parked for: pass that on."""
+        self.queued.discard((run_id, step))
+        for name in needs(run, step) if run else list(self.parked):
+            if self._free(name):
+                self._unpark(name)
 
     def _free(self, name: str) -> bool:
         return self.taken[name] < self.capacity.get(name, 1)

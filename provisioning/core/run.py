@@ -303,17 +303,22 @@ def _reopened(run: Run, event: Event) -> None:
     for name in names:
         run._move(run.steps[name], StepState.PENDING)
     for name in names:
-        step = run.steps[name]
-        step.blocked, step.because, step.reason, step.error_kind, step.error = False, "", "", "", ""
-        step.remaining = sum(not _satisfied_now(run, dep.step, dep.on) for dep in set(step.spec.deps))
-        step.remaining += sum((gate.kind.value, gate.name) not in run.opened for gate in set(step.spec.gates))
-        if step.remaining == 0 and not step.spec.unchanged:
-            run._ready(step)
+        _wait_again(run, run.steps[name])
 
 
-def _satisfied_now(run: Run, step: str, on: On) -> bool:
-    state = run.steps[step].state
-    return state in STEP_ENDED and satisfied(on, state)
+def _wait_again(run: Run, step: StepRun) -> None:
+    """Count what a reopened step waits for. An edge that can no longer be satisfied dooms it again."""
+    step.blocked, step.because, step.reason, step.error_kind, step.error = False, "", "", "", ""
+    step.remaining = sum((gate.kind.value, gate.name) not in run.opened for gate in set(step.spec.gates))
+    for dep in dict.fromkeys(step.spec.deps):
+        state = run.steps[dep.step].state
+        if state in STEP_ENDED and satisfied(dep.on, state):
+            continue
+        step.remaining += 1
+        if state in STEP_ENDED:
+            run.doomed.append((step.spec.id, dep.step))
+    if step.remaining == 0:
+        run._ready(step)
 
 
 def _nothing(_run: Run, _event: Event) -> None:
