@@ -1,0 +1,160 @@
+"""Attempt logs as files: head and tail are kept, memory stays flat however much a step prints."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from provisioning.adapters.files import PRIVATE_FILE, private_folder, store_error, write_all
+from provisioning.core.declare import NAME_PATTERN
+from provisioning.core.text import plain_text
+from provisioning.errors import NotFoundError, UsageError
+
+HEAD_BYTES = 8 * 1024 * 1024
+TAIL_BYTES = 2 * 1024 * 1024
+LOOK_BACK_BYTES = 64 * 1024  # how far back the last lines are looked for
+
+
+class FileLogs:
+    """Fulfils `ports.LogStore` in `<folder>/<run>/<step>-<hash>.<attempt>.log`, files 0600, folders 0700.
+
+    Of an attempt that prints more than `head_bytes` + `tail_bytes`, the middle is left out and a line says how much.
+    """
+
+    def __init__(self, folder: Path, *, head_bytes: int = HEAD_BYTES, tail_bytes: int = TAIL_BYTES) -> None:
+        self.folder = folder
+        self._head_bytes = head_bytes
+        self._tail_bytes = tail_bytes
+
+    def open(self, run: str, step: str, attempt: int) -> FileLog:
+        """Start a log. One that is there already, of an attempt whose worker was lost, is kept. Raises StoreError."""
+        folder = self._run_folder(run)
+        private_folder(self.folder)
+        private_folder(folder)
+        return FileLog(*_create(folder, f"{slug(step)}.{attempt}"), head_bytes=self._head_bytes, tail_bytes=self._tail_bytes)
+
+    def delete(self, run: str) -> None:
+        """Remove the logs of a run. Removing what is not there is no error. Raises StoreError."""
+        folder = self._run_folder(run)
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise store_error("removing the logs", folder, error) from error
+
+    def _run_folder(self, run: str) -> Path:
+        if not re.match(NAME_PATTERN, run):
+            raise UsageError(f"'{run}' is no run id")
+        return self.folder / run
+
+
+class FileLog:
+    """One attempt's log while it is written. Fulfils `ports.LogWriter`."""
+
+    def __init__(self, path: Path, fd: int, *, head_bytes: int = HEAD_BYTES, tail_bytes: int = TAIL_BYTES) -> None:
+        self._path = path
+        self._fd: int | None = fd
+        self._room = head_bytes
+        self._tail_bytes = tail_bytes
+        self._tail = bytearray()  # the newest bytes that found no room in the head
+        self._left_out = 0  # bytes
+
+    @property
+    def path(self) -> str:
+        """Where a person finds it."""
+        return str(self._path)
+
+    def write(self, data: bytes) -> None:
+        """Append. Raises StoreError when the disk refuses; writing after `close` is an error of the caller."""
+        if self._fd is None:
+            raise ValueError(f"{self._path} is closed")
+        head, rest = data[: self._room], data[self._room :]
+        if head:
+            self._to_disk(self._fd, head)
+            self._room -= len(head)
+        if rest:
+            self._tail += rest
+            if len(self._tail) > self._tail_bytes * 5 // 4:  # not at every write: each trim moves bytes
+                self._trim()
+
+    def tail(self, lines: int = 10) -> list[str]:
+        """Return the last lines, invalid UTF-8 replaced, control codes removed; also after `close`."""
+        recent = bytes(self._tail[-LOOK_BACK_BYTES:])
+        if len(recent) < LOOK_BACK_BYTES and not self._left_out:
+            recent = _end_of(self._path, LOOK_BACK_BYTES - len(recent)) + recent
+        return last_lines(recent, lines)
+
+    def close(self) -> None:
+        """Write the tail, if the head was full, and close. Closing twice is no error. Raises StoreError."""
+        if self._fd is None:
+            return
+        fd, self._fd = self._fd, None
+        self._trim()
+        mark = f"\n[... {self._left_out} bytes left out here ...]\n".encode() if self._left_out else b""
+        try:
+            self._to_disk(fd, mark + bytes(self._tail))
+            self._tail.clear()
+        finally:
+            os.close(fd)
+
+    def _trim(self) -> None:
+        surplus = len(self._tail) - self._tail_bytes
+        if surplus > 0:
+            del self._tail[:surplus]
+            self._left_out += surplus
+
+    def _to_disk(self, fd: int, data: bytes) -> None:
+        try:
+            write_all(fd, data)
+        except OSError as error:
+            raise store_error("writing the log", self._path, error) from error
+
+
+def slug(step: str) -> str:
+    """Return a file name for a step id: readable, and with a hash so that no two ids share it."""
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", step).strip("-")[:60]
+    return f"{readable or 'step'}-{hashlib.sha256(step.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def read_log(path: Path, *, lines: int | None = None) -> str:
+    """Return a log as safe text, or only its last `lines`. Raises NotFoundError, StoreError."""
+    if lines is not None:
+        if not path.exists():
+            raise NotFoundError(f"there is no log {path}")
+        return "".join(f"{line}\n" for line in last_lines(_end_of(path, LOOK_BACK_BYTES * 16), lines))
+    try:
+        return plain_text(path.read_bytes())
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no log {path}") from error
+    except OSError as error:
+        raise store_error("reading the log", path, error) from error
+
+
+def last_lines(data: bytes, lines: int) -> list[str]:
+    """Return the last lines of some output as safe text, without the empty ones at its end."""
+    return plain_text(data).rstrip("\n").split("\n")[-lines:] if lines > 0 and data.strip() else []
+
+
+def _end_of(path: Path, size: int) -> bytes:
+    with suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - size))
+        return file.read()
+    return b""
+
+
+def _create(folder: Path, stem: str) -> tuple[Path, int]:
+    """Create the first free name of `stem.log`, `stem.2.log`, ..."""
+    count = 1
+    while True:
+        path = folder / (f"{stem}.log" if count == 1 else f"{stem}.{count}.log")
+        try:
+            return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, PRIVATE_FILE)
+        except FileExistsError:
+            count += 1
+        except OSError as error:
+            raise store_error("making the log", path, error) from error

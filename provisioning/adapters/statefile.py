@@ -1,0 +1,189 @@
+"""The resource states in one JSON file that people can read, and that is never half written.
+
+A write goes to a temporary file beside it (0600), is fsynced and renamed, and the folder is fsynced, all under a lock on a
+file of its own. The file before stays as `state.json.backup`. What cannot be trusted is refused and left as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import threading
+import uuid
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from provisioning.adapters.files import Fsync, private_folder, short_lock, store_error, sync_folder, write_new
+from provisioning.codec import CodecError, build, parse, pretty
+from provisioning.core.resources import ResourceBook
+from provisioning.core.statedoc import MIGRATIONS, Migrations, StateDocument, doubts, migrate, to_book, to_document
+from provisioning.errors import StaleRevision, StateFileError, StoreError
+
+
+class StateFile:
+    """Fulfils `ports.Resources`; the `_sync` methods are the same for callers without an event loop.
+
+    `lineage` None means that the file's own is taken, and a new one is made when there is no file. `fsync` exists for tests.
+    """
+
+    def __init__(
+        self, path: Path, *, lineage: str | None = None, fsync: Fsync = os.fsync, migrations: Migrations = MIGRATIONS
+    ) -> None:
+        self.path = path
+        self.backup = path.with_name(path.name + ".backup")
+        self.errored = path.with_name(path.name + ".errored")
+        self._lineage = lineage
+        self._serial = 0  # newest one read or written; 0 with _loaded: there was no file
+        self._loaded = False
+        self._seen: tuple[int, ...] | None = None  # the file that was read or written last; None: there was none
+        self._fsync = fsync
+        self._migrations = migrations
+        self._busy = threading.Lock()
+
+    async def load(self) -> ResourceBook:
+        """Return the book; a new one with serial 0 when there is no file. Raises StateFileError."""
+        return await asyncio.to_thread(self.load_sync)
+
+    async def save(self, book: ResourceBook) -> ResourceBook:
+        """Write the book durably and return it with its serial raised by one.
+
+        Raises StaleRevision when it is not based on what the file holds, StateFileError when the file cannot be trusted,
+        StoreError when the disk refuses; what was to be written is then in `state.json.errored`, or where the hint says.
+        """
+        return await asyncio.to_thread(self.save_sync, book)
+
+    def load_sync(self) -> ResourceBook:
+        """As `load`."""
+        with self._busy:
+            return self._load()
+
+    def save_sync(self, book: ResourceBook) -> ResourceBook:
+        """As `save`."""
+        with self._busy:
+            private_folder(self.path.parent)
+            with short_lock(self.path.with_name(self.path.name + ".lock")):
+                self._refuse_stale(book)
+                written = replace(book, serial=book.serial + 1)
+                self._write(pretty(to_document(written)), written)
+            self._know(written)
+            return written
+
+    # ------------------------------------------------------------ reading
+
+    def _load(self) -> ResourceBook:
+        data = self._read()
+        if data is None:
+            self._lineage = self._lineage or str(uuid.uuid4())
+            self._serial, self._loaded = 0, True
+            return ResourceBook(lineage=self._lineage)
+        book = self._book(data)
+        if doubt := doubts(book, lineage=self._lineage, serial=self._serial):
+            raise self._refusal(doubt)
+        self._know(book)
+        return book
+
+    def _know(self, book: ResourceBook) -> None:
+        self._lineage, self._serial, self._loaded = book.lineage, book.serial, True
+        self._seen = _signature(self.path)
+
+    def _read(self) -> bytes | None:
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._refusal(f"it cannot be read: {(error.strerror or str(error)).lower()}") from error
+
+    def _book(self, data: bytes) -> ResourceBook:
+        if not data.strip(b" \t\r\n\0"):
+            raise self._refusal("it is empty" if not data else "it holds nothing but blanks")
+        foreign = False
+        try:
+            document = parse(data)
+            foreign = isinstance(document, dict) and not document.keys() & {"version", "lineage"}
+            current = document if foreign or not isinstance(document, dict) else migrate(document, migrations=self._migrations)
+            return to_book(build(current, StateDocument))
+        except CodecError as error:
+            where = f"{_position(data, error.offset)}: " if error.offset >= 0 else ""
+            hint = "a file of another tool is brought in with `provisioning state import`" if foreign else ""
+            raise self._refusal(f"{where}{error}", hint) from error
+        except ValueError as error:
+            raise self._refusal(str(error)) from error
+
+    def _refusal(self, reason: str, hint: str = "") -> StateFileError:
+        advice = hint or "put a good one in its place, or move it away to start from nothing"
+        if self.backup.exists():
+            advice += f"; the one before it is {self.backup}"
+        return StateFileError(f"state file {self.path} was refused and left as it is: {reason}", hint=advice)
+
+    # ------------------------------------------------------------ writing
+
+    def _refuse_stale(self, book: ResourceBook) -> None:
+        """Compare with what is on the disk now: another process may have written since we read."""
+        data = None if self._loaded and _signature(self.path) in {None, self._seen} else self._read()
+        if data is not None:
+            on_disk = self._book(data)
+            if doubt := doubts(on_disk, lineage=book.lineage, serial=self._serial):
+                raise self._refusal(doubt)
+            self._serial, self._loaded = on_disk.serial, True
+        if self._loaded and book.serial != self._serial:
+            raise StaleRevision(
+                f"state file {self.path} has changed: it is at serial {self._serial}, the change is based on {book.serial}",
+                hint="read it again and repeat the change",
+            )
+
+    def _write(self, data: bytes, book: ResourceBook) -> None:
+        temporary = self.path.with_name(self.path.name + ".tmp")
+        try:
+            write_new(temporary, data, self._fsync)
+            self._keep_backup()
+            temporary.replace(self.path)
+            sync_folder(self.path.parent, self._fsync)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            raise self._rescue(data, book, error) from error
+
+    def _keep_backup(self) -> None:
+        if not self.path.exists():
+            return
+        link = self.backup.with_name(self.backup.name + ".tmp")
+        with suppress(FileNotFoundError):
+            link.unlink()
+        try:
+            os.link(self.path, link)
+        except PermissionError:  # a file system without hard links
+            write_new(link, self.path.read_bytes(), self._fsync)
+        link.replace(self.backup)
+
+    def _rescue(self, data: bytes, book: ResourceBook, error: OSError) -> StoreError:
+        """Put what could not be written somewhere else, on a fresh descriptor: after a failed fsync the old one lies."""
+        failure = store_error("writing the state file", self.path, error)
+        elsewhere = Path(tempfile.gettempdir()) / f"provisioning-{book.lineage}-{book.serial}.state.json.errored"
+        for path in (self.errored, elsewhere):
+            with suppress(OSError):
+                write_new(path, data, _no_fsync)
+                failure.hint = "; ".join(filter(None, (failure.hint, f"what was to be written is in {path}")))
+                return failure
+        failure.hint = "; ".join(filter(None, (failure.hint, "what was to be written could not be kept anywhere")))
+        return failure
+
+
+def _signature(path: Path) -> tuple[int, ...] | None:
+    """Return what changes with every write; that is cheaper than reading a large file again."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _no_fsync(_fd: int) -> None:
+    """The rescue copy is worth having even where fsync does not work."""
+
+
+def _position(data: bytes, offset: int) -> str:
+    line, column = data.count(b"\n", 0, offset) + 1, offset - data.rfind(b"\n", 0, offset)
+    return f"line {line}, column {column} (byte {offset})"

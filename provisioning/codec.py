@@ -1,0 +1,241 @@
+"""Dataclass <-> JSON, strict. The only module that knows msgspec.
+
+JSON keys are the field names. References in a step's arguments are written as `core.packing` says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from provisioning.core.events import Event, Kind
+from provisioning.core.model import Step, Workflow
+from provisioning.core.packing import pack, same, unpack
+from provisioning.core.ports import Report, Task
+
+T = TypeVar("T")
+
+
+class CodecError(ValueError):
+    """Text or an object that does not fit. `path` is a JSON path or empty; `offset` a byte, or -1 when not known."""
+
+    def __init__(self, detail: str, *, path: str = "", offset: int = -1) -> None:
+        super().__init__(f"{path}: {detail}" if path else detail)
+        self.detail = detail
+        self.path = path
+        self.offset = offset
+
+
+# ---------------------------------------------------------------- to JSON
+
+
+def encode(obj: object) -> bytes:
+    """Return compact JSON of a record, fields in declaration order. Raises CodecError for what JSON cannot hold."""
+    return _encode(_packed(obj), order=None)
+
+
+def canonical(obj: object) -> bytes:
+    """Return JSON with sorted keys and no spaces: equal records give equal bytes."""
+    return _encode(_packed(obj), order="sorted")
+
+
+def pretty(obj: object) -> bytes:
+    """Return JSON for people: two spaces of indentation, a newline at the end."""
+    return msgspec.json.format(encode(obj), indent=2) + b"\n"
+
+
+def plain(obj: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Return a record as dicts, lists, text, numbers: what decoding its JSON gives."""
+    return parse(encode(obj))
+
+
+def digest(workflow: Workflow) -> str:
+    """Return the address of a workflow, `sha256:` and 64 hex digits. Where it came from makes no difference."""
+    return "sha256:" + hashlib.sha256(canonical(replace(workflow, source=None))).hexdigest()
+
+
+def _encode(obj: object, order: Any) -> bytes:  # noqa: ANN401 - a literal of msgspec's
+    try:
+        return msgspec.json.encode(obj, enc_hook=_other, order=order)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CodecError(f"cannot be written as JSON: {error}") from error
+
+
+def _other(obj: object) -> object:
+    if isinstance(obj, Mapping):
+        return dict(obj)
+    raise TypeError(f"objects of type {type(obj).__name__} are not supported")
+
+
+def _packed(obj: object) -> object:
+    """Return `obj` with the references in its free-form fields written out. Copies only what holds one."""
+    if isinstance(obj, Step | Task):
+        args = pack(obj.args)
+        return obj if args is obj.args else replace(obj, args=args)
+    if isinstance(obj, Workflow):
+        steps = tuple(map(_packed, obj.steps))
+        return obj if all(map(same, steps, obj.steps)) else replace(obj, steps=steps)  # type: ignore[arg-type]
+    if isinstance(obj, Report):
+        return replace(obj, task=_packed(obj.task))  # type: ignore[arg-type]
+    if isinstance(obj, Event) and isinstance(obj.data.get("spec"), Step):
+        return replace(obj, data={**obj.data, "spec": _packed(obj.data["spec"])})
+    if isinstance(obj, list | tuple) and obj and is_dataclass(obj[0]):
+        return [_packed(each) for each in obj]
+    return obj
+
+
+# ---------------------------------------------------------------- from JSON
+
+
+def parse(data: bytes | str) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Return the JSON value in `data`. Raises CodecError with the byte where it stops being JSON."""
+    return _guarded(data, None)
+
+
+def decode(data: bytes | str, type_: type[T], *, strict: bool = True) -> T:
+    """Return the record that `data` holds. Raises CodecError with the JSON path of the first thing that does not fit.
+
+    Nothing is coerced. Without `strict` unknown fields are ignored: for stores that carry a schema version of their own.
+    """
+    if strict:
+        refuse_unknown(parse(data), type_)
+    return cast("T", _checked(_guarded(data, type_)))
+
+
+def build(value: object, type_: type[T], *, strict: bool = True) -> T:
+    """Return the record that plain values (see `plain`) describe. Raises CodecError as `decode` does."""
+    if strict:
+        refuse_unknown(value, type_)
+    try:
+        record = msgspec.convert(value, type_)
+    except msgspec.ValidationError as error:
+        raise _located(value, type_, str(error)) from error
+    except RecursionError as error:
+        raise CodecError("nested too deeply") from error
+    return cast("T", _checked(record))
+
+
+def _guarded(data: bytes | str, type_: Any) -> Any:  # noqa: ANN401 - any type may be asked for
+    try:
+        return msgspec.json.decode(data, type=Any if type_ is None else type_)
+    except msgspec.ValidationError as error:
+        raise _located(parse(data), type_, str(error)) from error
+    except msgspec.DecodeError as error:
+        raise _at_byte(str(error), data) from error
+    except UnicodeError as error:
+        raise CodecError("not UTF-8", offset=getattr(error, "start", -1)) from error
+    except RecursionError as error:
+        raise CodecError("nested too deeply") from error
+
+
+def _located(value: object, type_: Any, text: str) -> CodecError:  # noqa: ANN401 - an annotation
+    """Return the decoder's complaint with the whole path: the decoder writes `[...]` for the keys of a mapping."""
+    detail, _, path = text.partition(" - at `")
+    path = path.rstrip("`")
+    found = _bad_entry(value, type_) if "[...]" in path else None
+    if found is not None:
+        return CodecError(found.detail, path=path.partition("[...]")[0] + found.path)
+    return CodecError(detail[:1].lower() + detail[1:].replace("`", "'"), path=path)
+
+
+def _bad_entry(value: object, type_: Any) -> CodecError | None:  # noqa: ANN401 - an annotation
+    """Return what is wrong in the first entry that does not fit, of the first mapping below `value` that has one."""
+    record, items, values = _shape(type_)
+    if isinstance(value, dict) and values is not None:
+        for key, each in value.items():
+            try:
+                msgspec.convert(each, values)
+            except msgspec.ValidationError as error:
+                inner = _located(each, values, str(error))
+                return CodecError(inner.detail, path=f".{key}{inner.path.removeprefix('$')}")
+    if isinstance(value, dict) and record is not None:
+        known = _field_types(record)
+        return next((bad for key, each in value.items() if key in known and (bad := _bad_entry(each, known[key]))), None)
+    if isinstance(value, list) and items is not None:
+        return next((bad for each in value if (bad := _bad_entry(each, items))), None)
+    return None
+
+
+def _at_byte(text: str, data: bytes | str) -> CodecError:
+    size = len(data.encode()) if isinstance(data, str) else len(data)
+    if "truncated" in text:
+        return CodecError("ends in the middle", offset=size)
+    detail, _, where = text.removeprefix("JSON is malformed: ").partition(" (byte ")
+    return CodecError(f"not JSON: {detail}", offset=int(where.rstrip(")")) if where else -1)
+
+
+def _checked(record: Any) -> Any:  # noqa: ANN401 - keeps the type it is given
+    try:
+        return _unpacked(record)
+    except ValueError as error:
+        raise error if isinstance(error, CodecError) else CodecError(str(error)) from error
+
+
+def _unpacked(obj: Any) -> Any:  # noqa: ANN401 - keeps the type it is given
+    """Undo `_packed` on a record fresh from the decoder."""
+    if isinstance(obj, Step | Task):
+        args = unpack(obj.args)
+        return obj if args is obj.args else replace(obj, args=args)
+    if isinstance(obj, Workflow):
+        steps = tuple(map(_unpacked, obj.steps))
+        return obj if all(map(same, steps, obj.steps)) else replace(obj, steps=steps)
+    if isinstance(obj, Report):
+        return replace(obj, task=_unpacked(obj.task))
+    if isinstance(obj, Event) and obj.kind is Kind.STEP_ADDED and "spec" in obj.data:
+        return replace(obj, data={**obj.data, "spec": build(obj.data["spec"], Step, strict=False)})
+    if isinstance(obj, list) and obj and is_dataclass(obj[0]):
+        return [_unpacked(each) for each in obj]
+    return obj
+
+
+# ---------------------------------------------------------------- unknown fields
+
+
+def refuse_unknown(value: object, type_: Any, path: str = "$") -> None:  # noqa: ANN401 - an annotation
+    """Raise CodecError for the first key that a record does not have. Values of the wrong type are left to the decoder."""
+    record, items, values = _shape(type_)
+    if isinstance(value, dict):
+        if record is not None:
+            _refuse_fields(value, _field_types(record), path)
+        elif values is not None:
+            for key, each in value.items():
+                refuse_unknown(each, values, f"{path}.{key}")
+    elif isinstance(value, list) and items is not None:
+        for index, each in enumerate(value):
+            refuse_unknown(each, items, f"{path}[{index}]")
+
+
+def _refuse_fields(value: dict[str, object], known: Mapping[str, Any], path: str) -> None:
+    for key, each in value.items():
+        if key not in known:
+            raise CodecError(f"unknown field '{key}'", path=f"{path}.{key}")
+        if isinstance(each, dict | list):
+            refuse_unknown(each, known[key], f"{path}.{key}")
+
+
+@cache
+def _field_types(record: type) -> Mapping[str, Any]:
+    hints = get_type_hints(record)
+    return {each.name: hints[each.name] for each in fields(record)}
+
+
+@cache
+def _shape(type_: Any) -> tuple[type | None, Any, Any]:  # noqa: ANN401 - an annotation
+    """Return (record, type of list items, type of mapping values): at most one is set."""
+    if get_origin(type_) in {Union, UnionType}:
+        shapes = [_shape(each) for each in get_args(type_)]
+        return next((shape for shape in shapes if any(part is not None for part in shape)), (None, None, None))
+    if isinstance(type_, type) and is_dataclass(type_):
+        return type_, None, None
+    origin, args = get_origin(type_), get_args(type_)
+    if origin in {tuple, list} and len(args) <= 2 and args:
+        return None, args[0], None
+    if isinstance(origin, type) and issubclass(origin, Mapping) and len(args) == 2:
+        return None, None, args[1]
+    return None, None, None

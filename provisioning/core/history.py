@@ -1,0 +1,191 @@
+"""What the history says of runs: the records that commands, API and pages show.
+
+Reading only; `core.projection` says how they come about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Protocol
+
+from provisioning.core.model import RUN_ENDED, STEP_FAILED, RunState, StepState
+
+HOST_ERRORS = frozenset({"host", "unreachable", "host_key", "login_refused", "become_refused"})
+"""Error kinds that mean the server could not be used at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """One line of a list of runs. Times are UTC."""
+
+    run_id: str
+    workflow: str  # name
+    digest: str  # of the workflow
+    state: RunState
+    created_at: datetime
+    reason: str = ""
+    source: str = ""  # formula | dagu | python
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    trigger: str = ""
+    actor: str = ""
+    last_seq: int = 0
+    exit_code: int | None = None  # None until the run has ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    """A step of a run as it stands. `started_at` and `ended_at` are those of its newest attempt."""
+
+    step: str
+    kind: str = "step"
+    formula: str = ""
+    server: str = ""
+    taskserv: str = ""
+    state: StepState = StepState.PENDING
+    reason: str = ""
+    because: str = ""  # the step at the root of a skip
+    attempts: int = 0
+    exit_code: int | None = None
+    error_kind: str = ""
+    error: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    log: str = ""
+    position: int = 0  # declaration order, from 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One try of a step. A lost lease ends it as interrupted; the next dispatch has a higher epoch."""
+
+    step: str
+    attempt: int
+    epoch: int
+    worker: str = ""
+    state: StepState = StepState.DISPATCHED
+    exit_code: int | None = None
+    error_kind: str = ""
+    error: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDetail:
+    """A run with its steps in declaration order and the outputs of those that have one, by name."""
+
+    summary: RunSummary
+    steps: tuple[StepRecord, ...]
+    outputs: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    params: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.summary.run_id
+
+    @property
+    def exit_code(self) -> int | None:
+        """What a command that ran it exits with; None until the run has ended."""
+        return self.summary.exit_code
+
+    @property
+    def failed(self) -> tuple[StepRecord, ...]:
+        """The steps that failed, timed out or were interrupted, first to end first."""
+        bad = [step for step in self.steps if step.state in STEP_FAILED]
+        return tuple(sorted(bad, key=lambda step: (step.ended_at is None, step.ended_at, step.position)))
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON of `run show` (design 7). Labels that a step does not have are left out."""
+        return {
+            "run_id": self.run_id,
+            "workflow": self.summary.workflow,
+            "status": self.summary.state.value,
+            "reason": self.summary.reason,
+            "exit_code": self.exit_code,
+            "created_at": iso(self.summary.created_at),
+            "started_at": iso(self.summary.started_at),
+            "ended_at": iso(self.summary.ended_at),
+            "trigger": self.summary.trigger,
+            "actor": self.summary.actor,
+            "outputs": dict(self.outputs),
+            "steps": [step_document(step) for step in self.steps],
+        }
+
+
+class History(Protocol):
+    """Reads what the journal's projections hold. Blocks briefly; safe from any thread."""
+
+    def list_runs(
+        self, limit: int = 50, *, state: str | None = None, workflow: str | None = None, before: str | None = None
+    ) -> list[RunSummary]:
+        """Return the newest runs first; `before` is a run id and continues a list after it."""
+        ...
+
+    def run(self, ref: str) -> RunDetail:
+        """Return the run with this id, unique prefix of an id, or `last`. Raises NotFoundError."""
+        ...
+
+    def attempts(self, run: str, step: str | None = None) -> list[AttemptRecord]:
+        """Return the attempts of a run (exact id), or of one of its steps, oldest first."""
+        ...
+
+    def outputs(self, run: str) -> Mapping[str, object]:
+        """Return the outputs of a run's steps (exact id) by step id."""
+        ...
+
+
+def exit_code_of(state: RunState, steps: Sequence[StepRecord], source: str = "") -> int | None:
+    """Return what a command that ran this run exits with; None while the run has not ended.
+
+    `steps` need only hold those that failed. The one that failed first decides between a gate (5), a server (7) and the
+    rest (1). A partial run is a success in Dagu's eyes only.
+    """
+    if state not in RUN_ENDED:
+        return None
+    if state is RunState.SUCCEEDED or (state is RunState.PARTIAL and source == "dagu"):
+        return 0
+    if state is RunState.CANCELLED:
+        return 130
+    failed = [step for step in steps if step.state in STEP_FAILED]
+    first = min(failed, key=lambda step: (step.ended_at is None, step.ended_at, step.position), default=None)
+    if first is None:
+        return 1
+    if first.error_kind in HOST_ERRORS:
+        return 7
+    return 5 if first.kind == "gate" else 1
+
+
+def step_document(step: StepRecord) -> dict[str, object]:
+    """Return one entry of `steps` in the JSON of `run show`."""
+    labels = {"formula": step.formula, "server": step.server, "taskserv": step.taskserv}
+    optional = {"reason": step.reason, "because": step.because, "error_kind": step.error_kind, "error": step.error}
+    return {
+        "id": step.step,
+        **{key: value for key, value in labels.items() if value},
+        "kind": step.kind,
+        "state": step.state.value,
+        **{key: value for key, value in optional.items() if value},
+        "attempts": step.attempts,
+        **({"exit_code": step.exit_code} if step.exit_code is not None else {}),
+        "started_at": iso(step.started_at),
+        "ended_at": iso(step.ended_at),
+        "log": step.log,
+    }
+
+
+def iso(at: datetime | None) -> str | None:
+    """Return a UTC time as ISO 8601 with `Z`, to the millisecond; None stays None."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if at is not None else None
+
+
+def not_found_hint(ref: str, known: Sequence[str]) -> str:
+    """Return what to try instead of a run id that nothing has."""
+    near = get_close_matches(ref, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else "`provisioning run list` shows the runs"

@@ -1,0 +1,65 @@
+"""Step arguments as plain JSON values and back.
+
+A reference to another step's output is written as `{"$ref": {...}}`; a key of the user's own that begins with `$` gets one
+more `$`, so that nothing is ever mistaken. What holds neither is passed through, not copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from provisioning.core.values import Ref
+
+REF = "$ref"
+
+
+def pack(args: object) -> object:
+    """Return arguments as plain JSON values: references become `{"$ref": ...}`, keys that begin with `$` get one more."""
+    if isinstance(args, Ref):
+        return {REF: {"step": args.step, "has_default": args.has_default, "default": pack(args.default)}}
+    if isinstance(args, Mapping):
+        packed = {_escaped(key): pack(value) for key, value in args.items()}
+        return args if _unchanged(args, packed) else packed
+    if isinstance(args, list | tuple):
+        items = [pack(value) for value in args]
+        return args if all(map(same, items, args)) else items
+    return args
+
+
+def unpack(args: object) -> object:
+    """Undo `pack`. Raises ValueError for a `$ref` that is none."""
+    if isinstance(args, dict):
+        if REF in args:
+            return _ref(args)
+        unpacked = {_unescaped(key): unpack(value) for key, value in args.items()}
+        return args if _unchanged(args, unpacked) else unpacked
+    if isinstance(args, list):
+        items = [unpack(value) for value in args]
+        return args if all(map(same, items, args)) else items
+    return args
+
+
+def _escaped(key: object) -> object:
+    return f"${key}" if isinstance(key, str) and key.startswith("$") else key
+
+
+def _unescaped(key: str) -> str:
+    return key[1:] if key.startswith("$$") else key
+
+
+def _unchanged(before: Mapping[Any, object], after: dict[Any, object]) -> bool:
+    return all(key in before and before[key] is value for key, value in after.items())
+
+
+def _ref(args: dict[str, Any]) -> Ref:
+    spec = args[REF]
+    fits = len(args) == 1 and isinstance(spec, dict) and isinstance(spec.get("step"), str)
+    if not fits or spec.keys() - {"step", "has_default", "default"} or not isinstance(spec.get("has_default", False), bool):
+        raise ValueError(f"not a reference: {args!r}")
+    return Ref(step=spec["step"], has_default=spec.get("has_default", False), default=unpack(spec.get("default")))
+
+
+def same(one: object, other: object) -> bool:
+    """Whether both are one object."""
+    return one is other
