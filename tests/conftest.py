@@ -1,0 +1,69 @@
+"""What every test can count on: a clean environment, reproducible examples, throw-away servers on request."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from servers import ThrowawayServers
+from sshd import sshd_path
+
+settings.register_profile("steady", derandomize=True, deadline=None, database=None)
+settings.register_profile("explore", deadline=None)  # pytest --hypothesis-profile=explore
+settings.load_profile("steady")
+
+PRIVATE = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
+UNWANTED = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "SSH_AUTH_SOCK")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs OpenSSH's server where there is none."""
+    if item.get_closest_marker("sshd") and sshd_path() is None:
+        pytest.skip("OpenSSH's server is not installed (apt-get install openssh-server)")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Hide the developer's settings, agent and home folder; return the home that the test has instead."""
+    home = tmp_path_factory.mktemp("home", numbered=True)
+    for variable in [name for name in os.environ if name.startswith("PROVISIONING_")]:
+        monkeypatch.delenv(variable)
+    for variable in UNWANTED:
+        monkeypatch.delenv(variable, raising=False)
+    for variable in PRIVATE:
+        monkeypatch.setenv(variable, str(home if variable == "HOME" else home / variable.lower()))
+    return home
+
+
+@pytest.fixture
+def tmp_workspace(tmp_path: Path) -> Path:
+    """Return an empty workspace: servers, formulas and taskservs are the test's to write."""
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    (folder / "workspace.toml").write_text('name = "test"\n', "utf-8")
+    return folder
+
+
+@pytest.fixture
+def throwaway_servers(tmp_path: Path) -> Iterator[Callable[..., ThrowawayServers]]:
+    """Return a maker of running throw-away servers; it takes what `ThrowawayServers` takes. They are stopped at the end."""
+    made: list[ThrowawayServers] = []
+
+    def make(*names: str, shared: bool = False) -> ThrowawayServers:
+        servers = ThrowawayServers(names or ("one",), folder=tmp_path / f"servers-{len(made)}", shared=shared)
+        made.append(servers)
+        servers.start()
+        return servers
+
+    yield make
+    for servers in made:
+        servers.stop()
+
+
+@pytest.fixture
+def throwaway(throwaway_servers: Callable[..., ThrowawayServers]) -> ThrowawayServers:
+    """Return the demo's four servers, running. Mark the test `sshd`."""
+    return throwaway_servers("edge", "app-1", "app-2", "data")
