@@ -68,6 +68,8 @@ class ResourceBook:
     lineage: str  # UUID given at the first write; a file of another lineage is not ours
     version: int = STATE_VERSION
     serial: int = 0  # grows by one with every write
+    run: str = ""  # the newest run whose events were folded in, and up to which one
+    seq: int = 0
     servers: Mapping[str, Mapping[str, Resource]] = field(default_factory=lambda: MappingProxyType({}))
 
     def get(self, server: str, taskserv: str) -> Resource | None:

@@ -35,18 +35,29 @@ class StateDocument:
     lineage: str
     serial: int
     servers: Mapping[str, HostDocument]
+    run: str = ""
+    seq: int = 0
 
 
 def to_document(book: ResourceBook) -> StateDocument:
     """Return the book as it stands in the file."""
     servers = {host: HostDocument(taskservs=taskservs) for host, taskservs in book.servers.items()}
-    return StateDocument(version=book.version, lineage=book.lineage, serial=book.serial, servers=servers)
+    return StateDocument(
+        version=book.version, lineage=book.lineage, serial=book.serial, servers=servers, run=book.run, seq=book.seq
+    )
 
 
 def to_book(document: StateDocument) -> ResourceBook:
     """Return the book that a document of the current version holds."""
     servers = {host: each.taskservs for host, each in document.servers.items()}
-    return ResourceBook(version=document.version, lineage=document.lineage, serial=document.serial, servers=servers)
+    return ResourceBook(
+        version=document.version,
+        lineage=document.lineage,
+        serial=document.serial,
+        servers=servers,
+        run=document.run,
+        seq=document.seq,
+    )
 
 
 def migrate(document: Document, *, to: int = STATE_VERSION, migrations: Migrations = MIGRATIONS) -> Document:

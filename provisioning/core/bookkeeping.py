@@ -1,4 +1,4 @@
-"""Projection of a run's events onto resource states: what the state file has to say after each of them."""
+"""Keeps the book of resource states: what the state file has to say after each event of a run."""
 
 from __future__ import annotations
 
@@ -22,10 +22,14 @@ _STATES = {
 }
 
 
-def project(book: ResourceBook, steps: Mapping[str, Step], events: Iterable[Event], actor: Actor) -> ResourceBook:
-    """Return the book after `events` of one run with these steps. Folding the same events in twice changes nothing more."""
+def record(book: ResourceBook, steps: Mapping[str, Step], events: Iterable[Event], actor: Actor) -> ResourceBook:
+    """Return the book after `events` of one run with these steps. Events up to the book's cursor were folded in before."""
     changes: dict[tuple[str, str], Resource | None] = {}
+    run, seq = book.run, book.seq
     for event in events:
+        if event.run == run and event.seq <= seq:
+            continue
+        run, seq = event.run, event.seq
         step = steps.get(event.step)
         if step is None or step.kind != "node" or step.labels.get("operation", "install") in READ_ONLY:
             continue
@@ -34,7 +38,7 @@ def project(book: ResourceBook, steps: Mapping[str, Step], events: Iterable[Even
         after = _after(before, event, step, actor)
         if after is not None:
             changes[key] = after
-    return book.put(changes) if changes else book
+    return replace(book.put(changes) if changes else book, run=run, seq=seq)
 
 
 def _after(before: Resource | None, event: Event, step: Step, actor: Actor) -> Resource | None:

@@ -1,0 +1,119 @@
+"""Installs a taskserv on a server: build the bundle, deliver it, run it as a unit, say how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from provisioning.core.declare import Server, Workspace
+from provisioning.core.ports import BundleRequest, Bundles, Exit, Hosts, Outcome, Task, Unit
+from provisioning.engine.actions import OK, Context, Result
+from provisioning.errors import NotFoundError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What the actions on servers have to know besides the task: where things are, and who we are."""
+
+    workspace: Workspace
+    servers: Mapping[str, Server]
+    profiles: Mapping[tuple[str, str], str]  # (taskserv, profile) -> folder
+    lineage: str
+    token: int  # fencing token of this runner
+
+    def server(self, hostname: str) -> Server:
+        """Return the server. Raises NotFoundError when the workspace no longer declares it."""
+        if hostname not in self.servers:
+            raise NotFoundError(f"server {hostname} is not in the workspace any more", hint="plan again")
+        return self.servers[hostname]
+
+
+class TaskservAction:
+    """The action `taskserv`. Its settings are written by `core.compile`."""
+
+    def __init__(self, site: Site, bundles: Bundles, hosts: Hosts) -> None:
+        self._site, self._bundles, self._hosts = site, bundles, hosts
+
+    async def run(self, task: Task, context: Context) -> Result:
+        """Deliver and run. Cancelling stops the unit on the server and waits until it is gone."""
+        settings = task.action.settings
+        server = self._site.server(str(settings["server"]))
+        bundle, secrets = await self._bundles.build(self._request(settings, server))
+        context.mask(secrets)
+        link = await self._hosts.link(server)
+        unit = self._unit(task, settings, bundle.digest)
+        return _result(await link.start(unit, bundle, context.write), unit)
+
+    def _request(self, settings: Mapping[str, object], server: Server) -> BundleRequest:
+        name, profile = str(settings["taskserv"]), str(settings["profile"])
+        folder = self._site.profiles.get((name, profile))
+        if folder is None:
+            raise NotFoundError(f"taskserv {name}, profile {profile}, is not in the workspace any more", hint="plan again")
+        params = settings.get("params")
+        workspace = self._site.workspace
+        return BundleRequest(
+            profile_path=folder,
+            taskserv=name,
+            profile=profile,
+            operation=str(settings["operation"]),
+            formula=str(settings["formula"]),
+            server={**asdict(server), "address": server.address_for()},
+            params=params if isinstance(params, Mapping) else {},
+            workspace={"name": workspace.name, "params": dict(workspace.params)},
+            secrets=workspace.secrets,
+        )
+
+    def _unit(self, task: Task, settings: Mapping[str, object], digest: str) -> Unit:
+        timeout = settings.get("timeout_s")
+        return Unit(
+            lineage=self._site.lineage,
+            run=task.run,
+            step=task.step,
+            attempt=task.attempt,
+            server=str(settings["server"]),
+            taskserv=str(settings["taskserv"]),
+            formula=str(settings["formula"]),
+            profile=str(settings["profile"]),
+            operation=str(settings["operation"]),
+            digest=digest,
+            token=self._site.token,
+            timeout_s=float(timeout) if isinstance(timeout, int | float) else 1800.0,
+            idempotent=bool(settings.get("idempotent")),
+            resumes=parse_resumes(settings.get("resumes")),
+            upload_only=bool(settings.get("upload_only")),
+        )
+
+
+def parse_resumes(text: object) -> tuple[str, int, str] | None:
+    """Return (run, attempt, step) from `run attempt step`, the form that plans carry."""
+    if not isinstance(text, str) or not text:
+        return None
+    run, attempt, step = text.split(" ", 2)
+    return run, int(attempt), step
+
+
+def _result(exit: Exit, unit: Unit) -> Result:
+    """Say in one line how the unit ended. Unknown stays unknown."""
+    if exit.ok:
+        return OK
+    command = f"install-{unit.taskserv}.sh {unit.operation}"
+    outcome, message = _ENDS.get(exit.kind, (Outcome.FAILED, "{command} could not be started: {kind}"))
+    if exit.kind in {"fenced", "refused"} and exit.message:
+        message = exit.message.replace("{", "{{").replace("}", "}}")
+    text = message.format(command=command, kind=exit.kind, code=exit.code, limit=unit.timeout_s, why=exit.message)
+    code = {"exit": exit.code, "signal": 128 + exit.code}.get(exit.kind)
+    return Result(outcome=outcome, exit_code=code, error_kind=_ERROR_KINDS.get(exit.kind, exit.kind), error=text)
+
+
+_ERROR_KINDS = {"unknown": "unreachable", "refused": "unknown"}
+_ENDS = {
+    "exit": (Outcome.FAILED, "{command} ended with exit code {code}"),
+    "signal": (Outcome.FAILED, "{command} was killed by signal {code}"),
+    "timeout": (Outcome.TIMED_OUT, "{command} did not end within {limit:g} s and was stopped"),
+    "unknown": (Outcome.UNKNOWN, "the connection was lost while {command} ran, and its outcome is not known: {why}"),
+    "refused": (
+        Outcome.UNKNOWN,
+        "an earlier {command} left a claim without a result; it is not declared idempotent, so it is not repeated",
+    ),
+    "fenced": (Outcome.FAILED, "a newer runner works on this server; {command} was not started"),
+}
