@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Protocol
 
 from provisioning.core.model import RUN_ENDED, STEP_FAILED, RunState, StepState
+from provisioning.core.suggest import nearest
 
 HOST_ERRORS = frozenset({"host", "unreachable", "host_key", "login_refused", "become_refused"})
 """Error kinds that mean the server could not be used at all."""
@@ -187,5 +187,5 @@ def iso(at: datetime | None) -> str | None:
 
 def not_found_hint(ref: str, known: Sequence[str]) -> str:
     """Return what to try instead of a run id that nothing has."""
-    near = get_close_matches(ref, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else "`provisioning run list` shows the runs"
+    near = nearest(ref, known, cutoff=0.5)
+    return f"did you mean {near}?" if near else "`provisioning run list` shows the runs"

@@ -1,0 +1,121 @@
+"""The history of a `MemoryStore`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from provisioning.core.events import Event
+from provisioning.core.history import AttemptRecord, RunDetail, RunSummary, StepRecord, exit_code_of, not_found_hint
+from provisioning.core.model import RunState, Workflow
+from provisioning.core.projection import AttemptKey, Changes, Columns, step_rows
+from provisioning.errors import NotFoundError
+
+R = TypeVar("R", StepRecord, AttemptRecord)
+
+
+@dataclass(slots=True)
+class Rows:
+    """What is known of one run."""
+
+    run: Columns
+    steps: dict[str, Columns] = field(default_factory=dict)
+    attempts: dict[AttemptKey, Columns] = field(default_factory=dict)
+
+
+class MemoryHistory:
+    """Fulfils `core.history.History`."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Rows] = {}  # oldest first
+
+    def list_runs(
+        self, limit: int = 50, *, state: str | None = None, workflow: str | None = None, before: str | None = None
+    ) -> list[RunSummary]:
+        """Return the newest runs first; `before` is a run id and continues a list after it."""
+        ids = list(self._rows)
+        if before is not None:
+            ids = ids[: ids.index(before)] if before in ids else []
+        found = (self._summary(run) for run in reversed(ids))
+        kept = [run for run in found if state in {None, run.state.value} and workflow in {None, run.workflow}]
+        return kept[:limit]
+
+    def run(self, ref: str) -> RunDetail:
+        """Return the run with this id, unique prefix of an id, or `last`. Raises NotFoundError."""
+        run = self._resolve(ref)
+        steps = sorted(self._rows[run].steps.values(), key=lambda row: int(str(row["position"])))
+        params = self._rows[run].run.get("params")
+        named = {str(row.get("output_name") or row["step"]): row["output"] for row in steps if row.get("output") is not None}
+        return RunDetail(
+            summary=self._summary(run),
+            steps=tuple(_record(StepRecord, row) for row in steps),
+            outputs=named,
+            params=params if isinstance(params, Mapping) else {},
+        )
+
+    def attempts(self, run: str, step: str | None = None) -> list[AttemptRecord]:
+        """Return the attempts of a run (exact id), or of one of its steps, oldest first."""
+        rows = self._rows[run].attempts if run in self._rows else {}
+        found = [
+            _record(AttemptRecord, {"step": key[0], "attempt": key[1], "epoch": key[2], **row})
+            for key, row in rows.items()
+            if step in {None, key[0]}
+        ]
+        positions = {step: int(str(row["position"])) for step, row in self._rows[run].steps.items()} if found else {}
+        return sorted(found, key=lambda record: (positions[record.step], record.attempt, record.epoch))
+
+    def outputs(self, run: str) -> Mapping[str, object]:
+        """Return the outputs of a run's steps (exact id) by step id."""
+        rows = self._rows[run].steps if run in self._rows else {}
+        return {id: row["output"] for id, row in rows.items() if row.get("output") is not None}
+
+    # ------------------------------------------------------------ for the store
+
+    def apply(self, last: Event, changes: Changes, workflow: Workflow | None) -> None:
+        """Take over what a commit changed; `last` is its newest event."""
+        blank: Columns = {"run_id": last.run, "digest": "", "state": RunState.CREATED, "created_at": last.at}
+        rows = self._rows.setdefault(last.run, Rows(run=blank))
+        rows.run.update(changes.run, last_seq=last.seq)
+        if workflow is not None:
+            rows.run["source"] = workflow.source.kind if workflow.source else ""
+            rows.steps = {str(row["step"]): row for row in step_rows(workflow)}
+        for row in changes.added:
+            rows.steps[str(row["step"])] = {**row, "position": len(rows.steps)}
+        for step, columns in changes.steps.items():
+            rows.steps.setdefault(step, {"step": step, "position": len(rows.steps)}).update(columns)
+        for key, columns in changes.attempts.items():
+            row = rows.attempts.setdefault(key, {})
+            if row.get("ended_at") is None:
+                row.update(columns)
+
+    def forget(self, run: str) -> None:
+        """Remove a run."""
+        self._rows.pop(run, None)
+
+    def state(self, run: str) -> object:
+        """Return the state of a run."""
+        return self._rows[run].run["state"]
+
+    def _resolve(self, ref: str) -> str:
+        ids = list(self._rows)
+        if ref == "last" and ids:
+            return ids[-1]
+        found = [ref] if ref in self._rows else [id for id in ids if ref and id.startswith(ref)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NotFoundError(f"'{ref}' could be {len(found)} runs", hint=f"for example {', '.join(found[-3:])}")
+        raise NotFoundError(f"there is no run '{ref}'", hint=not_found_hint(ref, ids))
+
+    def _summary(self, run: str) -> RunSummary:
+        row: dict[str, Any] = {key: value for key, value in self._rows[run].run.items() if key != "params"}
+        steps = [_record(StepRecord, each) for each in self._rows[run].steps.values()]
+        row["exit_code"] = exit_code_of(row["state"], steps, row.get("source", ""))
+        return RunSummary(workflow=row.pop("name", ""), **row)
+
+
+def _record(type_: type[R], row: Columns) -> R:
+    known = {each.name for each in fields(type_)}
+    values: dict[str, Any] = {key: value for key, value in row.items() if key in known}
+    return type_(**values)

@@ -1,0 +1,77 @@
+"""The task queue of one process: whom a task waits for, who has it, what was reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from provisioning.adapters.memory.bell import Bell
+from provisioning.core.ports import Report, Task
+
+Key = tuple[str, str]  # run, step: a step has one live task
+
+
+class TaskQueue:
+    """Fulfils `ports.Tasks`. First come, first served per target; a lease lasts until its final report or `settle`."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, dict[Key, Task]] = {}
+        self._leased: dict[Key, Task] = {}
+        self._reports: list[Report] = []
+        self._offered = Bell()
+        self._reported = Bell()
+
+    async def claim(self, worker: str, targets: Sequence[str], free: int) -> list[Task]:  # noqa: ARG002 - leases end with us
+        """Wait for tasks for these targets or for any, and take at most `free` of them."""
+        while not (taken := self._take(targets, free)):
+            await self._offered.heard()
+        return taken
+
+    async def extend(self, task: Task) -> None:
+        """Do nothing: workers and queue live and die together."""
+
+    async def report(self, report: Report) -> None:
+        """Pass a report on."""
+        key = (report.task.run, report.task.step)
+        if report.outcome is not None and self._leased.get(key) == report.task:
+            del self._leased[key]
+        self._reports.append(report)
+        self._reported.ring()
+
+    async def reports(self) -> list[Report]:
+        """Wait for reports and return all there are."""
+        while not self._reports:
+            await self._reported.heard()
+        reports, self._reports = self._reports, []
+        return reports
+
+    # ------------------------------------------------------------ for stores
+
+    def offer(self, tasks: Iterable[Task]) -> None:
+        """Make committed tasks available. A task that waits or is leased already is not offered twice."""
+        for task in tasks:
+            key = (task.run, task.step)
+            if self._leased.get(key) != task:
+                self._waiting.setdefault(task.target, {})[key] = task
+        self._offered.ring()
+
+    def settle(self, run: str, steps: Iterable[str]) -> None:
+        """Withdraw the tasks of steps whose attempt is over."""
+        for step in steps:
+            self._leased.pop((run, step), None)
+            for waiting in self._waiting.values():
+                waiting.pop((run, step), None)
+
+    def drop(self, run: str) -> None:
+        """Withdraw every task of a run."""
+        steps = [key[1] for tasks in (self._leased, *self._waiting.values()) for key in tasks if key[0] == run]
+        self.settle(run, steps)
+
+    def _take(self, targets: Sequence[str], free: int) -> list[Task]:
+        taken: list[Task] = []
+        for target in dict.fromkeys((*targets, "")):
+            waiting = self._waiting.get(target, {})
+            keys = list(waiting)[: free - len(taken)] if free < len(waiting) + len(taken) else list(waiting)
+            for key in keys:
+                self._leased[key] = waiting.pop(key)
+                taken.append(self._leased[key])
+        return taken
