@@ -19,8 +19,15 @@ PRIVATE = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CA
 UNWANTED = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "SSH_AUTH_SOCK")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Know `--soak`."""
+    parser.addoption("--soak", action="store_true", help="also run the tests that take many rounds")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs OpenSSH's server where there is none."""
+    """Skip what needs OpenSSH's server where there is none, and the long rounds where nobody asked for them."""
+    if item.get_closest_marker("soak") and not item.config.getoption("--soak"):
+        pytest.skip("many rounds: make soak")
     if item.get_closest_marker("sshd") and sshd_path() is None:
         pytest.skip("OpenSSH's server is not installed (apt-get install openssh-server)")
 

@@ -1,0 +1,58 @@
+# Every target does its own set-up; the first one to run takes about a minute, the others none.
+SHELL := /bin/bash
+PYTHON ?= python3
+WORKERS ?= 2
+BIN := .venv/bin
+READY := .venv/.ready
+DEMO_FOLDER := .provisioning-demo
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-up demo-down test soak check fmt bench lock clean packages
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) packages ## tell the story on four throw-away servers: plan, run, kill, resume, broken gate, fix
+	@$(BIN)/python workspaces/demo/demo.py
+
+demo-up: $(READY) packages ## start the demo's servers, keep them, say what to try
+	@$(BIN)/python workspaces/demo/demo.py --up $(DEMO_FOLDER)
+
+demo-down: ## end them, and everything that was installed on them
+	@$(PYTHON) workspaces/demo/servers.py down $(DEMO_FOLDER)
+
+test: $(READY) packages ## every test this machine can run; lists what was skipped and why
+	$(BIN)/python -m pytest -n $(WORKERS) -rs $(ARGS)
+
+soak: $(READY) packages ## the long ones: many rounds of kill -9, cut connections, large graphs
+	$(BIN)/python -m pytest --soak -m soak -rs $(ARGS)
+
+check: $(READY) packages ## lint, format, types, layers, shell scripts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@.ci/check-shell
+
+fmt: $(READY) ## format the Python files, and fix what can be fixed safely
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(READY) packages ## the benchmarks, one after the other
+	@for file in benchmarks/bench_*.py; do [ ! -e "$$file" ] || { echo "== $$file"; $(BIN)/python "$$file"; } || exit; done
+
+lock: $(READY) ## write requirements.txt anew from pyproject.toml
+	$(BIN)/python .ci/lock.py
+
+clean: ## remove everything that make has made, the virtual environment too
+	@[ ! -d $(DEMO_FOLDER) ] || $(PYTHON) workspaces/demo/servers.py down $(DEMO_FOLDER)
+	rm -rf .venv dist build .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+packages:
+	@.ci/packages
+
+$(READY): requirements.txt pyproject.toml .ci/setup | packages
+	@.ci/setup
+	@touch $@
