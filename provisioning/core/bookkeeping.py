@@ -8,9 +8,11 @@ from datetime import datetime
 
 from provisioning.core.events import Event, Kind
 from provisioning.core.model import Step
+from provisioning.core.plan import INSTALL, REMOVING
 from provisioning.core.resources import Actor, LogEntry, Resource, ResourceBook, ResourceState
 
-READ_ONLY = frozenset({"status", "upload"})  # operations that leave the resource as it is
+CHANGING = frozenset({INSTALL, "reinstall", "update", "config"}) | REMOVING
+"""Operations whose outcome says something about the resource. A failed backup does not make a service not installed."""
 _STATES = {
     Kind.STEP_DISPATCHED: ResourceState.RUNNING,
     Kind.STEP_SUCCEEDED: ResourceState.COMPLETED,
@@ -31,7 +33,7 @@ def record(book: ResourceBook, steps: Mapping[str, Step], events: Iterable[Event
             continue
         run, seq = event.run, event.seq
         step = steps.get(event.step)
-        if step is None or step.kind != "node" or step.labels.get("operation", "install") in READ_ONLY:
+        if step is None or step.kind != "node" or step.labels.get("operation", INSTALL) not in CHANGING:
             continue
         key = (step.labels["server"], step.labels["taskserv"])
         before = changes[key] if key in changes else book.get(*key)
@@ -53,7 +55,7 @@ def _after(before: Resource | None, event: Event, step: Step, actor: Actor) -> R
         resource = replace(resource, digest=step.labels.get("digest", ""), blocker=None, ended_at=_iso(event.at))
     else:
         resource = replace(resource, blocker=_blocker(event), ended_at=_iso(event.at))
-    if state is ResourceState.COMPLETED and step.labels.get("operation") == "remove":
+    if state is ResourceState.COMPLETED and step.labels.get("operation") in REMOVING:
         state = ResourceState.PENDING
     entry = LogEntry(ts=_iso(event.at), event=event.kind.value.removeprefix("step_"), source=event.run)
     return replace(resource, state=state, run_id=event.run, step=event.step, actor=actor).logged(entry)
@@ -71,7 +73,7 @@ def _concerns(before: Resource | None, event: Event, state: ResourceState) -> bo
 def _begun(resource: Resource, event: Event, step: Step) -> Resource:
     return replace(
         resource,
-        operation=step.labels.get("operation", "install"),
+        operation=step.labels.get("operation", INSTALL),
         profile=step.labels.get("profile", "default"),
         attempt=event.attempt,
         started_at=_iso(event.at),

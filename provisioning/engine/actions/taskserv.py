@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from provisioning.core.declare import Server, Workspace
+from provisioning.core.declare import Server, Taskserv, Workspace
 from provisioning.core.ports import BundleRequest, Bundles, Exit, Hosts, Outcome, Task, Unit
 from provisioning.engine.actions import OK, Context, Result
 from provisioning.errors import NotFoundError
@@ -17,7 +17,7 @@ class Site:
 
     workspace: Workspace
     servers: Mapping[str, Server]
-    profiles: Mapping[tuple[str, str], str]  # (taskserv, profile) -> folder
+    taskservs: Mapping[str, Taskserv]
     lineage: str
     token: int  # fencing token of this runner
 
@@ -26,6 +26,13 @@ class Site:
         if hostname not in self.servers:
             raise NotFoundError(f"server {hostname} is not in the workspace any more", hint="plan again")
         return self.servers[hostname]
+
+    def profile_folder(self, taskserv: str, profile: str) -> str:
+        """Return where a profile is. Raises NotFoundError when the workspace no longer has it."""
+        found = self.taskservs[taskserv].profiles.get(profile) if taskserv in self.taskservs else None
+        if found is None:
+            raise NotFoundError(f"taskserv {taskserv}, profile {profile}, is not in the workspace any more", hint="plan again")
+        return found.path
 
 
 class TaskservAction:
@@ -46,13 +53,10 @@ class TaskservAction:
 
     def _request(self, settings: Mapping[str, object], server: Server) -> BundleRequest:
         name, profile = str(settings["taskserv"]), str(settings["profile"])
-        folder = self._site.profiles.get((name, profile))
-        if folder is None:
-            raise NotFoundError(f"taskserv {name}, profile {profile}, is not in the workspace any more", hint="plan again")
         params = settings.get("params")
         workspace = self._site.workspace
         return BundleRequest(
-            profile_path=folder,
+            profile_path=self._site.profile_folder(name, profile),
             taskserv=name,
             profile=profile,
             operation=str(settings["operation"]),

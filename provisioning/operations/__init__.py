@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,20 +12,11 @@ from provisioning.core.events import Event
 from provisioning.core.plan import Plan, Selection
 from provisioning.core.resources import ResourceBook
 from provisioning.errors import ProvisioningError
+from provisioning.operations.options import RunOptions
+from provisioning.settings import Settings
 
 if TYPE_CHECKING:
     from provisioning.core.history import RunDetail
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How to run a plan."""
-
-    keep_going: bool = False  # independent branches go on after a failure
-    max_parallel: int = 0  # steps at once in the whole run; 0: the setting `run.max_parallel`
-    wait: bool = False  # wait for the workspace instead of refusing
-    actor: str = ""  # user@host
-    source: str = "cli"
 
 
 class Listener:
@@ -41,7 +32,7 @@ class Listener:
         """A step printed whole lines; control codes removed, secrets masked."""
 
     def on_note(self, text: str) -> None:
-        """Something worth a line that is not an event: a reconnect, a probe that failed."""
+        """Something worth a line that is not an event: an earlier run that was cut off, a second Ctrl-C."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,32 +49,57 @@ class Project:
 
     infra: Infra
     folder: Path  # the workspace
+    settings: Settings = field(default_factory=Settings)
 
     def book(self) -> ResourceBook:
         """Read the state file. Raises StateFileError."""
-        raise NotImplementedError
+        from provisioning import wiring
+
+        return wiring.state_file(self.folder).load_sync()
 
     def plan(self, selection: Selection) -> Plan:
         """Plan against the recorded states. Writes nothing, contacts nobody. Raises NotFoundError, UsageError."""
-        raise NotImplementedError
+        from provisioning.core.planner import make_plan
 
-    def provision(self, selection: Selection, options: RunOptions, listener: Listener, show: Callable[[Plan], None]) -> RunResult:
+        return make_plan(self.infra, selection, self.book())
+
+    def provision(
+        self, selection: Selection, options: RunOptions, listener: Listener, show: Callable[[Plan], None]
+    ) -> RunResult:
         """Take the workspace's lock, plan, `show` the plan, run it, and return how it ended.
 
         Blocks; Ctrl-C stops what runs on the servers, records it and returns a result with `errors.Interrupted`.
         Raises LockedError, StateFileError, StoreError.
         """
-        raise NotImplementedError
+        from provisioning.operations.session import provision, run_blocking
+
+        return run_blocking(provision(self, selection, options, listener, show))
 
     def retry(self, run: str, options: RunOptions, listener: Listener) -> RunResult:
         """Run the failed frontier of an ended run again, in the same run. Raises NotFoundError, UsageError, LockedError."""
-        raise NotImplementedError
+        from provisioning.operations.session import retry, run_blocking
+
+        return run_blocking(retry(self, run, options, listener))
 
     def check_connections(self, plan: Plan) -> Mapping[str, str]:
         """Log in to the plan's servers and probe their gates once; hostname or gate id -> "" or what is wrong."""
-        raise NotImplementedError
+        from provisioning.operations.connections import check_connections
+        from provisioning.operations.session import run_blocking
+
+        return run_blocking(check_connections(self, plan))
 
 
-def open_project(workspace: Path | None, infra: str | None) -> Project:
-    """Find, load and check a workspace. Raises NotFoundError, UsageError, ConfigError with every fault."""
-    raise NotImplementedError
+def open_project(folder: Path, infra: str | None) -> Project:
+    """Load and check the workspace in `folder`. Raises NotFoundError, UsageError, ConfigError with every fault."""
+    from provisioning.formats.infra import load_infra
+    from provisioning.formats.taskserv import catalogue_folders, load_catalogue
+    from provisioning.formats.workspace import load_workspace
+    from provisioning.settings import load
+
+    workspace = load_workspace(folder)
+    catalogue = load_catalogue(catalogue_folders(folder, infra or workspace.default_infra))
+    settings = load(workspace=workspace.settings)
+    return Project(infra=load_infra(workspace, infra, catalogue), folder=folder, settings=settings)
+
+
+__all__ = ["Listener", "Project", "RunOptions", "RunResult", "open_project"]

@@ -1,0 +1,236 @@
+"""One runner at work on a workspace: lock, catch up with what an earlier one left, run, close."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from provisioning import wiring
+from provisioning.core.compile import compile_plan
+from provisioning.core.events import Event
+from provisioning.core.history import RunDetail
+from provisioning.core.model import RUN_ENDED
+from provisioning.core.plan import Plan, Selection
+from provisioning.core.planner import make_plan
+from provisioning.core.resources import Actor
+from provisioning.core.run import Run
+from provisioning.engine.recorder import Recorder
+from provisioning.engine.runner import Runner, load
+from provisioning.engine.worker import Worker
+from provisioning.errors import ProvisioningError
+from provisioning.operations import Listener, Project, RunOptions, RunResult
+from provisioning.operations.failure import explain, resume_command
+
+if TYPE_CHECKING:
+    from provisioning.adapters.sqlite import SqliteStore
+    from provisioning.core.ports import Hosts
+
+T = TypeVar("T")
+HARD_EXIT = 130
+
+
+class _Teller:
+    """A projection that tells the listener."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    async def committed(self, _run: Run, events: Sequence[Event]) -> None:
+        for event in events:
+            self._listener.on_event(event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Everything that works while we hold the workspace."""
+
+    project: Project
+    options: RunOptions
+    listener: Listener
+    store: SqliteStore
+    recorder: Recorder
+    hosts: Hosts
+    runner: Runner
+    worker: Worker
+    actor: str
+
+    async def drive(self, start: Callable[[], Awaitable[Run]]) -> RunDetail:
+        """Start a run and serve it until it has ended. Raises what stopped us, after stopping what runs."""
+        serving: list[asyncio.Task[None]] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                serving += [group.create_task(self.runner.serve()), group.create_task(self.worker.serve())]
+                run = await start()
+                self.listener.on_run(run.id)
+                with _signals(lambda: self._interrupt(run.id)):
+                    await self.runner.ended(run.id)
+                for task in serving:
+                    task.cancel()
+        except BaseExceptionGroup as group_error:
+            raise _first(group_error) from None
+        return self.store.history.run(run.id)
+
+    async def _interrupt(self, run_id: str) -> None:
+        self.listener.on_note("stopping what runs on the servers; Ctrl-C again leaves at once")
+        await self.runner.cancel(run_id, "interrupted", self.actor)
+
+
+async def provision(
+    project: Project, selection: Selection, options: RunOptions, listener: Listener, show: Callable[[Plan], None]
+) -> RunResult:
+    """Plan and run. See `Project.provision`."""
+    async with open_session(project, options, listener) as session:
+        plan = make_plan(project.infra, selection, session.recorder.book)
+        show(plan)
+        limit = options.max_parallel or project.settings.run.max_parallel
+        flow = compile_plan(plan, project.infra, keep_going=options.keep_going, max_parallel=limit)
+        warming = asyncio.create_task(_warm(session, plan))
+        detail = await session.drive(
+            lambda: session.runner.submit(new_run_id(), flow, trigger=options.source, actor=session.actor)
+        )
+        warming.cancel()
+        return _result(detail, resume_command(project.folder, project.infra, selection, options))
+
+
+async def retry(project: Project, run: str, options: RunOptions, listener: Listener) -> RunResult:
+    """Reopen an ended run. See `Project.retry`."""
+    async with open_session(project, options, listener) as session:
+        run_id = session.store.history.run(run).run_id
+        detail = await session.drive(lambda: session.runner.retry(run_id, actor=session.actor))
+        return _result(detail, f"provisioning -w {project.folder} run retry {run_id}")
+
+
+@asynccontextmanager
+async def open_session(project: Project, options: RunOptions, listener: Listener) -> AsyncIterator[Session]:
+    """Take the lock, open the stores, and bring the books up to date with what a killed runner left behind."""
+    clock = wiring.clock()
+    actor = options.actor or wiring.identity()
+    async with AsyncExitStack() as stack:
+        lease = wiring.workspace_lock(project.folder)
+        token = await lease.acquire(wait=options.wait)
+        stack.push_async_callback(lease.release)
+        recorder = Recorder(wiring.state_file(project.folder), clock, Actor(identity=actor, source=options.source))
+        book = await recorder.load()
+        store = wiring.open_store(project.folder)
+        stack.push_async_callback(store.close)
+        hosts = wiring.hosts(project.folder, project.settings)
+        stack.push_async_callback(hosts.close)
+        slots = options.max_parallel or project.settings.run.max_parallel
+        worker = Worker(
+            "local",
+            store,
+            wiring.actions(project.infra, project.folder, hosts, lineage=book.lineage, token=token),
+            wiring.log_store(project.folder, project.settings),
+            clock,
+            slots=slots,
+            targets=tuple({server.site for server in project.infra.servers if server.site}),
+            watcher=listener.on_output,
+        )
+        runner = Runner(
+            store,
+            clock,
+            roll=random.random,
+            stop_work=worker.cancel,
+            projections=(recorder, _Teller(listener)),
+            fence=token,
+        )
+        session = Session(
+            project=project,
+            options=options,
+            listener=listener,
+            store=store,
+            recorder=recorder,
+            hosts=hosts,
+            runner=runner,
+            worker=worker,
+            actor=actor,
+        )
+        await _catch_up(session)
+        yield session
+
+
+async def _catch_up(session: Session) -> None:
+    """Fold in what a killed runner had committed but not written, and end the run it left open."""
+    store, recorder = session.store, session.recorder
+    cursor = recorder.book.run
+    newer = []
+    for summary in store.history.list_runs(limit=1000):  # newest first
+        if cursor or summary.state not in RUN_ENDED:
+            newer.append(summary)
+        if summary.run_id == cursor:
+            break
+    for summary in reversed(newer):
+        run = await load(store, summary.run_id)
+        await recorder.committed(run, await store.events(summary.run_id))
+        if not run.ended:
+            session.listener.on_note(f"run {summary.run_id} was cut off; what it had not finished is run again")
+            await session.runner.abandon(summary.run_id, "its runner died")
+    await recorder.flush()
+
+
+async def _warm(session: Session, plan: Plan) -> None:
+    """Open the connections that the plan needs, all at once. What fails is told by the step that needs it."""
+    wanted = {step.server for step in plan.steps if step.runs}
+    with suppress(ProvisioningError):
+        await session.hosts.warm([server for server in session.project.infra.servers if server.hostname in wanted])
+
+
+def _result(detail: RunDetail, resume: str) -> RunResult:
+    failure = explain(detail, resume, wiring.last_lines)
+    return RunResult(detail=detail, failure=failure)
+
+
+@contextmanager
+def _signals(interrupt: Callable[[], Coroutine[None, None, None]]) -> Iterator[None]:
+    """SIGINT and SIGTERM ask for a stop; the second one leaves at once. The journal says what was open."""
+    loop = asyncio.get_running_loop()
+    asked: list[asyncio.Task[None]] = []
+
+    def ask() -> None:
+        if asked:
+            os._exit(HARD_EXIT)
+        asked.append(loop.create_task(interrupt()))
+
+    # Only the main thread may handle signals: inside a server, its own handlers stand.
+    with suppress(ValueError, RuntimeError):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, ask)
+    try:
+        yield
+    finally:
+        with suppress(ValueError, RuntimeError):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that stopped the group: one of ours if there is one."""
+    flat: list[BaseException] = []
+    rest: list[BaseException] = [group]
+    while rest:
+        error = rest.pop()
+        if isinstance(error, BaseExceptionGroup):
+            rest.extend(error.exceptions)
+        else:
+            flat.append(error)
+    return next((error for error in flat if isinstance(error, ProvisioningError)), flat[0])
+
+
+def run_blocking(work: Coroutine[None, None, T]) -> T:
+    """Run a coroutine to its end in an event loop of its own."""
+    return asyncio.run(work)
+
+
+def new_run_id() -> str:
+    """Return a UUID of version 7: it sorts by time, and its first digits are enough to name a run."""
+    value = (int(time.time() * 1000) << 80) | (0x7 << 76) | (secrets.randbits(12) << 64) | (0b10 << 62) | secrets.randbits(62)
+    digits = f"{value:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

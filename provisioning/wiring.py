@@ -1,0 +1,118 @@
+"""The only place that picks adapters. Every function imports what it picks when it is called: start-up stays cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provisioning.core.declare import Infra
+
+if TYPE_CHECKING:
+    from provisioning.adapters.lock import WorkspaceLock
+    from provisioning.adapters.sqlite import SqliteStore
+    from provisioning.adapters.statefile import StateFile
+    from provisioning.core.ports import Clock, Hosts, LogStore
+    from provisioning.engine.actions import Action
+    from provisioning.settings import Settings
+
+HIDDEN = ".provisioning"
+
+
+def clock() -> Clock:
+    """Return the machine's clock."""
+    from provisioning.adapters.clock import SystemClock
+
+    return SystemClock()
+
+
+def identity() -> str:
+    """Return who we are, as user@host."""
+    import getpass
+    import os
+    import socket
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's uid without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def state_file(folder: Path) -> StateFile:
+    """Return the state file of a workspace."""
+    from provisioning.adapters.statefile import StateFile
+
+    return StateFile(folder / HIDDEN / "state.json")
+
+
+def workspace_lock(folder: Path) -> WorkspaceLock:
+    """Return the lock of a workspace."""
+    from provisioning.adapters.lock import WorkspaceLock
+
+    return WorkspaceLock(folder)
+
+
+def open_store(folder: Path) -> SqliteStore:
+    """Open the journal and history of a workspace."""
+    from provisioning.adapters.sqlite import SqliteStore
+
+    return SqliteStore(folder / HIDDEN / "history.db", clock())
+
+
+def log_store(folder: Path, settings: Settings) -> LogStore:
+    """Return where the attempts of a workspace's runs keep their logs."""
+    from provisioning.adapters.logs import TAIL_BYTES, FileLogs
+
+    head = max(settings.log.max_bytes - TAIL_BYTES, settings.log.max_bytes // 2)
+    return FileLogs(folder / HIDDEN / "logs", head_bytes=head, tail_bytes=settings.log.max_bytes - head)
+
+
+def last_lines(log: str, count: int = 10) -> list[str]:
+    """Return the last lines of an attempt's log; none when it is not there."""
+    from provisioning.adapters.logs import read_log
+    from provisioning.errors import ProvisioningError
+
+    try:
+        return read_log(Path(log), lines=count).splitlines() if log else []
+    except ProvisioningError:
+        return []
+
+
+def known_hosts(folder: Path) -> Path:
+    """Return the workspace's own file of trusted host keys, read beside the user's."""
+    return folder / HIDDEN / "known_hosts"
+
+
+def hosts(folder: Path, settings: Settings) -> Hosts:
+    """Return the connections to the servers of a workspace."""
+    from provisioning.adapters.secrets import ReferenceSecrets
+    from provisioning.adapters.ssh import SshHosts
+
+    return SshHosts(
+        known_hosts=(known_hosts(folder),),
+        base=folder,
+        secrets=ReferenceSecrets(folder),
+        connect_timeout_s=settings.ssh.connect_timeout_s,
+        connect_attempts=settings.ssh.connect_attempts,
+        dead_after_s=settings.ssh.dead_after_s,
+        reconnect_s=settings.ssh.reconnect_s,
+    )
+
+
+def actions(infra: Infra, folder: Path, links: Hosts, *, lineage: str, token: int) -> Mapping[str, Action]:
+    """Return what the worker can do."""
+    from provisioning.adapters.bundle import TarBundles
+    from provisioning.adapters.secrets import ReferenceSecrets
+    from provisioning.engine.actions.probe import ProbeAction
+    from provisioning.engine.actions.taskserv import Site, TaskservAction
+
+    site = Site(
+        workspace=infra.workspace,
+        servers={server.hostname: server for server in infra.servers},
+        taskservs=infra.taskservs,
+        lineage=lineage,
+        token=token,
+    )
+    bundles = TarBundles(ReferenceSecrets(folder))
+    return {"taskserv": TaskservAction(site, bundles, links), "probe": ProbeAction(site, links)}

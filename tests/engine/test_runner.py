@@ -1,0 +1,175 @@
+"""The real runner and worker over the memory store."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import pytest
+from support.engine import Doer, engine, nothing
+from support.simulate import step, workflow
+
+from provisioning.adapters.memory.store import MemoryStore
+from provisioning.core.events import Event, Kind
+from provisioning.core.model import OnFailure, Policy, Retry, RunState, StepState
+from provisioning.core.ports import Outcome, Request, Task
+from provisioning.core.run import Run
+from provisioning.engine.actions import Context, Result
+from provisioning.engine.runner import load
+from provisioning.errors import StoreError
+
+FAILED = Result(outcome=Outcome.FAILED, exit_code=3, error_kind="exit", error="it ended with exit code 3")
+
+
+async def test_a_diamond_runs_in_order_and_its_branches_together() -> None:
+    both = asyncio.Barrier(2)
+
+    async def do(task: Task, _context: Context) -> None:
+        if task.step in {"left", "right"}:
+            await both.wait()
+
+    doer = Doer(do)
+    flow = workflow(step("top"), step("left", "top"), step("right", "top"), step("bottom", "left", "right"))
+
+    run = await engine({"noop": doer}).run(flow)
+
+    assert run.state is RunState.SUCCEEDED
+    assert doer.started[0] == "top"
+    assert doer.started[-1] == "bottom"
+
+
+async def test_what_the_journal_has_folds_to_the_state_the_runner_ended_with() -> None:
+    store = MemoryStore()
+    it = engine({"noop": Doer(nothing)}, store=store)
+    run = await it.run(workflow(step("a"), step("b", "a")))
+
+    again = await load(store, "r1")
+
+    assert {id: s.state for id, s in again.steps.items()} == {id: s.state for id, s in run.steps.items()}
+    assert [event.seq for event in it.seen.events] == list(range(1, len(it.seen.events) + 1))
+
+
+async def test_a_failed_step_is_tried_again_after_its_wait() -> None:
+    attempts: list[int] = []
+
+    async def do(task: Task, _context: Context) -> Result | None:
+        attempts.append(task.attempt)
+        return FAILED if task.attempt < 3 else None
+
+    run = await engine({"noop": Doer(do)}).run(workflow(step("a", retry=Retry(attempts=3, base_s=0.01))))
+
+    assert run.state is RunState.SUCCEEDED
+    assert attempts == [1, 2, 3]
+
+
+async def test_failure_halts_and_keeps_exit_code_and_message() -> None:
+    async def do(task: Task, _context: Context) -> Result | None:
+        return FAILED if task.step == "a" else None
+
+    doer = Doer(do)
+    run = await engine({"noop": doer}).run(workflow(step("a"), step("b", "a")))
+
+    assert run.state is RunState.FAILED
+    assert (run.steps["a"].exit_code, run.steps["a"].error) == (3, "it ended with exit code 3")
+    assert doer.started == ["a"]
+
+
+async def test_a43_a_bug_in_an_action_fails_the_step_and_leaves_the_worker_alive() -> None:
+    async def do(task: Task, _context: Context) -> None:
+        if task.step == "a":
+            raise ZeroDivisionError("division by zero")
+
+    flow = workflow(step("a"), step("b"), policy=Policy(on_failure=OnFailure.SKIP_DOWNSTREAM))
+    run = await engine({"noop": Doer(do)}).run(flow)
+
+    assert run.steps["a"].error == "ZeroDivisionError: division by zero"
+    assert run.steps["b"].state is StepState.SUCCEEDED
+
+
+async def test_an_unknown_action_fails_its_step_with_the_ones_there_are() -> None:
+    run = await engine({"other": Doer(nothing)}).run(workflow(step("a")))
+
+    assert "other" in run.steps["a"].error
+
+
+async def test_cancel_stops_what_runs_and_waits_until_it_has_stopped() -> None:
+    cleaned: list[str] = []
+    begun = asyncio.Event()
+
+    async def do(task: Task, _context: Context) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.01)
+            cleaned.append(task.step)
+
+    it = engine({"noop": Doer(do)})
+
+    async def stop() -> None:
+        await begun.wait()
+        await it.store.request(Request(run="r1", kind="cancel", data={"reason": "interrupted"}))
+
+    run = await it.run(workflow(step("a"), step("b", "a")), meanwhile=stop)
+
+    assert run.state is RunState.CANCELLED
+    assert run.steps["a"].state is StepState.INTERRUPTED
+    assert cleaned == ["a"]
+
+
+async def test_the_limit_of_the_run_and_keys_hold_under_load() -> None:
+    doer = Doer(nothing)
+    steps = [step(f"s{i}", keys=(f"server:{i % 3}",)) for i in range(60)]
+
+    await engine({"noop": doer}).run(workflow(*steps, policy=Policy(max_parallel=2)))
+
+    assert doer.peak == 2
+
+
+async def test_a_projection_that_cannot_write_stops_the_run_before_the_next_step() -> None:
+    class Full:
+        async def committed(self, run: Run, events: Sequence[Event]) -> None:
+            if any(event.kind is Kind.STEP_SUCCEEDED for event in events):
+                raise StoreError("disk full")
+
+    doer = Doer(nothing)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await engine({"noop": doer}, projections=[Full()]).run(workflow(step("a"), step("b", "a")))
+
+    assert caught.group_contains(StoreError)
+    assert doer.started == ["a"]
+
+
+async def test_an_abandoned_run_can_be_retried_and_goes_on() -> None:
+    store = MemoryStore()
+    it = engine({"noop": Doer(nothing)}, store=store)
+    await it.runner.submit("r1", workflow(step("a"), step("b", "a")))
+    second = engine({"noop": Doer(nothing)}, store=store)
+    run = await second.runner.abandon("r1", "its runner died")
+
+    assert run.state is RunState.CANCELLED
+    third = engine({"noop": Doer(nothing)}, store=store)
+    async with asyncio.TaskGroup() as group:
+        serving = [group.create_task(third.runner.serve()), group.create_task(third.worker.serve())]
+        await third.runner.retry("r1")
+        run = await third.runner.ended("r1")
+        for task in serving:
+            task.cancel()
+    assert run.state is RunState.SUCCEEDED
+    assert run.steps["a"].attempt == 2
+
+
+@pytest.mark.slow
+async def test_a_fan_out_costs_the_same_per_step_at_any_size() -> None:
+    async def seconds(count: int) -> float:
+        leaves = [step(f"s{i}", "root") for i in range(count)]
+        began = time.process_time()
+        run = await engine({"noop": Doer(nothing)}).run(workflow(step("root"), *leaves))
+        assert run.state is RunState.SUCCEEDED
+        return time.process_time() - began
+
+    await seconds(200)
+    small, large = await seconds(1500), await seconds(6000)
+    assert large / small < 2.3**2
