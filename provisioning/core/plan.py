@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+INSTALL = "install"
+REMOVING = frozenset({"remove", "uninstall", "delete"})
+"""Operations after which a taskserv is no longer there: dependents go first, and a recorded success is no installation."""
+ALONE = REMOVING | {"status", "stop"}
+"""Operations that need no prerequisites and that leave nothing a health gate could vouch for."""
+
 
 class StepAction(StrEnum):
     """What will happen to a step."""
@@ -46,7 +52,7 @@ class PlanStep:
     profile: str | None = None
     operation: str | None = None
     digest: str | None = None  # of the node's inputs: scripts, templates, params, profile
-    resumes: str | None = None  # run/step/attempt of an interrupted attempt whose result may still be on the server
+    resumes: str | None = None  # `RUN ATTEMPT STEP` of an interrupted attempt whose result may still be on the server
     depends_on: tuple[str, ...] = ()  # step ids
 
 
@@ -64,3 +70,14 @@ class Plan:
     def empty(self) -> bool:
         """Whether nothing at all would run, gates included."""
         return not any(step.runs for step in self.steps)
+
+
+def resumes_text(run: str, attempt: int, step: str) -> str:
+    """Return how an attempt is written in `PlanStep.resumes`. The step comes last: it may hold anything."""
+    return f"{run} {attempt} {step}"
+
+
+def read_resumes(text: str) -> tuple[str, int, str]:
+    """Return (run, attempt, step) of what `resumes_text` wrote."""
+    run, attempt, step = text.split(" ", 2)
+    return run, int(attempt), step

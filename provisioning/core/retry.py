@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from provisioning.core.model import Retry, Strategy
 
+HOPELESS = frozenset({"host_key", "login_refused", "become_refused", "fenced"})
+"""Error kinds that another attempt meets again: never retried, unless a policy names them in `only`."""
+
 
 def may_retry(retry: Retry, attempt: int, error_kind: str) -> bool:
     """Whether `attempt` (from 1), which failed with `error_kind`, is followed by another one."""
-    allowed = not retry.only or error_kind in retry.only
+    allowed = error_kind in retry.only if retry.only else error_kind not in HOPELESS
     return allowed and error_kind not in retry.never and attempt < retry.attempts
 
 
