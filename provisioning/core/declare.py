@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 EMPTY: Mapping[str, object] = MappingProxyType({})
 
-NAME_PATTERN = r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+NAME_PATTERN = r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z"
 """What a name may be: it becomes a file name, a unit name and a subject token, so one rule holds for all of them."""
 
 
