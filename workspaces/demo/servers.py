@@ -227,12 +227,7 @@ class ThrowawayServers:
     @staticmethod
     def _declared(server: ThrowawayServer) -> dict[str, object]:
         login = {"user": server.user, "port": server.port, "key_path": str(server.key_path)}
-        return {
-            "hostname": server.name,
-            "address": server.address,
-            "ssh": login,
-            "labels": {"demo_root": str(server.root)},
-        }
+        return {"hostname": server.name, "address": server.address, "ssh": login}
 
 
 def take_down(folder: Path) -> int:
