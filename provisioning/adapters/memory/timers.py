@@ -34,8 +34,10 @@ class TimerHeap:
     # ------------------------------------------------------------ for stores
 
     def add(self, timers: Iterable[Timer]) -> None:
-        """Start committed timers."""
+        """Start committed timers. One that runs already is not started twice."""
         for timer in timers:
+            if self._is_live(timer):
+                continue
             heapq.heappush(self._heap, (timer.due, next(self._count), timer))
             self._live.setdefault((timer.run, timer.step), []).append(timer)
             self._added.ring()

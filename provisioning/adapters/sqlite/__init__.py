@@ -1,0 +1,1 @@
+"""Journal, history, inbox, tasks and timers in one SQLite file."""

@@ -1,0 +1,144 @@
+"""Reads runs, steps and attempts, from any process and beside a running engine."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from provisioning.adapters.sqlite.database import connect, store_error
+from provisioning.adapters.sqlite.rows import when
+from provisioning.codec import parse
+from provisioning.core.history import AttemptRecord, RunDetail, RunSummary, StepRecord, not_found_hint
+from provisioning.core.model import RunState, StepState
+from provisioning.errors import NotFoundError
+
+R = TypeVar("R", RunSummary, StepRecord, AttemptRecord)
+Row = Sequence[object]
+SUGGESTED_FROM = 200  # newest runs among which the nearest id is looked for
+
+_RUN_FIELDS = (
+    *("run_id", "workflow", "digest", "state", "reason", "source", "created_at", "started_at", "ended_at"),
+    *("trigger", "actor", "last_seq", "exit_code"),
+)
+_STEP_FIELDS = (
+    *("step", "kind", "formula", "server", "taskserv", "state", "reason", "because", "attempts", "exit_code"),
+    *("error_kind", "error", "started_at", "ended_at", "log", "position"),
+)
+_ATTEMPT_FIELDS = (
+    *("step", "attempt", "epoch", "worker", "state", "exit_code", "error_kind", "error", "started_at", "ended_at", "log"),
+)
+_RUN = ", ".join({"run_id": "run", "workflow": "name"}.get(name, name) for name in _RUN_FIELDS)
+_STEP = ", ".join(_STEP_FIELDS)
+_ATTEMPT = ", ".join(f"attempts.{name}" for name in _ATTEMPT_FIELDS)
+_ID = "(SELECT id FROM runs WHERE run = ?)"
+
+
+class SqliteHistory:
+    """Fulfils `core.history.History`. Opens the file at the first question; a file that is not there holds no runs."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._busy = threading.Lock()
+
+    def list_runs(
+        self, limit: int = 50, *, state: str | None = None, workflow: str | None = None, before: str | None = None
+    ) -> list[RunSummary]:
+        """Return the newest runs first; `before` is a run id and continues a list after it. Raises StoreError."""
+        filters = {
+            "state = ?": state,
+            "name = ?": workflow,
+            "id < (SELECT id FROM runs WHERE run = ?)": before,
+        }
+        used = {text: value for text, value in filters.items() if value is not None}
+        where = f"WHERE {' AND '.join(used)}" if used else ""
+        rows = self._all(f"SELECT {_RUN} FROM runs {where} ORDER BY id DESC LIMIT ?", *used.values(), limit)  # noqa: S608
+        return list(map(_summary, rows))
+
+    def run(self, ref: str) -> RunDetail:
+        """Return the run with this id, unique prefix of an id, or `last`. Raises NotFoundError, StoreError."""
+        run = self._resolve(ref)
+        summary = self._all(f"SELECT {_RUN} FROM runs WHERE run = ?", run)  # noqa: S608 - our own columns
+        steps = self._all(f"SELECT {_STEP} FROM steps WHERE run = {_ID} ORDER BY position", run)  # noqa: S608
+        outputs = self._all(
+            f"SELECT CASE output_name WHEN '' THEN step ELSE output_name END, output FROM steps"  # noqa: S608
+            f" WHERE run = {_ID} AND output IS NOT NULL ORDER BY position",
+            run,
+        )
+        params = self._all("SELECT params FROM runs WHERE run = ? AND params IS NOT NULL", run)
+        return RunDetail(
+            summary=_summary(summary[0]),
+            steps=tuple(map(_step, steps)),
+            outputs={str(name): parse(str(value)) for name, value in outputs},
+            params=parse(str(params[0][0])) if params else {},
+        )
+
+    def attempts(self, run: str, step: str | None = None) -> list[AttemptRecord]:
+        """Return the attempts of a run (exact id), or of one of its steps, oldest first. Raises StoreError."""
+        rows = self._all(
+            f"SELECT {_ATTEMPT} FROM attempts JOIN steps USING (run, step)"  # noqa: S608 - our own columns
+            f" WHERE run = {_ID} AND (? IS NULL OR step = ?) ORDER BY position, attempt, epoch",
+            run,
+            step,
+            step,
+        )
+        return list(map(_attempt, rows))
+
+    def outputs(self, run: str) -> Mapping[str, object]:
+        """Return the outputs of a run's steps (exact id) by step id. Raises StoreError."""
+        rows = self._all(f"SELECT step, output FROM steps WHERE run = {_ID} AND output IS NOT NULL", run)  # noqa: S608
+        return {str(step): parse(str(value)) for step, value in rows}
+
+    def close(self) -> None:
+        """Close the file. The next question opens it again."""
+        with self._busy:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    # ------------------------------------------------------------ parts
+
+    def _resolve(self, ref: str) -> str:
+        if ref == "last":
+            found = self._all("SELECT run FROM runs ORDER BY id DESC LIMIT 1")
+        else:
+            found = self._all("SELECT run FROM runs WHERE run = ?", ref)
+        if not found and ref:
+            pattern = (ref, ref + "\U0010ffff")
+            found = self._all("SELECT run FROM runs WHERE run >= ? AND run < ? ORDER BY id DESC LIMIT 4", *pattern)
+        ids = [str(row[0]) for row in found]
+        if len(ids) == 1:
+            return ids[0]
+        if ids:
+            raise NotFoundError(f"'{ref}' could be several runs", hint=f"for example {', '.join(ids[:3])}")
+        known = [str(row[0]) for row in self._all("SELECT run FROM runs ORDER BY id DESC LIMIT ?", SUGGESTED_FROM)]
+        raise NotFoundError(f"there is no run '{ref}'", hint=not_found_hint(ref, known))
+
+    def _all(self, sql: str, *values: object) -> list[Row]:
+        with self._busy:
+            if self._connection is None and not self._path.exists():
+                return []
+            try:
+                if self._connection is None:
+                    self._connection = connect(self._path, any_thread=True)
+                return self._connection.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                raise store_error(self._path, error) from error
+
+
+def _record(type_: type[R], names: Sequence[str], states: type[RunState | StepState], row: Row) -> R:
+    values: dict[str, Any] = dict(zip(names, row, strict=True))
+    for name in ("created_at", "started_at", "ended_at"):
+        if name in values:
+            values[name] = when(values[name])
+    values["state"] = states(values["state"])
+    return type_(**values)
+
+
+_summary = partial(_record, RunSummary, _RUN_FIELDS, RunState)
+_step = partial(_record, StepRecord, _STEP_FIELDS, StepState)
+_attempt = partial(_record, AttemptRecord, _ATTEMPT_FIELDS, StepState)

@@ -1,0 +1,150 @@
+"""The SQL of the journal: what one commit writes, all of it in the caller's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from provisioning.adapters.sqlite.rows import write_changes
+from provisioning.codec import decode, digest, encode
+from provisioning.core.events import Event
+from provisioning.core.model import RUN_ENDED, Workflow
+from provisioning.core.ports import Commit, Task, Timer
+from provisioning.core.projection import Changes, project
+from provisioning.errors import Fenced, NotFoundError, StaleRevision
+
+REMEMBERED = 4  # workflows kept decoded: a run of a large one needs it several times
+
+
+class Workflows:
+    """Workflows by digest, the last few kept in memory."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Workflow] = {}
+
+    def put(self, connection: sqlite3.Connection, workflow: Workflow) -> str:
+        """Store a workflow."""
+        address = digest(workflow)
+        connection.execute("INSERT OR IGNORE INTO workflows (digest, body) VALUES (?, ?)", (address, encode(workflow)))
+        return address
+
+    def get(self, connection: sqlite3.Connection, address: str) -> Workflow:
+        """Return a workflow. Raises NotFoundError."""
+        found = self._kept.get(address) or self.find(connection, address)
+        if found is None:
+            raise NotFoundError(f"there is no workflow {address}")
+        self._keep(address, found)
+        return found
+
+    def find(self, connection: sqlite3.Connection, address: str) -> Workflow | None:
+        """Return a workflow, or None."""
+        if address in self._kept:
+            return self._kept[address]
+        row = connection.execute("SELECT body FROM workflows WHERE digest = ?", (address,)).fetchone()
+        return decode(row[0], Workflow, strict=False) if row else None
+
+    def _keep(self, address: str, workflow: Workflow) -> None:
+        self._kept.pop(address, None)
+        self._kept[address] = workflow
+        while len(self._kept) > REMEMBERED:
+            del self._kept[next(iter(self._kept))]
+
+
+def write_commit(connection: sqlite3.Connection, workflows: Workflows, commit: Commit) -> tuple[int, Changes]:
+    """Append a commit; return the new last seq and what it changed. Raises StaleRevision, Fenced, ValueError."""
+    _check_fence(connection, commit.fence)
+    run, last_seq = _find(connection, commit.run)
+    if last_seq != commit.expected_seq:
+        raise StaleRevision(f"run {commit.run} is at event {last_seq}, the commit is based on {commit.expected_seq}")
+    if not commit.events and not run:
+        return 0, Changes()
+    events = [replace(event, seq=seq) for seq, event in enumerate(commit.events, start=last_seq + 1)]
+    run = run or _begin(connection, events[0])
+    connection.executemany(
+        "INSERT INTO events (run, seq, body) VALUES (?, ?, ?)", [(run, event.seq, encode(event)) for event in events]
+    )
+    changes = project(events)
+    changes.run["last_seq"] = last_seq + len(events)
+    workflow = workflows.find(connection, str(changes.run.get("digest"))) if changes.created else None
+    write_changes(connection, run, changes, workflow)
+    _settle(connection, run, changes)
+    _add_tasks(connection, run, commit.tasks)
+    _add_timers(connection, run, commit.timers)
+    return last_seq + len(events), changes
+
+
+def read_events(connection: sqlite3.Connection, run: str, after: int) -> list[Event]:
+    """Return a run's events with seq > `after`, in order."""
+    rows = connection.execute(
+        "SELECT body FROM events WHERE run = (SELECT id FROM runs WHERE run = ?) AND seq > ? ORDER BY seq", (run, after)
+    )
+    return [decode(body, Event, strict=False) for (body,) in rows]
+
+
+def read_open_runs(connection: sqlite3.Connection) -> list[str]:
+    """Return the ids of runs that have not ended, oldest first."""
+    ended = ", ".join(f"'{state.value}'" for state in sorted(RUN_ENDED))
+    return [run for (run,) in connection.execute(f"SELECT run FROM runs WHERE state NOT IN ({ended}) ORDER BY id")]  # noqa: S608
+
+
+def delete_run(connection: sqlite3.Connection, run: str) -> None:
+    """Remove a run, all that belongs to it, and its workflow when no other run has it."""
+    digests = connection.execute("DELETE FROM runs WHERE run = ? RETURNING digest", (run,)).fetchall()
+    connection.execute("DELETE FROM requests WHERE run = ?", (run,))
+    for (address,) in digests:
+        connection.execute("DELETE FROM workflows WHERE digest = ? AND digest NOT IN (SELECT digest FROM runs)", (address,))
+
+
+def read_tasks(connection: sqlite3.Connection) -> list[Task]:
+    """Return the tasks without an outcome, in the order of their runs."""
+    rows = connection.execute("SELECT body FROM tasks ORDER BY run, step")
+    return [decode(body, Task, strict=False) for (body,) in rows]
+
+
+def read_timers(connection: sqlite3.Connection) -> list[Timer]:
+    """Return the timers that are not settled."""
+    return [decode(body, Timer, strict=False) for (body,) in connection.execute("SELECT body FROM timers")]
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _check_fence(connection: sqlite3.Connection, fence: int) -> None:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'fence'").fetchone()
+    highest = row[0] if row else 0
+    if fence < highest:
+        raise Fenced(f"a runner with fencing number {highest} has taken over from {fence}")
+    if fence > highest:
+        connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('fence', ?)", (fence,))
+
+
+def _find(connection: sqlite3.Connection, run: str) -> tuple[int, int]:
+    """Return a run's row id and last seq, or zeros."""
+    row = connection.execute("SELECT id, last_seq FROM runs WHERE run = ?", (run,)).fetchone()
+    return row or (0, 0)
+
+
+def _begin(connection: sqlite3.Connection, first: Event) -> int:
+    found = connection.execute("INSERT INTO runs (run, created_at) VALUES (?, ?)", (first.run, first.at.isoformat()))
+    return int(found.lastrowid or 0)
+
+
+def _settle(connection: sqlite3.Connection, run: int, changes: Changes) -> None:
+    """Forget tasks and timers whose attempt is over, before the commit's own are added."""
+    for table in ("tasks", "timers"):
+        if changes.finished:
+            connection.execute(f"DELETE FROM {table} WHERE run = ?", (run,))  # noqa: S608 - our own names
+        else:
+            steps = [(run, step) for step in changes.settled]
+            connection.executemany(f"DELETE FROM {table} WHERE run = ? AND step = ?", steps)  # noqa: S608
+
+
+def _add_tasks(connection: sqlite3.Connection, run: int, tasks: Sequence[Task]) -> None:
+    rows = [(run, task.step, encode(task)) for task in tasks]
+    connection.executemany("INSERT OR REPLACE INTO tasks (run, step, body) VALUES (?, ?, ?)", rows)
+
+
+def _add_timers(connection: sqlite3.Connection, run: int, timers: Iterable[Timer]) -> None:
+    rows = [(run, timer.step, timer.attempt, timer.kind, encode(timer)) for timer in timers]
+    connection.executemany("INSERT OR REPLACE INTO timers (run, step, attempt, kind, body) VALUES (?, ?, ?, ?, ?)", rows)

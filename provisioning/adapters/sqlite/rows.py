@@ -1,0 +1,97 @@
+"""Write what events change: the rows of runs, steps and attempts, in few statements however many events there are."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from provisioning.codec import encode
+from provisioning.core.history import StepRecord, exit_code_of
+from provisioning.core.model import STEP_FAILED, RunState, StepState, Workflow
+from provisioning.core.projection import Changes, Columns, step_rows
+
+JSON_COLUMNS = frozenset({"params", "output"})
+STEP_KEYS = ("step",)
+ATTEMPT_KEYS = ("step", "attempt", "epoch")
+
+
+def write_changes(connection: sqlite3.Connection, run: int, changes: Changes, workflow: Workflow | None) -> None:
+    """Write the changes of one commit to the run with this row id. `workflow` is given when the run was created."""
+    if workflow is not None:
+        changes.run["source"] = workflow.source.kind if workflow.source else ""
+        _upsert(connection, "steps", STEP_KEYS, run, step_rows(workflow))
+    for row in changes.added:
+        _upsert(connection, "steps", STEP_KEYS, run, [{**row, "position": _next_position(connection, run)}])
+    _upsert(connection, "steps", STEP_KEYS, run, [{"step": step, **row} for step, row in changes.steps.items()])
+    attempts = [{**dict(zip(ATTEMPT_KEYS, key, strict=True)), **row} for key, row in changes.attempts.items()]
+    _upsert(connection, "attempts", ATTEMPT_KEYS, run, attempts, only_while="ended_at IS NULL")
+    if changes.finished:
+        changes.run["exit_code"] = _exit_code(connection, run, RunState(str(changes.run["state"])))
+    if changes.run:
+        names = ", ".join(f"{name} = ?" for name in changes.run)
+        connection.execute(f"UPDATE runs SET {names} WHERE id = ?", (*_cells(changes.run), run))  # noqa: S608 - our own names
+
+
+def _upsert(
+    connection: sqlite3.Connection,
+    table: str,
+    keys: Sequence[str],
+    run: int,
+    rows: Iterable[Columns],
+    *,
+    only_while: str = "",
+) -> None:
+    """Write rows, each with some of the table's columns: one statement per set of columns."""
+    groups: dict[tuple[str, ...], list[tuple[object, ...]]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(row)].append((run, *_cells(row)))
+    for names, values in groups.items():
+        updates = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
+        then = f"UPDATE SET {updates}" + (f" WHERE {table}.{only_while}" if only_while else "") if updates else "NOTHING"
+        connection.executemany(
+            f"INSERT INTO {table} (run, {', '.join(names)}) VALUES ({', '.join('?' * (len(names) + 1))})"  # noqa: S608
+            f" ON CONFLICT (run, {', '.join(keys)}) DO {then}",
+            values,
+        )
+
+
+def _cells(row: Mapping[str, object]) -> list[object]:
+    return [_cell(name, value) for name, value in row.items()]
+
+
+def _cell(name: str, value: object) -> object:
+    if value is None:
+        return None
+    if name in JSON_COLUMNS:
+        return encode(value).decode()
+    if isinstance(value, StrEnum):
+        return value.value
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _next_position(connection: sqlite3.Connection, run: int) -> int:
+    return int(connection.execute("SELECT count(*) FROM steps WHERE run = ?", (run,)).fetchone()[0])
+
+
+def _exit_code(connection: sqlite3.Connection, run: int, state: RunState) -> int | None:
+    source = connection.execute("SELECT source FROM runs WHERE id = ?", (run,)).fetchone()[0]
+    failed = connection.execute(
+        f"SELECT step, kind, error_kind, state, ended_at, position FROM steps WHERE run = ? AND state IN ({_FAILED})",  # noqa: S608
+        (run,),
+    )
+    steps = [
+        StepRecord(step=step, kind=kind, error_kind=error, state=StepState(state), ended_at=when(ended_at), position=position)
+        for step, kind, error, state, ended_at, position in failed
+    ]
+    return exit_code_of(state, steps, source)
+
+
+def when(text: str | None) -> datetime | None:
+    """Return a stored time."""
+    return datetime.fromisoformat(text) if text is not None else None
+
+
+_FAILED = ", ".join(f"'{state.value}'" for state in sorted(STEP_FAILED))

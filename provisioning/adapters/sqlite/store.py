@@ -1,0 +1,144 @@
+"""One database file as journal, inbox, tasks and timers of the embedded engine.
+
+Tasks and timers live in memory while the process lives; their rows are what a restart finds. Other processes reach a run by
+leaving requests in the same file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from provisioning.adapters.clock import SystemClock
+from provisioning.adapters.memory.tasks import TaskQueue
+from provisioning.adapters.memory.timers import TimerHeap
+from provisioning.adapters.sqlite import journal
+from provisioning.adapters.sqlite.history import SqliteHistory
+from provisioning.adapters.sqlite.writer import Writer
+from provisioning.codec import decode, encode
+from provisioning.core.events import Event
+from provisioning.core.model import Workflow
+from provisioning.core.ports import Clock, Commit, Report, Request, Task, Timer
+from provisioning.core.projection import Changes
+
+
+class SqliteStore:
+    """Fulfils `ports.Journal`, `Inbox`, `Tasks` and `Timers`; `history` reads what happened.
+
+    Nothing is opened before the first call. Every method raises StoreError when the file cannot be used. `close` it.
+    """
+
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+        self.path = path
+        self.history = SqliteHistory(path)
+        self._writer = Writer(path)
+        self._workflows = journal.Workflows()
+        self._tasks = TaskQueue()
+        self._timers = TimerHeap(clock or SystemClock())
+        self._restored = False
+
+    def close(self) -> None:
+        """Finish what was submitted and close the file."""
+        self._writer.close()
+        self.history.close()
+
+    # ------------------------------------------------------------ Journal
+
+    async def put_workflow(self, workflow: Workflow) -> str:
+        """Store a workflow under its digest and return that."""
+        return await self._writer.write(lambda connection: self._workflows.put(connection, workflow))
+
+    async def workflow(self, digest: str) -> Workflow:
+        """Return a stored workflow. Raises NotFoundError."""
+        return await self._writer.read(lambda connection: self._workflows.get(connection, digest))
+
+    async def commit(self, commit: Commit) -> int:
+        """Append, durably, all of it or nothing; return the new last seq. Raises StaleRevision, Fenced, ValueError.
+
+        Commits that arrive while another is being written share the next transaction.
+        """
+
+        def work(connection: sqlite3.Connection) -> tuple[int, Changes]:
+            return journal.write_commit(connection, self._workflows, commit)
+
+        return (await self._writer.write(work, lambda done: self._hand_out(commit, done[1])))[0]
+
+    async def events(self, run: str, after: int = 0) -> list[Event]:
+        """Return the events of a run with seq > `after`, in order."""
+        return await self._writer.read(lambda connection: journal.read_events(connection, run, after))
+
+    async def open_runs(self) -> list[str]:
+        """Return the ids of runs that have not finished, oldest first."""
+        return await self._writer.read(journal.read_open_runs)
+
+    async def delete(self, run: str) -> None:
+        """Remove every trace of a run, except its logs."""
+        await self._writer.write(lambda connection: journal.delete_run(connection, run))
+        self._tasks.drop(run)
+        self._timers.drop(run)
+
+    # ------------------------------------------------------------ Inbox
+
+    async def request(self, request: Request) -> None:
+        """Store a request, durably."""
+        row = (request.run, encode(request))
+        await self._writer.write(lambda connection: connection.execute("INSERT INTO requests (run, body) VALUES (?, ?)", row))
+
+    async def take_requests(self, runs: Sequence[str]) -> list[Request]:
+        """Return and remove the requests for these runs, oldest first. Cheap when there are none."""
+        wanted = set(runs)
+        if not await self._writer.read(lambda connection: _requests(connection, wanted)):
+            return []
+        return await self._writer.write(lambda connection: _take_requests(connection, wanted))
+
+    # ------------------------------------------------------------ Tasks and Timers
+
+    async def recover(self) -> list[Task]:
+        """Offer again the tasks that no outcome was committed for, and return them. For a process that has just started."""
+        tasks = await self._writer.read(journal.read_tasks)
+        self._tasks.offer(tasks)
+        return tasks
+
+    async def claim(self, worker: str, targets: Sequence[str], free: int) -> list[Task]:
+        """See `ports.Tasks`."""
+        return await self._tasks.claim(worker, targets, free)
+
+    async def extend(self, task: Task) -> None:
+        """See `ports.Tasks`."""
+        await self._tasks.extend(task)
+
+    async def report(self, report: Report) -> None:
+        """See `ports.Tasks`. A report is durable once the runner has committed what follows from it."""
+        await self._tasks.report(report)
+
+    async def reports(self) -> list[Report]:
+        """See `ports.Tasks`."""
+        return await self._tasks.reports()
+
+    async def due(self) -> list[Timer]:
+        """See `ports.Timers`. Timers of an earlier process are among them; what was due meanwhile comes at once."""
+        if not self._restored:
+            self._restored = True
+            self._timers.add(await self._writer.read(journal.read_timers))
+        return await self._timers.due()
+
+    def _hand_out(self, commit: Commit, changes: Changes) -> None:
+        for port in (self._tasks, self._timers):
+            port.settle(commit.run, changes.settled)
+            if changes.finished:
+                port.drop(commit.run)
+        self._tasks.offer(commit.tasks)
+        self._timers.add(commit.timers)
+
+
+def _requests(connection: sqlite3.Connection, runs: set[str]) -> list[Request]:
+    rows = connection.execute("SELECT id, run, body FROM requests ORDER BY id")
+    return [replace(decode(body, Request, strict=False), id=id) for id, run, body in rows if run in runs]
+
+
+def _take_requests(connection: sqlite3.Connection, runs: set[str]) -> list[Request]:
+    taken = _requests(connection, runs)
+    connection.executemany("DELETE FROM requests WHERE id = ?", [(request.id,) for request in taken])
+    return taken
