@@ -1,0 +1,50 @@
+"""Names for shell completion. Whatever goes wrong here, the shell simply gets no names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import click
+
+from provisioning_cli.context import App
+
+Names = Callable[[App], Iterable[str]]
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def _completer(names: Names) -> Completer:
+    def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+        try:
+            return [name for name in names(ctx.ensure_object(App)) if name.startswith(incomplete)]
+        except Exception:
+            return []
+
+    return complete
+
+
+def _taskservs(app: App) -> Iterable[str]:
+    from provisioning.formats.taskserv import catalogue_folders, load_catalogue
+
+    return load_catalogue(catalogue_folders(app.folder(), app.infra))
+
+
+def _servers(app: App) -> Iterable[str]:
+    return [server.hostname for server in app.project().infra.servers]
+
+
+def _runs(app: App) -> Iterable[str]:
+    from provisioning.operations.records import list_runs
+
+    return ["last", *(run.run_id for run in list_runs(app.folder(), 50))]
+
+
+def _workspaces(_app: App) -> Iterable[str]:
+    from provisioning.userfile import read
+
+    return read().workspaces
+
+
+taskservs = _completer(_taskservs)
+servers = _completer(_servers)
+runs = _completer(_runs)
+workspaces = _completer(_workspaces)

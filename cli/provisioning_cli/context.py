@@ -1,0 +1,132 @@
+"""What commands are given: where the workspace is, what was asked for on the command line, and how to answer."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from provisioning.core.declare import Workspace
+    from provisioning.core.resources import Actor
+    from provisioning.operations import Project
+    from provisioning.settings import Settings
+
+VARIABLES = {"workspace": "PROVISIONING_WORKSPACE", "infra": "PROVISIONING_INFRA", "output": "PROVISIONING_OUTPUT"}
+
+Opener = Callable[[Path | None, str | None], "Project"]
+
+
+class App:
+    """One call of the program."""
+
+    def __init__(self, open_project: Opener | None = None) -> None:
+        """`open_project` replaces `operations.open_project`."""
+        self.given: dict[str, str] = {}  # workspace, infra, output: as options said
+        self._open = open_project
+
+    def asked(self, name: str) -> str | None:
+        """Return what a common option, else its environment variable, says."""
+        return self.given.get(name) or os.environ.get(VARIABLES[name]) or None
+
+    @property
+    def json(self) -> bool:
+        """Whether results are printed as JSON."""
+        return self.asked("output") == "json"
+
+    @property
+    def infra(self) -> str | None:
+        """The infra that was asked for."""
+        return self.asked("infra")
+
+    def folder(self) -> Path:
+        """Return the workspace's folder: as asked, else the nearest upward, else the active one. Raises NotFoundError."""
+        from provisioning.errors import NotFoundError
+        from provisioning.formats.workspace import find_workspace
+
+        named = self.asked("workspace")
+        if named is not None:
+            if not (Path(named) / "workspace.toml").is_file():
+                raise NotFoundError(f"no workspace in {named}: it has no workspace.toml", hint=INIT_HINT)
+            return Path(named).absolute()
+        found = find_workspace(Path.cwd()) or _active()
+        if found is None:
+            raise NotFoundError("no workspace here or above, and none is active", hint=f"give one with -w PATH, {INIT_HINT}")
+        return found
+
+    def workspace(self) -> Workspace:
+        """Load the workspace's own file. Raises NotFoundError, ConfigError."""
+        from provisioning.formats.workspace import load_workspace
+
+        return load_workspace(self.folder())
+
+    def project(self) -> Project:
+        """Load and check everything. Raises NotFoundError, UsageError, ConfigError."""
+        if self._open is not None:
+            return self._open(None, self.infra)
+        from provisioning.operations import open_project
+
+        return open_project(self.folder(), self.infra)
+
+    def settings(self, workspace: Workspace) -> Settings:
+        """Return the settings that hold in this workspace. Raises ConfigError."""
+        from provisioning.settings import load
+
+        return load(workspace=workspace.settings)
+
+    def emit(self, document: object, table: Callable[[], str]) -> None:
+        """Print a result: the document as JSON, or the table."""
+        from provisioning_cli import output
+
+        output.write(output.to_json(document) if self.json else table())
+
+    def say(self, text: str) -> None:
+        """Print a message, which is not part of the result."""
+        from provisioning_cli import output
+
+        output.message(text)
+
+    def leave(self, code: int) -> NoReturn:
+        """End the command with an exit code."""
+        raise click.exceptions.Exit(code)
+
+
+pass_app = click.make_pass_decorator(App, ensure=True)
+
+INIT_HINT = "or make one with `provisioning workspace init PATH`"
+
+
+def _active() -> Path | None:
+    from provisioning.errors import NotFoundError
+    from provisioning.userfile import read
+
+    active = read().active
+    if active is None:
+        return None
+    if not (Path(active) / "workspace.toml").is_file():
+        raise NotFoundError(f"the active workspace {active} is gone", hint="choose another with `provisioning workspace use`")
+    return Path(active)
+
+
+def me() -> Actor:
+    """Return who is at the command line, as user@host."""
+    from provisioning.core.resources import Actor
+    from provisioning.wiring import identity
+
+    return Actor(identity=identity(), source="cli")
+
+
+def colored() -> bool:
+    """Whether the terminal may get colours and cursor movements."""
+    return colored_stream(sys.stdout)
+
+
+def colored_stream(stream: object) -> bool:
+    """Whether a stream is a terminal that nobody asked to be plain."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM") == "dumb"
+    isatty = getattr(stream, "isatty", None)
+    return not plain and isatty is not None and bool(isatty())

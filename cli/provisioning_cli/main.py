@@ -1,0 +1,85 @@
+"""`provisioning`: the root command, and the one place where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from provisioning import __version__
+from provisioning_cli.context import VARIABLES, App
+from provisioning_cli.groups import LazyGroup
+
+COMMANDS = {
+    "workspace": "Make, choose and check workspaces.",
+    "server": "The servers of an infra: list, check, trust, log in.",
+    "taskserv": "Install services with everything they need.",
+    "dag": "Show, check, export and plan the DAG of formulas.",
+    "run": "Look at runs, retry and cancel them.",
+    "state": "What is recorded of every taskserv on every server.",
+    "completion": "Shell completion for bash, zsh, fish and nushell.",
+}
+ALIASES = {"ws": "workspace", "s": "server", "t": "taskserv"}
+COMPLETE = "_PROVISIONING_COMPLETE"
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    aliases=ALIASES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 a step failed, 2 usage, 3 configuration, 4 not found, 5 health gate, 6 locked, 7 server,"
+    " 130 interrupted.",
+)
+@click.version_option(__version__, "--version", message="%(prog)s %(version)s")
+def provisioning() -> None:
+    """Bring a set of servers to a declared state: a DAG of formulas, installed over SSH, gated, resumed."""
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    arguments = sys.argv[1:] if args is None else list(args)
+    sys.exit(call(arguments))
+
+
+def call(arguments: Sequence[str], app: App | None = None) -> int:
+    """Run one command and return its exit code; every error has been reported."""
+    app = app or App()
+    try:
+        _prepare()
+        code = provisioning.main(args=list(arguments), prog_name="provisioning", standalone_mode=False, obj=app)
+        sys.stdout.flush()
+    except BaseException as error:
+        if isinstance(error, SystemExit):
+            raise
+        from provisioning_cli.failures import exit_code
+
+        return exit_code(error, as_json=app.json or _asked_for_json(arguments))
+    return code if isinstance(code, int) else 0
+
+
+def _prepare() -> None:
+    """Make printing never fail for want of a character, and let shells ask for completions."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    if COMPLETE in os.environ:
+        from provisioning_cli.completion import register
+
+        register()
+
+
+def _asked_for_json(arguments: Sequence[str]) -> bool:
+    """Whether JSON was asked for, also in a call that could not be parsed."""
+    text = " ".join(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    padded = f" {text} "
+    forms = (" -o json ", " -ojson ", " --output json ", " --output=json ")
+    return any(form in padded for form in forms) or os.environ.get(VARIABLES["output"]) == "json"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Results on stdout, messages on stderr. Nothing a user or a server named can move the cursor or change colours."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from provisioning.formats.draw.escape import visible
+from provisioning_cli.context import colored, colored_stream
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+CELL_LIMIT = 2000  # characters of one cell
+UNBOUND = 10_000  # columns of a pipe: tables are not cut there
+HIDDEN = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+STYLES: Mapping[str, str] = {
+    **dict.fromkeys(("completed", "succeeded", "unchanged", "healthy", "ok", "yes", "valid"), "green"),
+    **dict.fromkeys(("failed", "timed_out", "unreachable", "error", "no", "invalid"), "red"),
+    **dict.fromkeys(("changed", "interrupted", "warning", "partial", "reset", "retry_wait"), "yellow"),
+    **dict.fromkeys(("running", "dispatched", "create", "verify"), "cyan"),
+    **dict.fromkeys(("blocked", "skipped", "cancelled"), "magenta"),
+    **dict.fromkeys(("pending", "ready", "created", "queued"), "bright_black"),
+}
+"""Words that are shown in a colour where they fill a cell."""
+
+
+def to_json(document: object) -> str:
+    """Return JSON for programs and terminals alike: readable, and every character that could act on a terminal escaped."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
+    return HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+
+
+def cell(value: object) -> str:
+    """Return a value as one line."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{visible(str(key))}={cell(one)}" for key, one in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(cell(one) for one in value)
+    return visible(str(value), CELL_LIMIT)
+
+
+def table(rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, empty: str = "nothing to show") -> str:
+    """Return rows as a table with an index; without rows, the text `empty`."""
+    records = list(rows)
+    if not records:
+        return f"{empty}\n"
+    made = _new_table()
+    made.add_column("#", justify="right", header_style="bold green", style="bold green", no_wrap=True)
+    for column in columns:
+        made.add_column(column, header_style="bold green", overflow="fold")
+    for index, record in enumerate(records):
+        made.add_row(str(index), *(_painted(cell(record.get(column))) for column in columns))
+    return _rendered(made)
+
+
+def record(facts: Mapping[str, object]) -> str:
+    """Return one thing's facts, a line each."""
+    made = _new_table(header=False)
+    made.add_column("", style="bold green", no_wrap=True)
+    made.add_column("", overflow="fold")
+    for name, value in facts.items():
+        made.add_row(name.replace("_", " "), _painted(cell(value)))
+    return _rendered(made)
+
+
+def _new_table(*, header: bool = True) -> Table:
+    from rich.box import ROUNDED
+    from rich.table import Table
+
+    return Table(box=ROUNDED, show_header=header, border_style="bright_black")
+
+
+def _painted(text: str) -> Text:
+    from rich.text import Text
+
+    return Text(text, style=STYLES.get(text, ""))
+
+
+def columns() -> int:
+    """Return how wide a line may be."""
+    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else UNBOUND
+
+
+def _rendered(renderable: object) -> str:
+    from rich.console import Console
+
+    console = Console(
+        width=columns(),
+        force_terminal=colored(),
+        no_color=not colored(),
+        color_system="standard" if colored() else None,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    with console.capture() as captured:
+        console.print(renderable, crop=False)
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def paint(text: str, style: str, stream: object = None) -> str:
+    """Return text in a colour, where the stream (stdout if None) takes colours. `style` is a word of `STYLES` or a colour."""
+    codes = {"red": 31, "green": 32, "yellow": 33, "magenta": 35, "cyan": 36, "bright_black": 90, "bold": 1}
+    code = codes.get(STYLES.get(style, style))
+    allowed = colored_stream(sys.stdout if stream is None else stream)
+    return f"\x1b[{code}m{text}\x1b[0m" if code and allowed else text
+
+
+def write(text: str) -> None:
+    """Print a result."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def message(text: str) -> None:
+    """Print a message. A terminal that is gone is no reason to fail."""
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return `1 step`, `2 steps`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

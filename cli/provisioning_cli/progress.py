@@ -1,0 +1,131 @@
+"""Listeners that show a run while it goes on: live lines on a terminal, one line per event elsewhere. All on stderr."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from provisioning.core.events import Event
+from provisioning.core.plan import Plan
+from provisioning.formats.draw.escape import visible
+from provisioning.operations import Listener
+from provisioning_cli.board import Board
+from provisioning_cli.context import colored_stream
+from provisioning_cli.output import STYLES, message
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+REFRESH_PER_S = 8
+
+
+class Lines(Listener):
+    """One line per event, with the local time."""
+
+    def __init__(self) -> None:
+        """Start with nothing known."""
+        self.board = Board()
+
+    def expect(self, plan: Plan) -> None:
+        """Take the plan that is about to run."""
+        self.board.expect(plan)
+
+    def on_run(self, run_id: str) -> None:
+        """Name the run."""
+        self.board.run_id = run_id
+        self._say(datetime.now(UTC), f"run {visible(run_id)}")
+
+    def on_event(self, event: Event) -> None:
+        """Tell the event."""
+        if told := self.board.apply(event):
+            self._say(event.at, told)
+
+    def on_output(self, step: str, text: str) -> None:
+        """Remember the last line; logs have the rest."""
+        self.board.heard(step, text)
+
+    def on_note(self, text: str) -> None:
+        """Tell a note."""
+        self._say(datetime.now(UTC), visible(text))
+
+    def _say(self, at: datetime, text: str) -> None:
+        message(f"{at.astimezone():%H:%M:%S} {text}")
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class LiveLines(Lines):
+    """The board, redrawn in place; notes scroll above it. Events come from one thread, redrawing happens in another."""
+
+    def __init__(self, console: Console) -> None:
+        """`console` writes to a terminal."""
+        super().__init__()
+        self._lock = threading.RLock()
+        self._console = console
+        self._live: Live | None = None
+
+    def on_event(self, event: Event) -> None:
+        """Take the event; the next redrawing shows it."""
+        with self._lock:
+            self.board.apply(event)
+
+    def on_output(self, step: str, text: str) -> None:
+        """Take the last line."""
+        with self._lock:
+            super().on_output(step, text)
+
+    def expect(self, plan: Plan) -> None:
+        """Take the plan and start to draw."""
+        super().expect(plan)
+        self._start()
+
+    def on_run(self, run_id: str) -> None:
+        """Name the run and start to draw."""
+        self._start()
+        super().on_run(run_id)
+
+    def _say(self, at: datetime, text: str) -> None:
+        self._console.print(f"{at.astimezone():%H:%M:%S} {text}", markup=False, highlight=False)
+
+    def _start(self) -> None:
+        from rich.live import Live
+
+        if self._live is None:
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._drawn,
+                refresh_per_second=REFRESH_PER_S,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._live.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop drawing; the last state stays on the screen."""
+        if self._live is not None:
+            self._live.stop()
+
+    def _drawn(self) -> RenderableType:
+        from rich.text import Text
+
+        with self._lock:
+            width, height = self._console.size
+            lines = self.board.lines(datetime.now(UTC), width, height - 2)
+        return Text("\n").join(Text(line, style=STYLES.get(state, "bold" if state == "bold" else "")) for line, state in lines)
+
+
+def listener() -> Lines:
+    """Return what suits stderr: live lines on a terminal, plain lines for pipes, CI and NO_COLOR."""
+    if not colored_stream(sys.stderr):
+        return Lines()
+    from rich.console import Console
+
+    return LiveLines(Console(file=sys.stderr, markup=False, highlight=False, emoji=False))

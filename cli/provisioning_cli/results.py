@@ -1,0 +1,51 @@
+"""How commands end: with a run, or with what is wrong in files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from provisioning_cli import output
+from provisioning_cli.context import App
+
+if TYPE_CHECKING:
+    from provisioning.core.faults import Fault
+    from provisioning.core.plan import Plan
+    from provisioning.operations import RunResult
+
+
+def finish(app: App, result: RunResult, plan: Plan | None = None) -> None:
+    """Print how a run ended, say what to do about a failure, and leave with the run's exit code."""
+    from provisioning_cli import failures, plans
+
+    document = result.detail.document() | ({"plan": plans.plan_document(plan)} if plan else {})
+    if result.failure is not None:
+        document["error"] = failures.error_document(result.failure)
+    app.emit(document, lambda: plans.summary(result.detail))
+    if result.failure is not None:
+        output.message(failures.error_text(result.failure))
+        app.leave(result.failure.exit_code)
+
+
+def report_faults(app: App, faults: Sequence[Fault], checked: str) -> None:
+    """Print whether files are valid and every fault, and leave with 3 when there is an error among them."""
+    from provisioning.core.faults import Severity
+    from provisioning_cli import failures
+
+    errors = sum(fault.severity is Severity.ERROR for fault in faults)
+    document = {"valid": not errors, "checked": checked, "faults": [failures.fault_document(fault) for fault in faults]}
+    app.emit(document, lambda: _faults_text(faults, errors, checked))
+    if errors:
+        app.leave(3)
+
+
+def _faults_text(faults: Sequence[Fault], errors: int, checked: str) -> str:
+    import sys
+
+    from provisioning_cli import failures
+
+    lines = failures.fault_lines(faults, sys.stdout)
+    warnings = len(faults) - errors
+    total = f"{checked}: {'invalid' if errors else 'valid'}"
+    found = [output.count(errors, "error")] * bool(errors) + [output.count(warnings, "warning")] * bool(warnings)
+    return "\n".join([*lines, f"{total}, {', '.join(found)}" if found else total]) + "\n"

@@ -1,0 +1,173 @@
+"""`provisioning state`: what is recorded of every taskserv on every server, and edits of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from provisioning_cli import complete
+from provisioning_cli.context import App, me, pass_app
+from provisioning_cli.groups import Group
+
+if TYPE_CHECKING:
+    from provisioning.core.resources import Resource, ResourceBook
+    from provisioning.core.stateedit import Edited
+
+SERVER = click.argument("server", shell_complete=complete.servers)
+TASKSERV = click.argument("taskserv", required=False, shell_complete=complete.taskservs)
+
+
+@click.group(cls=Group)
+def state() -> None:
+    """What is recorded of every taskserv on every server."""
+
+
+@state.command()
+@click.argument("server", required=False, shell_complete=complete.servers)
+@TASKSERV
+@pass_app
+def show(app: App, server: str | None, taskserv: str | None) -> None:
+    """Show the recorded states, of all servers, of one, or of one taskserv there."""
+    from provisioning.wiring import state_file
+    from provisioning_cli import output
+
+    book = state_file(app.folder()).load_sync()
+    rows = [
+        _document(host, name, resource)
+        for host, resources in _narrowed(book, server, taskserv).items()
+        for name, resource in resources.items()
+    ]
+    columns = ["server", "taskserv", "state", "operation", "profile", "ended_at", "run_id", "blocker"]
+    document = {"version": book.version, "lineage": book.lineage, "serial": book.serial, "resources": rows}
+    app.emit(document, lambda: output.table(rows, columns, empty="nothing is recorded"))
+
+
+def _document(host: str, name: str, resource: Resource) -> dict[str, object]:
+    return {
+        "server": host,
+        "taskserv": name,
+        "state": resource.state.value,
+        "operation": resource.operation,
+        "profile": resource.profile,
+        "digest": resource.digest,
+        "run_id": resource.run_id,
+        "started_at": resource.started_at,
+        "ended_at": resource.ended_at,
+        "blocker": resource.blocker,
+        "actor": {"identity": resource.actor.identity, "source": resource.actor.source},
+    }
+
+
+def _narrowed(book: ResourceBook, server: str | None, taskserv: str | None) -> dict[str, dict[str, Resource]]:
+    from provisioning.core.stateedit import selected
+
+    found: dict[str, dict[str, Resource]] = {}
+    for host, name in selected(book, server, taskserv):
+        found.setdefault(host, {})[name] = book.servers[host][name]
+    return found
+
+
+@state.command()
+@SERVER
+@TASKSERV
+@pass_app
+def reset(app: App, server: str, taskserv: str | None) -> None:
+    """Set recorded states back to pending, so that the next run installs again."""
+    _edit(app, "reset", server, taskserv)
+
+
+@state.command()
+@SERVER
+@TASKSERV
+@pass_app
+def forget(app: App, server: str, taskserv: str | None) -> None:
+    """Drop what is recorded, of a server or of one taskserv there. Nothing is removed from the server."""
+    _edit(app, "forget", server, taskserv)
+
+
+def _edit(app: App, what: str, server: str, taskserv: str | None) -> None:
+    from provisioning.core.stateedit import forget as forgotten
+    from provisioning.core.stateedit import reset as set_back
+    from provisioning.operations.states import edit_state
+
+    change = set_back if what == "reset" else forgotten
+    edited = edit_state(app.folder(), what, lambda book, mark: change(book, server, taskserv, mark), me())
+    _report(app, what, edited)
+
+
+@state.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--overwrite", is_flag=True, help="Also where something else is recorded already.")
+@pass_app
+def import_(app: App, file: Path, overwrite: bool) -> None:
+    """Take the states of FILE, a state file of this or an older tool, into this workspace."""
+    from provisioning.core.stateedit import merge
+    from provisioning.operations.states import edit_state, read_foreign_state
+
+    foreign = read_foreign_state(file)
+    edited = edit_state(app.folder(), "import", lambda book, mark: merge(book, foreign, mark, overwrite=overwrite), me())
+    _report(app, "import", edited)
+
+
+def _report(app: App, what: str, edited: Edited) -> None:
+    from provisioning_cli import output
+
+    rows = [{"server": host, "taskserv": name} for host, name in edited.changed]
+    done = {"reset": "set back to pending", "forget": "forgotten", "import": "imported"}[what]
+    document = {"edit": what, "serial": edited.book.serial, "resources": rows}
+    app.emit(
+        document,
+        lambda: (
+            output.table(rows, ["server", "taskserv"], empty="nothing to change")
+            + f"{output.count(len(rows), 'resource')} {done}\n"
+        ),
+    )
+
+
+@state.command()
+@click.argument("server", required=False, shell_complete=complete.servers)
+@TASKSERV
+@pass_app
+def history(app: App, server: str | None, taskserv: str | None) -> None:
+    """Show what happened to the recorded states, oldest first: events of runs and edits by hand."""
+    from provisioning.operations.states import read_edits
+    from provisioning.wiring import state_file
+    from provisioning_cli import output
+
+    folder = app.folder()
+    book = state_file(folder).load_sync()
+    edits = [edit for edit in read_edits(folder) if server in (None, edit["server"]) and taskserv in (None, edit["taskserv"])]
+    known = any(edit["server"] == server for edit in edits)
+    logs: list[dict[str, object]] = [
+        {"ts": entry.ts, "server": host, "taskserv": name, "event": entry.event, "source": entry.source}
+        for host, resources in ({} if known and server not in book.servers else _narrowed(book, server, taskserv)).items()
+        for name, resource in resources.items()
+        for entry in resource.log
+    ]
+    rows = sorted([*logs, *edits], key=lambda row: str(row["ts"]))
+    columns = ["ts", "server", "taskserv", "event", "source", "actor"]
+    app.emit({"events": rows}, lambda: output.table(rows, columns, empty="nothing has happened yet"))
+
+
+@state.command()
+@pass_app
+def unlock(app: App) -> None:
+    """Say who holds the workspace. A dead holder's lock frees itself, so there is nothing to force."""
+    from provisioning.errors import LockedError
+    from provisioning.wiring import workspace_lock
+
+    holder = workspace_lock(app.folder()).holder()
+    if holder is None:
+        app.emit({"locked": False}, lambda: "not locked\n")
+        return
+    who = (
+        f"{holder.get('user')}@{holder.get('host')}, pid {holder.get('pid')}, since {holder.get('since')}"
+        if holder
+        else "unknown"
+    )
+    raise LockedError(
+        f"a live runner holds the workspace: {who}",
+        hint="stop it there with Ctrl-C or `provisioning run cancel last`; the lock frees itself when the process has ended",
+    )

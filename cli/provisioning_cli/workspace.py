@@ -1,0 +1,123 @@
+"""`provisioning workspace`: make, choose and check workspaces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from provisioning_cli import complete
+from provisioning_cli.context import App, pass_app
+from provisioning_cli.groups import Group
+
+
+@click.group(cls=Group)
+def workspace() -> None:
+    """Make, choose and check workspaces."""
+
+
+@workspace.command()
+@click.argument("path", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--name", help="Its name; the folder's, if nothing is said.")
+@pass_app
+def init(app: App, path: Path, name: str | None) -> None:
+    """Make a workspace in the folder PATH, with an example to start from."""
+    from provisioning.formats.scaffold import workspace_files
+
+    from provisioning import userfile
+    from provisioning_cli import output, writing
+
+    folder = path.absolute()
+    name = writing.valid_name("workspace", name or folder.name)
+    files = writing.write_new(folder, workspace_files(name))
+    mine = userfile.read()
+    userfile.write(replace(mine, workspaces={**mine.workspaces, name: str(folder)}))
+    app.say(f"made workspace {name}; choose it with `provisioning workspace use {name}`, then try `provisioning dag show`")
+    app.emit(
+        {"name": name, "path": str(folder), "files": files},
+        lambda: "".join(f"{output.cell(str(path / file))}\n" for file in files),
+    )
+
+
+@workspace.command("list")
+@pass_app
+def list_(app: App) -> None:
+    """List the workspaces you have made or used."""
+    from provisioning import userfile
+    from provisioning_cli import output
+
+    mine = userfile.read()
+    rows = [
+        {"name": name, "path": path, "active": path == mine.active, "exists": (Path(path) / "workspace.toml").is_file()}
+        for name, path in mine.workspaces.items()
+    ]
+    app.emit({"workspaces": rows}, lambda: output.table(rows, ["name", "path", "active", "exists"], empty="no workspaces yet"))
+
+
+@workspace.command()
+@click.argument("which", metavar="NAME|PATH", shell_complete=complete.workspaces)
+@pass_app
+def use(app: App, which: str) -> None:
+    """Make a workspace the active one: it is meant where no other is given or found."""
+    from provisioning import userfile
+    from provisioning.formats.workspace import load_workspace
+
+    mine = userfile.read()
+    found = load_workspace(_folder_of(which, mine.workspaces))
+    userfile.write(replace(mine, active=found.path, workspaces={**mine.workspaces, found.name: found.path}))
+    app.emit({"name": found.name, "path": found.path}, lambda: f"{found.name} is active: {found.path}\n")
+
+
+def _folder_of(which: str, known: object) -> Path:
+    from collections.abc import Mapping
+
+    from provisioning.core.suggest import nearest
+    from provisioning.errors import NotFoundError
+
+    names: Mapping[str, str] = known if isinstance(known, Mapping) else {}
+    folder = Path(names.get(which, which)).absolute()
+    if (folder / "workspace.toml").is_file():
+        return folder
+    near = nearest(which, names)
+    hint = f"did you mean {near}?" if near else "`provisioning workspace list` shows those you have used"
+    raise NotFoundError(f"no workspace {which!r}", hint=hint)
+
+
+@workspace.command()
+@pass_app
+def show(app: App) -> None:
+    """Show the workspace in use: where it is and what it holds."""
+    from provisioning.formats.infra import list_infras
+    from provisioning_cli import output
+
+    found = app.workspace()
+    facts = {
+        "name": found.name,
+        "path": found.path,
+        "default_infra": found.default_infra,
+        "infras": list(list_infras(found)),
+        "settings": dict(found.settings),
+        "params": dict(found.params),
+        "secrets": sorted(found.secrets),
+    }
+    shown = {name: value for name, value in facts.items() if value not in (None, [], {})}
+    app.emit(facts, lambda: output.record(shown))
+
+
+@workspace.command()
+@pass_app
+def validate(app: App) -> None:
+    """Check every file of every infra, and report all faults at once."""
+    from provisioning.core.faults import Fault
+    from provisioning.formats.infra import inspect_infra, list_infras
+    from provisioning.formats.taskserv import catalogue_folders, load_catalogue
+    from provisioning_cli import output, results
+
+    found = app.workspace()
+    faults: dict[Fault, None] = {}
+    names = [app.infra] if app.infra else list(list_infras(found))
+    for name in names:
+        catalogue = load_catalogue(catalogue_folders(Path(found.path), name), Path(found.path))
+        faults |= dict.fromkeys(inspect_infra(found, name, catalogue).faults)
+    results.report_faults(app, list(faults), output.count(len(names), "infra"))

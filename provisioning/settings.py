@@ -1,0 +1,195 @@
+"""Settings: flag > environment > workspace file > user file > default.
+
+Every setting has a dotted name (`run.max_parallel`), the same in `[settings]` of `workspace.toml` and of the user's
+`config.toml`; in the environment it is `PROVISIONING_RUN_MAX_PARALLEL`. A name that no setting has is an error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from math import isfinite, nan
+from types import MappingProxyType
+from typing import TypeVar
+
+from provisioning import userfile
+from provisioning.core.faults import Fault
+from provisioning.core.suggest import nearest
+from provisioning.errors import ConfigError
+
+T = TypeVar("T")
+
+ENVIRONMENT_PREFIX = "PROVISIONING_"
+NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+def _setting(default: T, meaning: str, *, least: float | None = None) -> T:
+    return field(default=default, metadata={"meaning": meaning, "least": least})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """How runs are driven."""
+
+    max_parallel: int = _setting(32, "steps at once in the whole run", least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SshSettings:
+    """How servers are reached."""
+
+    connect_timeout_s: float = _setting(10.0, "how long one attempt to connect may take", least=0.1)
+    connect_attempts: int = _setting(3, "attempts to connect before a server counts as unreachable", least=1)
+    dead_after_s: float = _setting(15.0, "silence after which a connection counts as lost", least=1)
+    reconnect_s: float = _setting(60.0, "how long a lost connection is tried again before the outcome is unknown", least=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """How much of the output is kept."""
+
+    max_bytes: int = _setting(10_485_760, "size of one attempt's log; past it the middle is dropped", least=4096)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NickelSettings:
+    """Limits of a Nickel evaluation."""
+
+    timeout_s: float = _setting(10.0, "how long one Nickel file may evaluate", least=0.1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, resolved."""
+
+    run: RunSettings = field(default_factory=RunSettings)
+    ssh: SshSettings = field(default_factory=SshSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    nickel: NickelSettings = field(default_factory=NickelSettings)
+
+
+_GROUPS: Mapping[str, type] = {
+    "run": RunSettings,
+    "ssh": SshSettings,
+    "log": LogSettings,
+    "nickel": NickelSettings,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """One setting, as the documentation shows it."""
+
+    name: str
+    type: type
+    default: object
+    meaning: str
+    least: float | None
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return ENVIRONMENT_PREFIX + self.name.replace(".", "_").upper()
+
+    @property
+    def expected(self) -> str:
+        """What a value has to be, in words."""
+        kind = "a whole number" if self.type is int else "a number"
+        return kind if self.least is None else f"{kind}, at least {self.least:g}"
+
+
+def described() -> tuple[Described, ...]:
+    """Return every setting there is, in a fixed order."""
+    return tuple(
+        Described(name=f"{group}.{one.name}", type=type(one.default), default=one.default, **one.metadata)
+        for group, kind in _GROUPS.items()
+        for one in fields(kind)
+    )
+
+
+def reference() -> str:
+    """Return the Markdown table of all settings."""
+    rows = [f"| `{one.name}` | `{one.variable}` | `{one.default}` | {one.meaning} ({one.expected}) |" for one in described()]
+    return "\n".join(["| setting | environment | default | meaning |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def resolve(
+    *,
+    flags: Mapping[str, object] = NOTHING,
+    environment: Mapping[str, str] | None = None,
+    workspace: Mapping[str, object] = NOTHING,
+    user: Mapping[str, object] = NOTHING,
+    workspace_file: str = "workspace.toml",
+    user_file: str = "config.toml",
+) -> Settings:
+    """Return the settings, each from the first layer that has it. A flag that is None was not given.
+
+    `workspace` and `user` are the `[settings]` tables, nested or dotted. Raises ConfigError with every wrong name and value.
+    """
+    variables = os.environ if environment is None else environment
+    layers = (
+        (user_file, dict(_flat(user))),
+        (workspace_file, dict(_flat(workspace))),
+        ("environment", {one.name: variables[one.variable] for one in described() if variables.get(one.variable)}),
+        ("flag", {name: value for name, value in flags.items() if value is not None}),
+    )
+    faults: list[Fault] = []
+    values: dict[str, object] = {}
+    for source, given in layers:
+        values.update(_checked(source, given, faults))
+    if faults:
+        raise ConfigError(f"{len(faults)} wrong {'setting' if len(faults) == 1 else 'settings'}", faults=faults)
+    return Settings(**{group: kind(**_of_group(group, values)) for group, kind in _GROUPS.items()})
+
+
+def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _of_group(group: str, values: Mapping[str, object]) -> dict[str, object]:
+    return {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{group}.")}
+
+
+def _checked(source: str, given: Mapping[str, object], faults: list[Fault]) -> dict[str, object]:
+    known = {one.name: one for one in described()}
+    values: dict[str, object] = {}
+    for name, value in given.items():
+        if name not in known:
+            faults.append(_unknown(source, name, tuple(known)))
+            continue
+        try:
+            values[name] = _typed(known[name], value)
+        except ValueError:
+            faults.append(_wrong(source, known[name], value))
+    return values
+
+
+def _typed(setting: Described, value: object) -> object:
+    """Return `value` as the setting's type; text is parsed, because the environment has nothing else. Raises ValueError."""
+    number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else nan
+    too_small = setting.least is not None and number < setting.least
+    if not isfinite(number) or too_small or (setting.type is int and number != int(number)):
+        raise ValueError(value)
+    return setting.type(number)
+
+
+def _unknown(source: str, name: str, known: tuple[str, ...]) -> Fault:
+    near = nearest(name, known)
+    hint = f"did you mean {near}?" if near else f"settings: {', '.join(known)}"
+    return Fault(code="unknown_setting", message=f"unknown setting {name!r}", file=source, path=f"$.settings.{name}", hint=hint)
+
+
+def _wrong(source: str, setting: Described, value: object) -> Fault:
+    message = f"setting {setting.name} is {value!r}, expected {setting.expected}"
+    return Fault(code="wrong_setting", message=message, file=source, path=f"$.settings.{setting.name}")
+
+
+def load(*, flags: Mapping[str, object] = NOTHING, workspace: Mapping[str, object] = NOTHING) -> Settings:
+    """Return the settings as `resolve` does, with this process's environment and the user's own file. Raises ConfigError."""
+    user = userfile.read()
+    return resolve(flags=flags, workspace=workspace, user=user.settings, user_file=str(user.path))
