@@ -12,6 +12,11 @@ case ${1:-install} in
         echo "base is in $home, $(python3 --version)"
         ;;
     status) test -x "$home/bin/service" && echo 'base is installed' ;;
-    remove) rm -rf "${home:?}"/{bin,lib} ;;
+    remove)
+        for record in "$home"/run/*.pid; do # services that are still there cannot do without
+            [ ! -e "$record" ] || "$home/bin/service" stop "$(basename "$record" .pid)"
+        done
+        rm -rf "${home:?}"/{bin,lib}
+        ;;
     *) echo "base: no operation '$1'" >&2; exit 2 ;;
 esac

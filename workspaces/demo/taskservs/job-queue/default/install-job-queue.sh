@@ -10,6 +10,6 @@ case ${1:-install} in
         "$service" start job-queue job_queue.py "$PORT" "$KV_PORT" "$WARM_UP_S"
         ;;
     status) "$service" status job-queue ;;
-    remove) "$service" remove job-queue ;;
+    remove) [ ! -x "$service" ] || "$service" remove job-queue ;;
     *) echo "job-queue: no operation '$1'" >&2; exit 2 ;;
 esac

@@ -10,6 +10,6 @@ case ${1:-install} in
         "$service" start job-worker job_worker.py "$PORT" "$KV_PORT" "$QUEUE_PORT"
         ;;
     status) "$service" status job-worker ;;
-    remove) "$service" remove job-worker ;;
+    remove) [ ! -x "$service" ] || "$service" remove job-worker ;;
     *) echo "job-worker: no operation '$1'" >&2; exit 2 ;;
 esac

@@ -10,6 +10,6 @@ case ${1:-install} in
         "$service" start kv-store kv_store.py "$PORT" "${service%/bin/*}/data/kv-store/data" "$WARM_UP_S"
         ;;
     status) "$service" status kv-store ;;
-    remove) "$service" remove kv-store ;;
+    remove) [ ! -x "$service" ] || "$service" remove kv-store ;;
     *) echo "kv-store: no operation '$1'" >&2; exit 2 ;;
 esac

@@ -10,6 +10,6 @@ case ${1:-install} in
         "$service" start load-balancer load_balancer.py "$PORT" "$STATUS_PORT" "${BACKENDS[@]}"
         ;;
     status) "$service" status load-balancer ;;
-    remove) "$service" remove load-balancer ;;
+    remove) [ ! -x "$service" ] || "$service" remove load-balancer ;;
     *) echo "load-balancer: no operation '$1'" >&2; exit 2 ;;
 esac

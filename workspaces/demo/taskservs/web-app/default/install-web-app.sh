@@ -12,6 +12,6 @@ case ${1:-install} in
         "$service" start web-app web_app.py "$PROVISIONING_SERVER" "$PORT" "$KV_PORT" "$QUEUE_PORT" "$WARM_UP_S"
         ;;
     status) "$service" status web-app ;;
-    remove) "$service" remove web-app ;;
+    remove) [ ! -x "$service" ] || "$service" remove web-app ;;
     *) echo "web-app: no operation '$1'" >&2; exit 2 ;;
 esac
