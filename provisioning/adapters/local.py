@@ -1,0 +1,117 @@
+"""This machine as a server: the same wrapper, in a child process instead of over a connection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+from collections.abc import Mapping
+from typing import IO, cast
+
+from provisioning.adapters.remote.link import RemoteLink
+from provisioning.adapters.remote.request import COMMAND, Request
+from provisioning.adapters.remote.wire import Chunk, Wire, made_in_thread, missing_programs
+from provisioning.errors import HostError
+
+_PIECE_BYTES = 256 * 1024
+
+
+class LocalShell:
+    """Starts the wrapper as a child. `environment` is what it sees; units live in its PROVISIONING_HOME."""
+
+    def __init__(self, *, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = dict(os.environ if environment is None else environment)
+
+    @property
+    def server(self) -> str:
+        """The server's name, for messages."""
+        return "this machine"
+
+    async def open(self, request: Request) -> Wire:
+        """See Shell."""
+        return await made_in_thread(None, lambda: self._launch(request), LocalWire.close)
+
+    def refusal(self, code: int, notes: str) -> HostError:
+        """See Shell."""
+        return missing_programs(self.server, code, notes)
+
+    def _launch(self, request: Request) -> LocalWire:
+        # A session of its own: an interrupt typed at our terminal is ours to handle, the unit's end is asked for.
+        child = subprocess.Popen(
+            ["sh", "-c", COMMAND],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=self._environment,
+            start_new_session=True,
+        )
+        wire = LocalWire(child)
+        wire.send(request)
+        return wire
+
+
+class LocalWire:
+    """The pipes of a child."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = child
+        self._streams = {False: cast("IO[bytes]", child.stdout), True: cast("IO[bytes]", child.stderr)}
+        for stream in self._streams.values():
+            os.set_blocking(stream.fileno(), False)
+
+    def send(self, request: Request) -> None:
+        """Write the request. A child that stops reading early has a reason, which is in its answer."""
+        stdin = cast("IO[bytes]", self._child.stdin)
+        data = memoryview(request.data)
+        with contextlib.suppress(BrokenPipeError):
+            while data:
+                data = data[stdin.write(data) :]
+        if not request.stays_open:
+            stdin.close()
+
+    def watched(self) -> list[int]:
+        """See Wire."""
+        return [stream.fileno() for stream in self._streams.values()]
+
+    def read(self) -> list[Chunk]:
+        """See Wire."""
+        chunks = []
+        for from_errors, stream in list(self._streams.items()):
+            with contextlib.suppress(BlockingIOError):
+                data = os.read(stream.fileno(), _PIECE_BYTES)
+                chunks.append((from_errors, data))
+                if not data:
+                    self._streams.pop(from_errors).close()
+        return chunks
+
+    def exit_code(self) -> int | None:
+        """See Wire. A killed wrapper is a broken link."""
+        try:
+            code = self._child.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            return None
+        return code if code >= 0 else None
+
+    def close(self) -> None:
+        """See Wire."""
+        for stream in (self._child.stdin, self._child.stdout, self._child.stderr):
+            if stream is not None:
+                stream.close()
+        if self._child.poll() is None:
+            threading.Thread(target=_bury, args=(self._child,), daemon=True).start()
+
+
+def _bury(child: subprocess.Popen[bytes]) -> None:
+    """Collect a child that has nobody to talk to. A wrapper ends by itself; a relay of a silent unit has to be ended."""
+    try:
+        child.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def local_link(*, environment: Mapping[str, str] | None = None) -> RemoteLink:
+    """Return a HostLink to this machine."""
+    return RemoteLink(LocalShell(environment=environment))

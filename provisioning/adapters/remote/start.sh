@@ -1,0 +1,326 @@
+# shellcheck shell=bash
+# Claims a unit, unpacks its bundle, hands it to a supervisor and becomes the relay of its output; or adopts one.
+# shellcheck disable=SC2154,SC2034  # set by the header; used in common.sh
+
+begin() { # adopted unit-nonce
+    printf '%s@%s begin %s %s %s\n' "$RS" "$nonce" "$1" "$offset" "$2"
+}
+
+# ---------------------------------------------------------------- adopting
+
+# An older relay may be blocked on a channel that died silently, and the script behind it: its end frees both.
+take_over() {
+    if alive "$1/relay"; then kill -KILL "$pid" 2>/dev/null; fi
+}
+
+replay() { # folder, whose result is in kind and code
+    claimed "$1" || claim_nonce=$nonce
+    begin 1 "$claim_nonce"
+    [[ -s $1/out ]] && tail -c "+$((offset + 1))" "$1/out"
+    printf '%s@%s %s %s .\n' "$RS" "$claim_nonce" "$kind" "$code"
+    exit 0
+}
+
+follow() { # folder of a unit that runs
+    local tailer round
+    claimed "$1"
+    take_over "$1"
+    begin 1 "$claim_nonce"
+    exec 9>&-
+    for ((round = 0; round < 40; round++)); do
+        [[ -e $1/out ]] && break
+        nap 0.05
+    done
+    tail -c "+$((offset + 1))" -s 0.1 -f "$1/out" 2>/dev/null &
+    tailer=$!
+    trap 'kill "$tailer" 2>/dev/null' EXIT
+    while ! recorded "$1"; do
+        kill -0 "$tailer" 2>/dev/null || exit 0 # the channel is closed
+        alive "$1/supervisor" || {
+            nap 1
+            recorded "$1" || finish 'lost 0'
+        }
+        nap 0.1
+    done
+    # The trailer is in the file, unless the file is full: then the runner gets it from us.
+    nap 1
+    kill "$tailer" 2>/dev/null
+    wait "$tailer" 2>/dev/null
+    printf '%s@%s %s %s .\n' "$RS" "$claim_nonce" "$kind" "$code"
+    exit 0
+}
+
+wait_for_lock() {
+    local until=$((SECONDS + ${limit%.*} + 1)) told=0
+    until flock -n 9; do
+        newest
+        if [[ -n $current ]] && claimed "$units/$current" && ! recorded "$units/$current"; then
+            if [[ $current == "$name" || ($claim_digest == "$digest" && $claim_operation == "$operation") ]]; then
+                ((token >= highest)) || finish "fenced $highest"
+                follow "$units/$current"
+            fi
+            ((told)) || say "waits $current"
+            told=1
+        fi
+        recorded "$unit" && replay "$unit"
+        ((SECONDS < until)) || finish "refused 0 another unit holds the resource: $current"
+        flock -w 0.2 9 && break
+    done
+}
+
+known() { recorded "$1" && [[ $kind != lost ]]; }
+
+# A claim without a result: nobody knows how far it went. What is left of it must be gone before anything runs again.
+settle() { # folder
+    ((idempotent)) || finish "refused 0 $2"
+    reap "$MARK=$1" '' "$GRACE" || finish "unknown 0 processes of $1 do not end"
+    recorded "$1" || record "$1" lost 0
+}
+
+look_back() {
+    newest
+    ((token >= highest)) || finish "fenced $highest"
+    if known "$unit"; then replay "$unit"; fi
+    if claimed "$unit"; then settle "$unit" 'it had been started, and no result was recorded'; fi
+    local before
+    for before in "$earlier" "$current"; do
+        [[ -n $before && $before != "$name" ]] || continue
+        claimed "$units/$before" || continue
+        if known "$units/$before"; then
+            # A recorded failure is no reason not to try again; a recorded success is.
+            if [[ $before == "$earlier" && $kind == exit && $code == 0 && $claim_digest == "$digest" &&
+                $claim_operation == "$operation" ]]; then
+                replay "$units/$before"
+            fi
+        else
+            settle "$units/$before" "an earlier attempt had been started, and no result was recorded"
+        fi
+    done
+}
+
+# ---------------------------------------------------------------- delivering
+
+memory_folder() { # sets memory: a folder that never reaches a disk
+    local _ place type rest
+    local -A kinds=()
+    while read -r _ place type rest; do kinds[$place]=$type; done </proc/self/mounts
+    memory=''
+    for place in "${XDG_RUNTIME_DIR:-}" /run /dev/shm; do
+        [[ -n $place && ${kinds[$place]:-} == @(tmpfs|ramfs) && -w $place ]] || continue
+        memory=$place/provisioning-$nonce
+        mkdir -m 700 "$memory" && return 0
+    done
+    return 1
+}
+
+take_secrets() {
+    memory_folder || give_up 'no tmpfs to keep secrets in'
+    printf '%s\n' "$memory" >"$unit/memory"
+    if ((secrets_size)); then
+        local text
+        IFS= read -rN "$secrets_size" text || give_up 'the upload was cut'
+        (umask 077 && printf '%s' "$text" >"$memory/secrets.env") || give_up 'secrets could not be written'
+        environment+=("PROVISIONING_SECRETS=$memory/secrets.env")
+    fi
+    if ((secret_tar_size)); then
+        head -c "$secret_tar_size" | tar -xzof - -C "$memory" || give_up 'the upload was cut'
+    fi
+}
+
+give_up() { # nothing has run: the folder goes, so that the same attempt can be delivered again
+    forget_secrets
+    rm -rf "$unit"
+    finish "cut 0 $*"
+}
+
+forget_secrets() {
+    local folder=''
+    [[ -s $unit/memory ]] && read -r folder <"$unit/memory"
+    [[ $folder == */provisioning-* ]] && rm -rf "$folder"
+    return 0
+}
+
+deliver() {
+    local fresh=()
+    if [[ ! -d $units ]]; then
+        (umask 077 && mkdir -p "$units") || finish "refused 0 cannot write to $base"
+        fresh=("$units" "$base/$lineage" "$base")
+    fi
+    if [[ -e $unit ]]; then # an upload that was cut, or a claim that was settled
+        nap 0.1
+        if known "$unit"; then replay "$unit"; fi
+        forget_secrets
+        rm -rf "$unit"
+    fi
+    mkdir -m 700 "$unit" "$unit/bundle" || give_up "cannot write to $units"
+    if ((secrets_size || secret_tar_size)); then take_secrets; fi
+    tar -xzof - -C "$unit/bundle" || give_up 'the bundle did not unpack'
+    if [[ -n ${memory:-} ]]; then
+        cp -rs --remove-destination "$memory/." "$unit/bundle" || give_up 'secret files could not be linked'
+    fi
+    printf '%s\n' "$digest" "$operation" "$nonce" . >"$unit/claim"
+    if ((trim)); then printf '%s %s .\n' "$highest" "$current" >"$resource/units"; fi
+    printf '%s %s .\n' "$token" "$name" >>"$resource/units"
+    # Durable before the first effect: after a power cut the claim says that something may have happened.
+    sync "$unit/claim" "$resource/units" "$unit" "$units" "$resource" "${fresh[@]}" || give_up 'the claim could not be made durable'
+}
+
+keep_upload() {
+    rm -rf "$resource/upload"
+    if ! mkdir -m 700 "$resource/upload" || ! tar -xzof - -C "$resource/upload"; then
+        finish 'cut 0 the bundle did not unpack'
+    fi
+    sync "$resource/upload"
+    begin 0 "$nonce"
+    printf 'delivered to %s\n%s@%s exit 0 .\n' "$resource/upload" "$RS" "$nonce"
+    exit 0
+}
+
+# ---------------------------------------------------------------- supervising
+
+# Stands between the script and the channel: a copy for those who come later, and never an end because of a dead reader.
+keep() {
+    trap '' XFSZ # past the cap only the copy stops
+    ulimit -f "$OUTPUT_KIB"
+    exec tee -p "$unit/out" 4>&- 7>&- 9>&-
+}
+
+run_script() { # its standard output is read by the supervisor
+    exec 2>&1 9>&-
+    LC_ALL=C
+    set -m # a process group of its own, and bash's word when a signal ended it
+    cd "$unit/bundle" || exit
+    export "${environment[@]}" "$MARK=$unit"
+    bash "./$entry" "$operation" </dev/null >&7 2>&1 4>&- 7>&- 8>&- &
+    wait "$!"
+    printf 'code %s\n' "$?"
+}
+
+conclude() { # kind code
+    trap '' TERM
+    forget_secrets
+    record "$unit" "$1" "$2"
+    # Free the resource first: what follows may block on a channel that nobody reads.
+    if ((in_service)); then flock -u 9; fi
+    exec 9>&-
+    rm -rf "$unit/bundle" &
+    printf '%s@%s %s %s .\n' "$RS" "$nonce" "$1" "$2" >&7
+    exec 7>&-
+    local round
+    for ((round = 0; round < 10; round++)); do
+        kill -0 "$keeper" 2>/dev/null || exit 0
+        nap 0.2
+    done
+    # A child that lives on holds the output open. It keeps its writer, the channel gets its end.
+    if alive "$unit/relay"; then kill "$pid" 2>/dev/null; fi
+    exit 0
+}
+
+end_by_force() { # kind
+    trap '' TERM
+    reap "$MARK=$unit" "$group" "$GRACE"
+    conclude "$1" 0
+}
+
+in_own_group() { # sets group
+    local _ place
+    group=''
+    ((in_service)) || return 0
+    while IFS=: read -r _ _ place; do
+        if [[ $place == */provisioning-*.service ]]; then group=$place; fi
+    done </proc/self/cgroup
+}
+
+supervise() {
+    local line signalled=0 status='' got
+    exec 6>&1 </dev/null 2>"$unit/trouble" 8<&-
+    in_own_group
+    exec 7> >(keep >&6)
+    keeper=$!
+    exec 1>/dev/null 6>&-
+    trap 'end_by_force cancelled' TERM
+    remember "$unit/supervisor" "$BASHPID"
+    exec 8< <(run_script)
+    spared=("$!" "$keeper" "$BASHPID")
+    while [[ -z $status ]]; do
+        IFS= read -r -t "$limit" -u 8 line
+        got=$?
+        if ((got > 128)); then
+            end_by_force timeout
+        elif ((got)); then
+            end_by_force lost
+        fi
+        case $line in
+        "code "*) status=${line#code } ;;
+        ?*) signalled=1 ;;
+        esac
+    done
+    if ((signalled && status > 128)); then
+        conclude signal "$((status - 128))"
+    fi
+    conclude exit "$status"
+}
+
+# What a supervisor in a control group of its own needs to know, as a script: systemd starts it, not we.
+write_supervisor() {
+    export -p
+    declare -p nonce unit entry operation environment limit spared RS GRACE OUTPUT_KIB MARK
+    declare -f nap recorded record started_at remember alive members reap forget_secrets keep run_script \
+        conclude end_by_force in_own_group supervise post_mortem
+    # shellcheck disable=SC2016  # expanded by the shell that reads it
+    printf '%s\n' 'in_service=1' 'exec 4<> <(:)' 'if [[ ${1:-} == post ]]; then post_mortem; fi' 'exec 9<&0' supervise
+}
+
+# The supervisor itself was killed, or hung past every limit.
+post_mortem() {
+    recorded "$unit" && exit 0
+    in_own_group
+    reap "$MARK=$unit" "$group" "$GRACE"
+    forget_secrets
+    record "$unit" signal 9
+    exit 0
+}
+
+# KillMode=process: daemons that a successful script leaves behind live on; ends by force are the supervisor's, by
+# control group. The lock travels as standard input, because its owner is the open file, not the process.
+as_service() {
+    write_supervisor >"$unit/supervise"
+    systemd-run --quiet --collect --pipe --unit="provisioning-$nonce" --description="provisioning $taskserv $operation" \
+        -p KillMode=process -p RuntimeMaxSec="$((${limit%.*} + 60))" -p TimeoutStopSec=30 \
+        -p "ExecStopPost=bash $unit/supervise post" bash "$unit/supervise" <&9
+}
+
+launch() {
+    in_service=0
+    local init=''
+    read -r init </proc/1/comm
+    if ((EUID == 0)) && [[ $init == systemd && -d /run/systemd/system ]]; then
+        in_service=1
+        as_service && return
+        [[ -e $unit/supervisor ]] && return
+        in_service=0
+    fi
+    supervise
+}
+
+sweep_old() {
+    find "$units" -mindepth 1 -maxdepth 1 -mtime +7 -exec test -s '{}/result' ';' -exec rm -rf '{}' +
+}
+
+main() {
+    places
+    [[ -d $resource ]] || (umask 077 && mkdir -p "$resource") || finish "refused 0 cannot write to $base"
+    exec 9>>"$resource/lock" || finish "refused 0 cannot write to $resource"
+    wait_for_lock
+    look_back
+    ((payload)) || finish absent
+    if ((upload_only)); then keep_upload; fi
+    deliver
+    begin 0 "$nonce"
+    exec 5< <(launch)
+    remember "$unit/relay" "$$"
+    exec 9>&- 4>&-
+    if ((sweep)); then sweep_old </dev/null >/dev/null 2>&1 5<&- & fi
+    exec cat <&5
+}
+main

@@ -1,0 +1,37 @@
+# shellcheck shell=bash
+# Stops a unit and answers when it is gone. A unit that has not begun is cancelled in advance.
+# shellcheck disable=SC2154  # set by the header
+
+places
+(umask 077 && mkdir -p "$resource" "$units") || finish "refused 0 cannot write to $base"
+exec 9>>"$resource/lock"
+asked=0
+
+cancel_unborn() { # mkdir decides between us and a start that is about to claim
+    mkdir -m 700 "$unit" 2>/dev/null || return 1
+    record "$unit" cancelled 0
+}
+
+deadline=$((SECONDS + limit))
+while ((SECONDS < deadline)); do
+    recorded "$unit" && finish "$kind $code"
+    if flock -n 9; then # nobody supervises it
+        recorded "$unit" && finish "$kind $code"
+        if [[ -d $unit ]]; then
+            reap "$MARK=$unit" '' "$GRACE" || finish 'unknown 0 its processes do not end'
+            record "$unit" cancelled 0
+        else
+            cancel_unborn
+        fi
+        continue
+    fi
+    newest
+    if [[ $current == "$name" ]] && alive "$unit/supervisor"; then
+        ((asked)) || kill -TERM "$pid"
+        asked=1
+    elif [[ ! -e $unit ]]; then # another unit holds the resource; ours waits for it
+        cancel_unborn
+    fi
+    nap 0.05
+done
+finish 'unknown 0 it did not stop in time'

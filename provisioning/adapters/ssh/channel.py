@@ -1,0 +1,124 @@
+"""The wrapper on a channel of a connection: started, fed, and read without a thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from provisioning.adapters.remote.request import HELLO, SUDO_PROMPT, Request
+from provisioning.adapters.remote.wire import Chunk, LinkLost
+from provisioning.adapters.ssh.connect import Connection, quietly
+from provisioning.errors import BecomeRefused
+
+if TYPE_CHECKING:
+    from paramiko import Channel
+
+_PIECE_BYTES = 64 * 1024
+_OPEN_S = 15.0
+_EXIT_S = 2.0  # a channel that has ended normally has its exit status already
+
+
+class ChannelWire:
+    """One exec. `freed` is called once, when it is let go of."""
+
+    def __init__(self, connection: Connection, channel: Channel) -> None:
+        self._connection = connection
+        self._channel = channel
+        self.freed: Callable[[], None] = lambda: None
+        self._early: list[Chunk] = []
+        self._open = True
+
+    def send(self, request: Request, password: str | None, sudo_s: float) -> None:
+        """Send the request. Raises LinkLost, BecomeRefused."""
+        try:
+            if password is not None:
+                self._channel.sendall(password.encode() + b"\n")
+                self._await_hello(sudo_s)
+            self._channel.sendall(request.data)
+            if not request.stays_open:
+                self._channel.shutdown_write()
+        except OSError as wrong:
+            if not self._connection.alive:
+                raise LinkLost(str(wrong) or "the connection ended") from wrong
+            # The wrapper has stopped reading: why is in its answer.
+
+    def watched(self) -> list[int]:
+        """See Wire."""
+        return [self._channel.fileno()]
+
+    def read(self) -> list[Chunk]:
+        """See Wire."""
+        chunks, self._early = self._early, []
+        channel = self._channel
+        if channel.recv_ready():
+            chunks.append((False, channel.recv(_PIECE_BYTES)))
+        if channel.recv_stderr_ready():
+            chunks.append((True, channel.recv_stderr(_PIECE_BYTES)))
+        ended = channel.eof_received or channel.closed
+        if not chunks and ended and not channel.recv_ready() and not channel.recv_stderr_ready():
+            chunks = [(False, b""), (True, b"")]
+        return chunks
+
+    def exit_code(self) -> int | None:
+        """See Wire."""
+        if not self._channel.status_event.wait(_EXIT_S if self._connection.alive else 0):
+            return None
+        code = self._channel.recv_exit_status()
+        return code if code >= 0 else None
+
+    def close(self) -> None:
+        """See Wire."""
+        if self._open:
+            self._open = False
+            quietly(self._channel.close)
+            self.freed()
+
+    def _await_hello(self, sudo_s: float) -> None:
+        """Wait until sudo has let us in; a second prompt means that the password was wrong."""
+        name = self._connection.target.name
+        heard = b""
+        until = time.monotonic() + sudo_s
+        while HELLO not in heard:
+            self._channel.settimeout(max(until - time.monotonic(), 0.01))
+            try:
+                piece = self._channel.recv_stderr(_PIECE_BYTES)
+            except TimeoutError as late:
+                raise BecomeRefused(f"{name}: sudo did not accept the password in time", server=name) from late
+            self._early.append((True, piece))
+            heard += piece
+            if not piece:
+                if not self._connection.alive:
+                    raise LinkLost("the connection ended during sudo")
+                raise BecomeRefused(f"{name}: sudo refused: {_last_line(heard)}", server=name)
+            if heard.count(SUDO_PROMPT.encode()) > 1:
+                raise BecomeRefused(f"{name}: sudo refused the password", server=name)
+        self._channel.settimeout(None)
+
+
+def open_channel(
+    connection: Connection, command: str, request: Request, password: str | None = None, *, sudo_s: float = 1.8
+) -> ChannelWire:
+    """Start the wrapper and send it the request. Blocking. Raises LinkLost, BecomeRefused."""
+    from paramiko import SSHException
+
+    try:
+        channel = connection.transport.open_session(timeout=_OPEN_S)
+    except (SSHException, EOFError, OSError) as wrong:
+        raise LinkLost(str(wrong) or "the connection ended") from wrong
+    wire = ChannelWire(connection, channel)
+    try:
+        channel.exec_command(command)
+        wire.send(request, password, sudo_s)
+    except (SSHException, EOFError, OSError) as wrong:
+        wire.close()
+        raise LinkLost(str(wrong) or "the connection ended") from wrong
+    except BaseException:
+        wire.close()
+        raise
+    return wire
+
+
+def _last_line(text: bytes) -> str:
+    lines = [line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1].removeprefix(SUDO_PROMPT).strip() if lines else "no message"

@@ -1,0 +1,192 @@
+"""Where a server is and as whom we log in: its own `ssh` fields, else `~/.ssh/config`, else OpenSSH's defaults."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from provisioning.core.declare import Become, Server, SshLogin
+from provisioning.errors import ConfigError, HostError
+
+DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")  # OpenSSH's order, without hardware keys
+_INCLUDE_DEPTH = 16  # as OpenSSH
+_JUMPS = 8
+_JUMP = re.compile(r"^(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d+))?/?$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One hop, resolved."""
+
+    name: str  # as the user calls it
+    host: str
+    port: int
+    user: str
+    host_key_name: str  # what known_hosts calls it
+    key_paths: tuple[Path, ...] = ()  # asked for by name; empty: the default ones
+    only_these: bool = False  # no key but `key_paths`, wherever it is kept
+    known_hosts: tuple[Path, ...] = ()
+    jumps: tuple[Target, ...] = ()  # from our side outward
+    become: Become | None = None
+    connect_timeout_s: float | None = None
+
+
+class SshConfig:
+    """The OpenSSH client configuration, read once. Files that do not exist are empty; a damaged one is a ConfigError."""
+
+    def __init__(self, paths: Sequence[Path] | None = None) -> None:
+        self.home = Path("~/.ssh").expanduser()
+        self._lines = [
+            line for path in (paths or (self.home / "config", Path("/etc/ssh/ssh_config"))) for line in _read(path, path.parent)
+        ]
+
+    def lookup(self, *names: str) -> Mapping[str, object]:
+        """Return the options, keys in lower case, for a host known by any of `names`; the first is %h and %n."""
+        from paramiko import SSHConfig
+        from paramiko.ssh_exception import ConfigParseError
+
+        if not self._lines:
+            return {}
+        try:
+            return dict(SSHConfig.from_text("\n".join(_for_names(self._lines, names))).lookup(names[0]))
+        except ConfigParseError as wrong:
+            raise ConfigError(f"the ssh configuration cannot be read: {wrong}") from wrong
+
+
+class Resolver:
+    """Turns servers into targets. `servers` are those that a jump may name."""
+
+    def __init__(self, config: SshConfig, *, servers: Sequence[Server] = (), known_hosts: Sequence[Path] = ()) -> None:
+        self._config = config
+        self._servers = {server.hostname: server for server in servers}
+        self._known_hosts = tuple(known_hosts)
+
+    def target(self, server: Server, *, address: str | None = None) -> Target:
+        """Return the target of a server. Raises HostError when it has no such address."""
+        return self._server(server, address, depth=0)
+
+    def _server(self, server: Server, address: str | None, *, depth: int) -> Target:
+        where = server.address_for(address)
+        if not where:
+            raise HostError(
+                f"server {server.hostname} has no {address or ''} address".replace("  ", " "),
+                hint="give it one in servers.ncl or servers.json",
+                server=server.hostname,
+            )
+        return self._resolve(server.hostname, where, server.ssh, depth=depth)
+
+    def _resolve(self, name: str, where: str, login: SshLogin, *, depth: int) -> Target:
+        if depth > _JUMPS:
+            raise HostError(f"more than {_JUMPS} jumps on the way to {name}", server=name)
+        options = self._config.lookup(where, name) if name != where else self._config.lookup(where)
+        host = str(self._config.lookup(where).get("hostname", where))  # `Host NAME` may not move an address that we were given
+        jump = login.proxy_jump if login.proxy_jump is not None else str(options.get("proxyjump", ""))
+        if login.proxy_jump is None and not jump and options.get("proxycommand"):
+            raise ConfigError(f"{name}: ProxyCommand is not supported", hint="use ProxyJump, or ssh.proxy_jump of the server")
+        timeout = str(options.get("connecttimeout", ""))
+        return Target(
+            name=name,
+            host=host,
+            port=login.port or int(str(options.get("port", 22))),
+            user=login.user or str(options.get("user", "")) or getpass.getuser(),
+            host_key_name=str(options.get("hostkeyalias", ""))
+            or known_name(host, login.port or int(str(options.get("port", 22)))),
+            key_paths=(Path(login.key_path).expanduser(),) if login.key_path else tuple(_identities(options)),
+            only_these=bool(login.key_path) or options.get("identitiesonly") == "yes",
+            known_hosts=(*self._known_hosts, *_known_hosts(options, self._config.home)),
+            jumps=self._jumps(jump, depth=depth),
+            become=login.become,
+            connect_timeout_s=float(timeout) if timeout.isdigit() else None,
+        )
+
+    def _jumps(self, text: str, *, depth: int) -> tuple[Target, ...]:
+        """Return the hops. Only the first may bring jumps of its own, as in OpenSSH: the others are reached through it."""
+        if text in {"", "none"}:
+            return ()
+        first, *rest = [self._hop(part.strip(), depth=depth + 1) for part in text.split(",")]
+        return (*first.jumps, first, *rest)
+
+    def _hop(self, text: str, *, depth: int) -> Target:
+        match = _JUMP.match(text)
+        if match is None:
+            raise ConfigError(f"jump host {text!r} is not [user@]host[:port]")
+        where = match["v6"] or match["host"]
+        if where in self._servers and not match["user"] and not match["port"]:
+            return self._server(self._servers[where], None, depth=depth)
+        login = SshLogin(user=match["user"], port=int(match["port"]) if match["port"] else None)
+        return self._resolve(where, where, login, depth=depth)
+
+
+def known_name(host: str, port: int) -> str:
+    """Return what known_hosts calls a host on a port."""
+    return host if port == 22 else f"[{host}]:{port}"
+
+
+def _identities(options: Mapping[str, object]) -> Iterator[Path]:
+    value = options.get("identityfile", ())
+    for path in value if isinstance(value, list) else ():
+        if path != "none":
+            yield Path(os.path.expandvars(path)).expanduser()
+
+
+def _known_hosts(options: Mapping[str, object], home: Path) -> Iterator[Path]:
+    """Yield the files that OpenSSH would read. `none` and /dev/null are empty, not a reason to accept anything."""
+    for key, default in (
+        ("userknownhostsfile", f"{home}/known_hosts {home}/known_hosts2"),
+        ("globalknownhostsfile", "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"),
+    ):
+        for name in shlex.split(str(options.get(key, default))):
+            if name != "none":
+                yield Path(name).expanduser()
+
+
+def _read(path: Path, base: Path, depth: int = 0) -> Iterator[str]:
+    """Yield the lines with Include replaced by what it names; a block goes on after it."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise ConfigError(f"{path} cannot be read: {wrong}") from wrong
+    block = "Host *"
+    for line in lines:
+        word, rest = _option(line)
+        if word in {"host", "match"}:
+            block = line
+        if word != "include":
+            yield line
+            continue
+        if depth >= _INCLUDE_DEPTH:
+            raise ConfigError(f"{path} includes itself, or too deeply")
+        for pattern in shlex.split(rest):
+            where = Path(pattern).expanduser()
+            for found in sorted(where.parent.glob(where.name) if where.is_absolute() else base.glob(pattern)):
+                yield from _read(found, base, depth + 1)
+        yield block
+
+
+def _option(line: str) -> tuple[str, str]:
+    word, _, rest = line.strip().replace("=", " ", 1).partition(" ")
+    return word.lower(), rest.strip()
+
+
+def _for_names(lines: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+    """Yield the lines with each `Host` line decided for any of the names; paramiko knows one name per host only."""
+    for line in lines:
+        word, rest = _option(line)
+        if word != "host":
+            yield line
+        else:
+            yield "Host *" if any(_matches(shlex.split(rest), name) for name in names) else "Host !*"
+
+
+def _matches(patterns: Sequence[str], name: str) -> bool:
+    if any(pattern.startswith("!") and fnmatchcase(name, pattern[1:]) for pattern in patterns):
+        return False
+    return any(fnmatchcase(name, pattern) for pattern in patterns if not pattern.startswith("!"))

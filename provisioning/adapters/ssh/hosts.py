@@ -1,0 +1,235 @@
+"""Hosts over SSH: one connection per server, made when first needed, watched, made again when it broke."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from provisioning.adapters.remote.link import RemoteLink
+from provisioning.adapters.remote.request import COMMAND, SUDO_COMMAND, SUDO_PASSWORD_COMMAND, Request
+from provisioning.adapters.remote.wire import Wire, made_in_thread, missing_programs
+from provisioning.adapters.ssh.channel import ChannelWire, open_channel
+from provisioning.adapters.ssh.config import Resolver, SshConfig, Target
+from provisioning.adapters.ssh.connect import Busy, Connection, Connector, SshOptions, quietly
+from provisioning.adapters.ssh.hostkeys import HostKey
+from provisioning.core.declare import Server
+from provisioning.core.ports import Secrets
+from provisioning.errors import BecomeRefused, HostError, Unreachable
+
+KEEPALIVE_S = 4.0
+DEAD_S = 12.0  # of silence, two unanswered questions included: within the promised 15
+
+
+class SshHosts:
+    """Hosts over SSH.
+
+    `servers` are those that `proxy_jump` may name. `known_hosts` are files besides OpenSSH's own, `config` replaces
+    OpenSSH's client configuration. `secrets` resolves the password of `become`.
+    """
+
+    def __init__(
+        self,
+        *,
+        servers: Sequence[Server] = (),
+        known_hosts: Sequence[Path] = (),
+        config: Sequence[Path] | None = None,
+        secrets: Secrets | None = None,
+        options: SshOptions | None = None,
+    ) -> None:
+        self._config_paths = config
+        self._servers, self._known_hosts, self._secrets = servers, known_hosts, secrets
+        self._options = options or SshOptions()
+        self._burst = asyncio.Semaphore(self._options.burst)
+        self._connector = Connector(options=self._options)
+        self._threads = ThreadPoolExecutor(self._options.threads, thread_name_prefix="ssh")
+        self._resolver: Resolver | None = None
+        self._lines: dict[Target, Line] = {}
+        self._links: dict[Target, RemoteLink] = {}
+
+    async def link(self, server: Server, *, address: str | None = None) -> RemoteLink:
+        """See Hosts."""
+        target = self._target(server, address)
+        line = self._line(target)
+        await line.connection()
+        if target not in self._links:
+            shell = SshShell(line, self._threads, self._secrets, sudo_s=self._options.sudo_s)
+            self._links[target] = RemoteLink(shell, patience_s=self._options.patience_s)
+        return self._links[target]
+
+    async def warm(self, servers: Sequence[Server]) -> Mapping[str, Exception | None]:
+        """See Hosts."""
+        made = await asyncio.gather(*(self.link(server) for server in servers), return_exceptions=True)
+        errors: dict[str, Exception | None] = {}
+        for server, one in zip(servers, made, strict=True):
+            if isinstance(one, BaseException) and not isinstance(one, Exception):
+                raise one
+            errors[server.hostname] = one if isinstance(one, Exception) else None
+        return errors
+
+    async def close(self) -> None:
+        """See Hosts."""
+        for line in self._lines.values():
+            line.close()
+        self._lines.clear()
+        self._links.clear()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def scan_host_key(self, server: Server, *, address: str | None = None) -> tuple[str, HostKey]:
+        """Return what known_hosts would call a server, and the key it offers, without trusting it.
+
+        Jump hosts on the way have to be trusted already. Raises HostError.
+        """
+        target = self._target(server, address)
+        through = await self._line(target).way()
+        key = await made_in_thread(self._threads, lambda: self._connector.host_key(target, through), lambda _key: None)
+        return target.host_key_name, key
+
+    def _target(self, server: Server, address: str | None) -> Target:
+        if self._resolver is None:
+            config = SshConfig(self._config_paths)
+            self._resolver = Resolver(config, servers=self._servers, known_hosts=self._known_hosts)
+        return self._resolver.target(server, address=address)
+
+    def _line(self, target: Target) -> Line:
+        """Return the line to a target; jump hosts are shared by all that go through them."""
+        through = None
+        for hop in (*target.jumps, target):
+            if hop not in self._lines:
+                make = partial(Line, hop, through, connector=self._connector, threads=self._threads)
+                self._lines[hop] = make(burst=self._burst, tries=self._options.tries)
+            through = self._lines[hop]
+        return self._lines[target]
+
+
+class Line:
+    """The way to one server: a connection that is made again when it broke."""
+
+    def __init__(
+        self,
+        target: Target,
+        through: Line | None,
+        *,
+        connector: Connector,
+        threads: ThreadPoolExecutor,
+        burst: asyncio.Semaphore,
+        tries: int,
+    ) -> None:
+        self.target = target
+        self._through = through
+        self._connector, self._threads, self._burst, self._tries = connector, threads, burst, tries
+        self._lock = asyncio.Lock()
+        self._connection: Connection | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    async def connection(self) -> Connection:
+        """Return the live connection, made now if there is none. Raises HostError."""
+        async with self._lock:
+            if self._connection is None or not self._connection.alive:
+                self.close()
+                self._connection = await self._connect()
+                self._watch = asyncio.create_task(self._keep_watch(self._connection))
+            return self._connection
+
+    async def way(self) -> Connection | None:
+        """Return the connection of the jump host before us."""
+        return await self._through.connection() if self._through is not None else None
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._connection is not None:
+            self._connection.close()
+        self._watch = self._connection = None
+
+    async def _connect(self) -> Connection:
+        """Try with back-off and jitter; only what may pass is tried again."""
+        waits = _waits(self._tries)
+        while True:
+            try:
+                through = await self.way()
+                async with self._burst:
+                    connect = partial(self._connector.connect, self.target, through)
+                    return await made_in_thread(self._threads, connect, Connection.close)
+            except Unreachable as failed:
+                pause = next(waits, None)
+                if pause is None:
+                    raise
+                if isinstance(failed, Busy):
+                    pause *= 2
+            await asyncio.sleep(pause)
+
+    async def _keep_watch(self, connection: Connection) -> None:
+        """Ask when it has been silent, and close it when no answer comes: everyone on it then learns that it is lost."""
+        asked_s = 0.0
+        while connection.alive:
+            await asyncio.sleep(KEEPALIVE_S)
+            now = time.monotonic()
+            if now - connection.ears.heard_s < KEEPALIVE_S:
+                asked_s = 0.0
+            elif not asked_s:
+                asked_s = now
+                self._threads.submit(quietly, partial(connection.transport.global_request, "keepalive@openssh.com", wait=True))
+            elif now - asked_s >= DEAD_S - 2 * KEEPALIVE_S:
+                connection.close()
+
+
+class SshShell:
+    """Starts the wrapper on a line, as root if asked."""
+
+    def __init__(self, line: Line, threads: ThreadPoolExecutor, secrets: Secrets | None, *, sudo_s: float) -> None:
+        self._line, self._threads, self._secrets, self._sudo_s = line, threads, secrets, sudo_s
+
+    @property
+    def server(self) -> str:
+        """See Shell."""
+        return self._line.target.name
+
+    async def open(self, request: Request) -> Wire:
+        """See Shell."""
+        connection = await self._line.connection()
+        command, password = self._way_in()
+        if not request.urgent:
+            await connection.places.acquire()
+        launch = partial(open_channel, connection, command, request, password, sudo_s=self._sudo_s)
+        try:
+            wire = await made_in_thread(self._threads, launch, ChannelWire.close)
+        except BaseException:
+            if not request.urgent:
+                connection.places.release()
+            raise
+        if not request.urgent:
+            wire.freed = connection.places.release
+        return wire
+
+    def refusal(self, code: int, notes: str) -> HostError:
+        """See Shell."""
+        if self._line.target.become is None:
+            return missing_programs(self.server, code, notes)
+        return BecomeRefused(
+            f"{self.server}: sudo refused (exit {code}): {notes or 'no message'}",
+            hint="allow the login to use sudo without a password, or set ssh.become.password",
+            server=self.server,
+        )
+
+    def _way_in(self) -> tuple[str, str | None]:
+        become = self._line.target.become
+        if become is None:
+            return COMMAND, None
+        if become.password is None:
+            return SUDO_COMMAND, None
+        if self._secrets is None:
+            raise HostError(f"{self.server}: no secrets to take the password of become from", server=self.server)
+        return SUDO_PASSWORD_COMMAND, self._secrets.resolve(become.password)
+
+
+def _waits(tries: int) -> Iterator[float]:
+    longest = 0.4
+    for _ in range(tries - 1):
+        yield random.uniform(longest / 2, longest)  # noqa: S311 - spreads load, guards nothing
+        longest = min(longest * 2, 5.0)
