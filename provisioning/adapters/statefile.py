@@ -127,7 +127,9 @@ class StateFile:
             on_disk = self._book(data)
             if doubt := doubts(on_disk, lineage=book.lineage, serial=self._serial):
                 raise self._refusal(doubt)
-            self._serial, self._loaded = on_disk.serial, True
+            self._lineage, self._serial, self._loaded = on_disk.lineage, on_disk.serial, True
+        if self._lineage is not None and book.lineage != self._lineage:
+            raise self._refusal(f"its lineage is {self._lineage}, that of the change {book.lineage}: another workspace's")
         if self._loaded and book.serial != self._serial:
             raise StaleRevision(
                 f"state file {self.path} has changed: it is at serial {self._serial}, the change is based on {book.serial}",

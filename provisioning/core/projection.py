@@ -33,9 +33,12 @@ class Changes:
         self.steps.setdefault(event.step, {}).update(columns)
 
     def attempt(self, event: Event, **columns: object) -> None:
-        """Change the row of the event's attempt. Events of no attempt change none."""
-        if event.attempt:
-            self.attempts.setdefault((event.step, event.attempt, event.epoch), {}).update(columns)
+        """Change the row of the event's attempt, unless that has ended. Events of no attempt change none."""
+        if not event.attempt:
+            return
+        row = self.attempts.setdefault((event.step, event.attempt, event.epoch), {})
+        if "ended_at" not in row:
+            row.update(columns)
 
 
 def project(events: Iterable[Event]) -> Changes:
