@@ -53,8 +53,8 @@ def call(arguments: Sequence[str], app: App | None = None) -> int:
         code = provisioning.main(args=list(arguments), prog_name="provisioning", standalone_mode=False, obj=app)
         sys.stdout.flush()
     except BaseException as error:
-        if isinstance(error, SystemExit):
-            raise
+        if isinstance(error, SystemExit):  # how click ends a completion
+            return error.code if isinstance(error.code, int) else 0
         from provisioning_cli.failures import exit_code
 
         return exit_code(error, as_json=app.json or _asked_for_json(arguments))

@@ -118,19 +118,18 @@ def check(app: App, hosts: tuple[str, ...]) -> None:
 @pass_app
 def trust(app: App, host: str, fingerprint: str | None, yes: bool) -> None:
     """Fetch the host key of HOST and remember it, after you have compared the fingerprint."""
-    from provisioning.wiring import host_keys
+    from provisioning.operations.servers import offered_key
+    from provisioning.operations.servers import trust as remember
 
-    infra = app.project().infra
-    one = _named(infra, host)
-    keys = host_keys(infra.workspace)
-    found = keys.scan(one)
-    if keys.known(found):
-        app.emit({"hostname": host, "fingerprint": found.fingerprint, "added": False}, lambda: f"{host} is trusted already\n")
+    project = app.project()
+    found = offered_key(project, _named(project.infra, host))
+    document = {"hostname": host, "type": found.type, "fingerprint": found.fingerprint}
+    if found.trusted:
+        app.emit(document | {"added": False}, lambda: f"{host} is trusted already: {found.fingerprint}\n")
         return
     _compare(app, host, found.fingerprint, fingerprint, yes)
-    file = keys.add(found)
-    document = {"hostname": host, "fingerprint": found.fingerprint, "added": True, "file": file}
-    app.emit(document, lambda: f"{host} is trusted now: {found.fingerprint}\n")
+    file = remember(project, found)
+    app.emit(document | {"added": True, "file": str(file)}, lambda: f"{host} is trusted now: {found.fingerprint}\n")
 
 
 def _compare(app: App, host: str, found: str, expected: str | None, yes: bool) -> None:

@@ -12,6 +12,8 @@ from provisioning_cli.context import App, me, pass_app
 from provisioning_cli.groups import Group
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from provisioning.core.resources import Resource, ResourceBook
     from provisioning.core.stateedit import Edited
 
@@ -139,16 +141,34 @@ def history(app: App, server: str | None, taskserv: str | None) -> None:
     folder = app.folder()
     book = state_file(folder).load_sync()
     edits = [edit for edit in read_edits(folder) if server in (None, edit["server"]) and taskserv in (None, edit["taskserv"])]
-    known = any(edit["server"] == server for edit in edits)
-    logs: list[dict[str, object]] = [
-        {"ts": entry.ts, "server": host, "taskserv": name, "event": entry.event, "source": entry.source}
-        for host, resources in ({} if known and server not in book.servers else _narrowed(book, server, taskserv)).items()
-        for name, resource in resources.items()
-        for entry in resource.log
-    ]
+    found = _narrowed(book, server, taskserv) if not edits else _present(book, server, taskserv)
+    logs = [row for row in _logs(found) if not any(_same_event(row, edit) for edit in edits)]
     rows = sorted([*logs, *edits], key=lambda row: str(row["ts"]))
     columns = ["ts", "server", "taskserv", "event", "source", "actor"]
     app.emit({"events": rows}, lambda: output.table(rows, columns, empty="nothing has happened yet"))
+
+
+def _present(book: ResourceBook, server: str | None, taskserv: str | None) -> dict[str, dict[str, Resource]]:
+    """Return what is still recorded: a resource that was forgotten has edits, and nothing else."""
+    return {
+        host: {name: resource for name, resource in resources.items() if taskserv in (None, name)}
+        for host, resources in book.servers.items()
+        if server in (None, host)
+    }
+
+
+def _logs(found: Mapping[str, Mapping[str, Resource]]) -> list[dict[str, object]]:
+    return [
+        {"ts": entry.ts, "server": host, "taskserv": name, "event": entry.event, "source": entry.source}
+        for host, resources in found.items()
+        for name, resource in resources.items()
+        for entry in resource.log
+    ]
+
+
+def _same_event(row: Mapping[str, object], edit: Mapping[str, object]) -> bool:
+    """An edit stands in the log of its resource too; its own record says more."""
+    return all(row[key] == edit[key] for key in ("ts", "server", "taskserv", "event"))
 
 
 @state.command()

@@ -25,7 +25,7 @@ def open_history(folder: Path) -> Iterator[History]:
     try:
         yield store.history
     finally:
-        run_blocking(store.close())
+        store.close()
 
 
 def list_runs(folder: Path, limit: int, *, state: str | None = None) -> list[RunSummary]:
@@ -72,4 +72,4 @@ async def _request(folder: Path, request: Request) -> None:
     try:
         await store.request(request)
     finally:
-        await store.close()
+        store.close()

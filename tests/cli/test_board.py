@@ -14,8 +14,10 @@ from provisioning.formats.draw.escape import width
 from provisioning_cli.board import Board, duration
 
 
-def event(kind: Kind, step: str = "cp/kubernetes", seconds: float = 0, attempt: int = 1, **data: object) -> Event:
-    return Event(run="r", kind=kind, at=START + timedelta(seconds=seconds), step=step, attempt=attempt, data=data)
+def event(
+    kind: Kind, step: str = "cp/kubernetes", seconds: float = 0, attempt: int = 1, data: Mapping[str, object] | None = None
+) -> Event:
+    return Event(run="r", kind=kind, at=START + timedelta(seconds=seconds), step=step, attempt=attempt, data=data or {})
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,7 @@ def event(kind: Kind, step: str = "cp/kubernetes", seconds: float = 0, attempt: 
 def test_an_event_is_told_in_one_line(kind: Kind, data: Mapping[str, object], told: str) -> None:
     board = Board()
     assert board.apply(event(Kind.STEP_STARTED)) == "cp/kubernetes  started"
-    assert board.apply(event(kind, seconds=3.2, **data)) == f"cp/kubernetes  {told}"
+    assert board.apply(event(kind, seconds=3.2, data=data)) == f"cp/kubernetes  {told}"
 
 
 def test_what_only_machines_want_to_know_is_not_told() -> None:

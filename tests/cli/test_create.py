@@ -57,7 +57,7 @@ def test_every_flag_reaches_the_planner_and_the_runner(cli: Caller, tmp_path: Pa
     )
     assert cli("t", "create", "redis", *flags).code == 0
     asked, options = script.selections[0], script.options[0]
-    assert (asked.name, asked.everything, asked.servers) == ("redis", False, {"s-0", "s-1"})
+    assert (asked.name, asked.everything, asked.servers) == ("redis", False, frozenset({"s-0", "s-1"}))
     assert asked.reset
     assert asked.reset_prerequisites
     assert (options.keep_going, options.max_parallel, options.wait, options.source) == (True, 3, True, "cli")

@@ -55,6 +55,10 @@ class KnownHosts:
         """Return the types of the keys we know of a host: asking for another type would look like a changed key."""
         return tuple(dict.fromkeys(entry.key.type for entry in self._entries if not entry.revoked and entry.names(name)))
 
+    def revoked(self, name: str, key: HostKey) -> bool:
+        """Whether this key of a host must not be used any more."""
+        return any(entry.revoked and entry.key == key and entry.names(name) for entry in self._entries)
+
     def check(self, name: str, key: HostKey, *, server: str) -> None:
         """Accept a key that we know. Raises HostKeyError: unknown, changed or revoked."""
         entries = [entry for entry in self._entries if entry.names(name)]
