@@ -14,16 +14,10 @@ die() {
 # unknown_operation NAME: end the step, for the last branch of the script's `case`.
 unknown_operation() { die "operation '$1' is not one of this taskserv"; }
 
-# bundle_file NAME: print where a file of the bundle is. Files with secrets are in a folder of their own, on tmpfs.
+# bundle_file NAME: print the path of a file of the bundle. Those with secrets are links to memory and gone afterwards.
 bundle_file() {
-    local folder
-    for folder in . "${PROVISIONING_SECRETS:-.}"; do
-        if [[ -f "$folder/$1" ]]; then
-            printf '%s\n' "$folder/$1"
-            return
-        fi
-    done
-    die "the bundle has no file '$1'"
+    [[ -f "./$1" ]] || die "the bundle has no file '$1'"
+    printf '%s\n' "./$1"
 }
 
 # load_env NAME: source the rendered env-NAME, which also gives the functions below their settings.
