@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provisioning.core.declare import Infra
+from provisioning.core.declare import Infra, Server
 
 if TYPE_CHECKING:
     from provisioning.adapters.lock import WorkspaceLock
-    from provisioning.adapters.sqlite import SqliteStore
+    from provisioning.adapters.sqlite.store import SqliteStore
+    from provisioning.adapters.ssh.hosts import SshHosts
     from provisioning.adapters.statefile import StateFile
     from provisioning.core.ports import Clock, Hosts, LogStore
     from provisioning.engine.actions import Action
@@ -55,7 +56,7 @@ def workspace_lock(folder: Path) -> WorkspaceLock:
 
 def open_store(folder: Path) -> SqliteStore:
     """Open the journal and history of a workspace."""
-    from provisioning.adapters.sqlite import SqliteStore
+    from provisioning.adapters.sqlite.store import SqliteStore
 
     return SqliteStore(folder / HIDDEN / "history.db", clock())
 
@@ -84,19 +85,24 @@ def known_hosts(folder: Path) -> Path:
     return folder / HIDDEN / "known_hosts"
 
 
-def hosts(folder: Path, settings: Settings) -> Hosts:
-    """Return the connections to the servers of a workspace."""
+def hosts(folder: Path, servers: Sequence[Server], settings: Settings) -> SshHosts:
+    """Return the connections to the servers of a workspace. `servers` are those that `proxy_jump` may name."""
     from provisioning.adapters.secrets import ReferenceSecrets
-    from provisioning.adapters.ssh import SshHosts
+    from provisioning.adapters.ssh.connect import SshOptions
+    from provisioning.adapters.ssh.hosts import SshHosts
 
+    limit = settings.ssh.connect_timeout_s
     return SshHosts(
+        servers=servers,
         known_hosts=(known_hosts(folder),),
-        base=folder,
         secrets=ReferenceSecrets(folder),
-        connect_timeout_s=settings.ssh.connect_timeout_s,
-        connect_attempts=settings.ssh.connect_attempts,
-        dead_after_s=settings.ssh.dead_after_s,
-        reconnect_s=settings.ssh.reconnect_s,
+        options=SshOptions(
+            tries=settings.ssh.connect_attempts,
+            patience_s=settings.ssh.reconnect_s,
+            connect_s=limit,
+            greeting_s=limit,
+            login_s=limit + 5,
+        ),
     )
 
 

@@ -19,7 +19,7 @@ async def check_connections(project: Project, plan: Plan) -> Mapping[str, str]:
     """Return hostname or gate id -> "" or what is wrong."""
     servers = {server.hostname: server for server in project.infra.servers}
     wanted = list(dict.fromkeys(step.server for step in plan.steps))
-    hosts = wiring.hosts(project.folder, project.settings)
+    hosts = wiring.hosts(project.folder, project.infra.servers, project.settings)
     try:
         reached = await hosts.warm([servers[name] for name in wanted])
         found = {name: _what(reached.get(name)) for name in wanted}

@@ -30,7 +30,7 @@ from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning.operations.failure import explain, resume_command
 
 if TYPE_CHECKING:
-    from provisioning.adapters.sqlite import SqliteStore
+    from provisioning.adapters.sqlite.store import SqliteStore
     from provisioning.core.ports import Hosts
 
 T = TypeVar("T")
@@ -120,8 +120,8 @@ async def open_session(project: Project, options: RunOptions, listener: Listener
         recorder = Recorder(wiring.state_file(project.folder), clock, Actor(identity=actor, source=options.source))
         book = await recorder.load()
         store = wiring.open_store(project.folder)
-        stack.push_async_callback(store.close)
-        hosts = wiring.hosts(project.folder, project.settings)
+        stack.callback(store.close)
+        hosts = wiring.hosts(project.folder, project.infra.servers, project.settings)
         stack.push_async_callback(hosts.close)
         slots = options.max_parallel or project.settings.run.max_parallel
         worker = Worker(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from provisioning.core.declare import Server, Taskserv, Workspace
+from provisioning.core.inputs import profile_of
+from provisioning.core.params import fill_params
 from provisioning.core.ports import BundleRequest, Bundles, Exit, Hosts, Outcome, Task, Unit
 from provisioning.engine.actions import OK, Context, Result
 from provisioning.errors import NotFoundError
@@ -27,12 +29,11 @@ class Site:
             raise NotFoundError(f"server {hostname} is not in the workspace any more", hint="plan again")
         return self.servers[hostname]
 
-    def profile_folder(self, taskserv: str, profile: str) -> str:
-        """Return where a profile is. Raises NotFoundError when the workspace no longer has it."""
-        found = self.taskservs[taskserv].profiles.get(profile) if taskserv in self.taskservs else None
-        if found is None:
-            raise NotFoundError(f"taskserv {taskserv}, profile {profile}, is not in the workspace any more", hint="plan again")
-        return found.path
+    def taskserv(self, name: str) -> Taskserv:
+        """Return the taskserv. Raises NotFoundError when the workspace no longer has it."""
+        if name not in self.taskservs:
+            raise NotFoundError(f"taskserv {name} is not in the workspace any more", hint="plan again")
+        return self.taskservs[name]
 
 
 class TaskservAction:
@@ -52,17 +53,18 @@ class TaskservAction:
         return _result(await link.start(unit, bundle, context.write), unit)
 
     def _request(self, settings: Mapping[str, object], server: Server) -> BundleRequest:
-        name, profile = str(settings["taskserv"]), str(settings["profile"])
+        taskserv = self._site.taskserv(str(settings["taskserv"]))
+        profile = profile_of(taskserv, str(settings["profile"]))
         params = settings.get("params")
         workspace = self._site.workspace
         return BundleRequest(
-            profile_path=self._site.profile_folder(name, profile),
-            taskserv=name,
-            profile=profile,
+            profile_path=profile.path,
+            taskserv=taskserv.name,
+            profile=profile.name,
             operation=str(settings["operation"]),
             formula=str(settings["formula"]),
             server={**asdict(server), "address": server.address_for()},
-            params=params if isinstance(params, Mapping) else {},
+            params=fill_params(taskserv.params, params if isinstance(params, Mapping) else {}),
             workspace={"name": workspace.name, "params": dict(workspace.params)},
             secrets=workspace.secrets,
         )
