@@ -45,10 +45,18 @@ class Stage:
         code = subprocess.run([COMMAND, *arguments], cwd=self.workspace, env=self._environment(), check=False).returncode
         check(code == expect, f"`provisioning {' '.join(arguments)}` ended with {code}, expected {expect}")
 
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command aside; return what it said and how it ended."""
+        command = [str(COMMAND), *arguments]
+        return subprocess.run(command, cwd=self.workspace, env=self._environment(), capture_output=True, text=True, check=False)
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a command, to be killed."""
+        return subprocess.Popen([COMMAND, *arguments], cwd=self.workspace, env=self._environment())
+
     def facts(self, *arguments: str) -> Any:  # noqa: ANN401 -- JSON
         """Run a command aside and return its JSON."""
-        command = [str(COMMAND), *arguments, "-o", "json"]
-        done = subprocess.run(command, cwd=self.workspace, env=self._environment(), capture_output=True, text=True, check=False)
+        done = self.call(*arguments, "-o", "json")
         try:
             return json.loads(done.stdout)
         except json.JSONDecodeError:
@@ -57,7 +65,7 @@ class Stage:
     def run_and_kill(self, *arguments: str, when: Callable[[], bool], within_s: float = 30.0) -> None:
         """Show and run a command, and kill it with signal 9 as soon as `when` holds."""
         show_command(*arguments)
-        with subprocess.Popen([COMMAND, *arguments], cwd=self.workspace, env=self._environment()) as process:
+        with self.start(*arguments) as process:
             until = time.monotonic() + within_s
             while not when() and process.poll() is None and time.monotonic() < until:
                 time.sleep(0.01)
