@@ -100,12 +100,12 @@ apt_remove() {
 
 # write_if_changed PATH [MODE [OWNER:GROUP]]: write stdin to PATH, whole or not at all, unless it is there already.
 write_if_changed() {
-    local path=$1 mode=${2:-0644} owner=${3:-root:root} new
+    local path=$1 mode=${2:-0644} owner=${3:-} new
     mkdir -p "$(dirname "$path")"
     new=$(mktemp "$path.XXXXXX")
     cat >"$new"
     chmod "$mode" "$new"
-    chown "$owner" "$new"
+    [[ -z "$owner" ]] || chown "$owner" "$new"
     if cmp -s "$new" "$path" && [[ "$(stat -c '%a %U:%G' "$new")" == "$(stat -c '%a %U:%G' "$path")" ]]; then
         rm -f "$new"
     else
