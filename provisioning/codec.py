@@ -5,8 +5,10 @@ JSON keys are the field names. References in a step's arguments are written as `
 
 from __future__ import annotations
 
+import gc
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from types import UnionType
@@ -20,6 +22,8 @@ from provisioning.core.packing import pack, same, unpack
 from provisioning.core.ports import Report, Task
 
 T = TypeVar("T")
+LARGE_BYTES = 1024 * 1024
+PLAIN = (None, None, None)  # the shape of text, numbers, and what may be anything
 
 
 class CodecError(ValueError):
@@ -113,7 +117,8 @@ def build(value: object, type_: type[T], *, strict: bool = True) -> T:
     if strict:
         refuse_unknown(value, type_)
     try:
-        record = msgspec.convert(value, type_)
+        with _collector_paused():
+            record = msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
         raise _located(value, type_, str(error)) from error
     except RecursionError as error:
@@ -123,7 +128,10 @@ def build(value: object, type_: type[T], *, strict: bool = True) -> T:
 
 def _guarded(data: bytes | str, type_: Any) -> Any:  # noqa: ANN401 - any type may be asked for
     try:
-        return msgspec.json.decode(data, type=Any if type_ is None else type_)
+        if len(data) < LARGE_BYTES:
+            return msgspec.json.decode(data, type=Any if type_ is None else type_)
+        with _collector_paused():
+            return msgspec.json.decode(data, type=Any if type_ is None else type_)
     except msgspec.ValidationError as error:
         raise _located(parse(data), type_, str(error)) from error
     except msgspec.DecodeError as error:
@@ -132,6 +140,18 @@ def _guarded(data: bytes | str, type_: Any) -> Any:  # noqa: ANN401 - any type m
         raise CodecError("not UTF-8", offset=getattr(error, "start", -1)) from error
     except RecursionError as error:
         raise CodecError("nested too deeply") from error
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Build a large document without looking for garbage in it again and again: 0.06 s instead of 0.5 s for 42 MB."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _located(value: object, type_: Any, text: str) -> CodecError:  # noqa: ANN401 - an annotation
@@ -202,21 +222,23 @@ def refuse_unknown(value: object, type_: Any, path: str = "$") -> None:  # noqa:
     record, items, values = _shape(type_)
     if isinstance(value, dict):
         if record is not None:
-            _refuse_fields(value, _field_types(record), path)
-        elif values is not None:
+            _refuse_fields(value, record, path)
+        elif values is not None and _shape(values) != PLAIN:
             for key, each in value.items():
                 refuse_unknown(each, values, f"{path}.{key}")
-    elif isinstance(value, list) and items is not None:
+    elif isinstance(value, list) and items is not None and _shape(items) != PLAIN:
         for index, each in enumerate(value):
             refuse_unknown(each, items, f"{path}[{index}]")
 
 
-def _refuse_fields(value: dict[str, object], known: Mapping[str, Any], path: str) -> None:
-    for key, each in value.items():
-        if key not in known:
-            raise CodecError(f"unknown field '{key}'", path=f"{path}.{key}")
-        if isinstance(each, dict | list):
-            refuse_unknown(each, known[key], f"{path}.{key}")
+def _refuse_fields(value: dict[str, object], record: type, path: str) -> None:
+    known, composed = _field_types(record), _composed(record)
+    if not value.keys() <= known.keys():
+        key = next(each for each in value if each not in known)
+        raise CodecError(f"unknown field '{key}'", path=f"{path}.{key}")
+    for key in composed:
+        if value.get(key):
+            refuse_unknown(value[key], known[key], f"{path}.{key}")
 
 
 @cache
@@ -226,11 +248,17 @@ def _field_types(record: type) -> Mapping[str, Any]:
 
 
 @cache
+def _composed(record: type) -> tuple[str, ...]:
+    """Return the fields in which records may be."""
+    return tuple(name for name, type_ in _field_types(record).items() if _shape(type_) != PLAIN)
+
+
+@cache
 def _shape(type_: Any) -> tuple[type | None, Any, Any]:  # noqa: ANN401 - an annotation
     """Return (record, type of list items, type of mapping values): at most one is set."""
     if get_origin(type_) in {Union, UnionType}:
         shapes = [_shape(each) for each in get_args(type_)]
-        return next((shape for shape in shapes if any(part is not None for part in shape)), (None, None, None))
+        return next((shape for shape in shapes if shape != PLAIN), PLAIN)
     if isinstance(type_, type) and is_dataclass(type_):
         return type_, None, None
     origin, args = get_origin(type_), get_args(type_)
@@ -238,4 +266,4 @@ def _shape(type_: Any) -> tuple[type | None, Any, Any]:  # noqa: ANN401 - an ann
         return None, args[0], None
     if isinstance(origin, type) and issubclass(origin, Mapping) and len(args) == 2:
         return None, None, args[1]
-    return None, None, None
+    return PLAIN

@@ -85,7 +85,7 @@ class FileLog:
     def tail(self, lines: int = 10) -> list[str]:
         """Return the last lines, invalid UTF-8 replaced, control codes removed; also after `close`."""
         recent = bytes(self._tail[-LOOK_BACK_BYTES:])
-        if len(recent) < LOOK_BACK_BYTES and not self._left_out:
+        if len(recent) < LOOK_BACK_BYTES and (self._fd is None or not self._left_out):
             recent = _end_of(self._path, LOOK_BACK_BYTES - len(recent)) + recent
         return last_lines(recent, lines)
 

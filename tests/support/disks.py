@@ -1,0 +1,80 @@
+"""Disks that refuse: full ones, read-only ones, ones that limit a file's size."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+NOBODY = 65534
+
+
+@contextmanager
+def nobody_may_write(folder: Path) -> Iterator[None]:
+    """Make a folder read-only; root, whom modes do not stop, becomes somebody else meanwhile."""
+    mode = folder.stat().st_mode
+    folder.chmod(0o555)
+    root = os.geteuid() == 0
+    opened = _opened_up(folder) if root else []
+    if root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(mode)
+        for parent, before in opened:
+            parent.chmod(before)
+
+
+def _opened_up(folder: Path) -> list[tuple[Path, int]]:
+    """Let everybody pass through the folders above and read the files inside; return the modes to put back."""
+    changed = []
+    for path in [*folder.parents, *folder.rglob("*")]:
+        mode = path.stat().st_mode
+        wanted = mode | (0o555 if path.is_dir() else 0o444)
+        if mode != wanted:
+            changed.append((path, mode))
+            path.chmod(wanted)
+    return changed
+
+
+@contextmanager
+def no_file_grows_past(size_bytes: int) -> Iterator[None]:
+    """Let writes beyond this size fail."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def small_disk(folder: Path, *, size_kb: int) -> Iterator[Path]:
+    """Mount a disk of this size. Skips the test where that is not allowed."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_kb}k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a small disk can only be mounted by root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Write until the disk is full; removing the file makes room again."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            return path
