@@ -153,12 +153,12 @@ def duration(seconds: float) -> str:
 
 def _told_of_run(event: Event) -> str:
     words = {
-        Kind.RUN_STARTED: "run started",
+        Kind.RUN_STARTED: f"run {visible(event.run)} started",
         Kind.RUN_HALTING: "halting: nothing new starts",
         Kind.CANCEL_REQUESTED: "cancel requested: stopping what runs",
         Kind.RUN_PAUSED: "paused",
         Kind.RUN_RESUMED: "resumed",
-        Kind.RUN_REOPENED: "run reopened",
+        Kind.RUN_REOPENED: f"run {visible(event.run)} goes on",
         Kind.RUN_FINISHED: f"run {event.data.get('state', 'finished')}",
     }
     text = words.get(event.kind, "")

@@ -65,7 +65,7 @@ def _drawing(drawn: Picture, form: str) -> str:
     if form == "tree":
         from provisioning.formats.draw.tree import tree
 
-        return tree(drawn, output.columns(), output.paint) if drawn.boxes else "no formulas\n"
+        return tree(drawn, output.screen_columns(), output.paint) if drawn.boxes else "no formulas\n"
     if form == "svg":
         from provisioning.formats.draw.svg import svg
 

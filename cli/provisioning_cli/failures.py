@@ -52,8 +52,9 @@ class Shown:
 
         lines = [f"{paint('error:', 'red', sys.stderr)} {readable(self.message)}"]
         lines += fault_lines(self.faults)
-        if self.hint:
-            lines.append(f"{paint('hint:', 'cyan', sys.stderr)} {readable(self.hint)}")
+        if self.hint:  # several lines are facts with titles of their own
+            title = "" if "\n" in self.hint else f"{paint('hint:', 'cyan', sys.stderr)} "
+            lines.append(title + readable(self.hint))
         return "\n".join(lines)
 
 

@@ -9,15 +9,17 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from provisioning.formats.draw.escape import visible
+from provisioning.formats.draw.escape import visible, width
 from provisioning_cli.context import colored, colored_stream
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+NAME_WIDTH = 36  # columns that the first column keeps in a narrow terminal
 CELL_LIMIT = 2000  # characters of one cell
 UNBOUND = 10_000  # columns of a pipe: tables are not cut there
+LINE_BREAK = re.compile(r"\r\n?|\n")
 HIDDEN = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 STYLES: Mapping[str, str] = {
@@ -47,21 +49,42 @@ def cell(value: object) -> str:
         return ", ".join(f"{visible(str(key))}={cell(one)}" for key, one in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(cell(one) for one in value)
-    return visible(str(value), CELL_LIMIT)
+    return visible(LINE_BREAK.sub(" ↵ ", str(value).rstrip("\r\n")), CELL_LIMIT)
 
 
-def table(rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, empty: str = "nothing to show") -> str:
-    """Return rows as a table with an index; without rows, the text `empty`."""
-    records = list(rows)
-    if not records:
+def table(
+    rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, empty: str = "nothing to show", spare: Sequence[str] = ()
+) -> str:
+    """Return rows as a table with an index; without rows, the text `empty`.
+
+    Where the terminal is too narrow the columns in `spare` go first, in their order, and `…` stands for them; then long
+    cells are folded.
+    """
+    cells = [{column: cell(row.get(column)) for column in columns} for row in rows]
+    if not cells:
         return f"{empty}\n"
+    shown = _fitting(cells, columns, spare)
     made = _new_table()
     made.add_column("#", justify="right", header_style="bold green", style="bold green", no_wrap=True)
-    for column in columns:
-        made.add_column(column, header_style="bold green", overflow="fold")
-    for index, record in enumerate(records):
-        made.add_row(str(index), *(_painted(cell(record.get(column))) for column in columns))
+    for number, column in enumerate(shown):
+        least = min(_widest(cells, column), NAME_WIDTH, screen_columns() // 2) if number == 0 else None
+        made.add_column(column, header_style="bold green", overflow="fold", min_width=least)
+    for index, record in enumerate(cells):
+        made.add_row(str(index), *(_painted(record.get(column, "…")) for column in shown))
     return _rendered(made)
+
+
+def _fitting(cells: Sequence[Mapping[str, str]], wanted: Sequence[str], spare: Sequence[str]) -> list[str]:
+    shown = list(wanted)
+    for column in spare:
+        if 4 + len(str(len(cells))) + sum(_widest(cells, one) + 3 for one in shown) <= screen_columns():
+            break
+        shown.remove(column)
+    return shown if len(shown) == len(wanted) else [*shown, "…"]
+
+
+def _widest(cells: Sequence[Mapping[str, str]], column: str) -> int:
+    return max(width(column), *(width(record.get(column, "")) for record in cells))
 
 
 def record(facts: Mapping[str, object]) -> str:
@@ -87,7 +110,7 @@ def _painted(text: str) -> Text:
     return Text(text, style=STYLES.get(text, ""))
 
 
-def columns() -> int:
+def screen_columns() -> int:
     """Return how wide a line may be."""
     return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else UNBOUND
 
@@ -96,7 +119,7 @@ def _rendered(renderable: object) -> str:
     from rich.console import Console
 
     console = Console(
-        width=columns(),
+        width=screen_columns(),
         force_terminal=colored(),
         no_color=not colored(),
         color_system="standard" if colored() else None,

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from provisioning.formats.draw.escape import cut
 from provisioning_cli import output
 from provisioning_cli.board import duration
 
 if TYPE_CHECKING:
     from provisioning.core.history import RunDetail, StepRecord
     from provisioning.core.plan import Plan, PlanStep
+
+VALUE_LIMIT = 100  # columns of an output's value; JSON has it whole
 
 
 def plan_document(plan: Plan) -> dict[str, object]:
@@ -49,13 +52,14 @@ def plan_table(plan: Plan) -> str:
             "step": step.id,
             "server": step.server,
             "action": step.action.value,
-            "runs": step.runs,
             "because": step.because,
             "after": step.depends_on,
         }
         for step in plan.steps
     ]
-    text = output.table(rows, ["step", "server", "action", "runs", "because", "after"], empty="the plan is empty")
+    text = output.table(
+        rows, ["step", "server", "action", "because", "after"], empty="the plan is empty", spare=["after", "server"]
+    )
     runs = sum(step.runs for step in plan.steps)
     total = f"{output.count(len(plan.steps), 'step')}, {runs} to run" if runs else "nothing to do"
     return text + "".join(f"{output.cell(note)}\n" for note in plan.notes) + f"{total}\n"
@@ -65,7 +69,11 @@ def run_table(detail: RunDetail) -> str:
     """Return a run as its facts and a line per step."""
     facts = output.record(run_facts(detail))
     rows = [step_row(step) for step in detail.steps]
-    return facts + output.table(rows, ["step", "server", "state", "attempts", "took", "reason"], empty="no steps")
+    steps = output.table(
+        rows, ["step", "server", "state", "attempts", "took", "reason"], empty="no steps", spare=["attempts", "server"]
+    )
+    outputs = [{"output": name, "value": cut(output.cell(value), VALUE_LIMIT)} for name, value in detail.outputs.items()]
+    return facts + steps + (output.table(outputs, ["output", "value"]) if outputs else "")
 
 
 def run_facts(detail: RunDetail) -> dict[str, object]:
@@ -81,8 +89,7 @@ def run_facts(detail: RunDetail) -> dict[str, object]:
         "took": took(run.started_at, run.ended_at),
         "by": run.actor,
     }
-    shown = {name: value for name, value in facts.items() if value not in ("", None)}
-    return shown | ({"outputs": detail.outputs} if detail.outputs else {})
+    return {name: value for name, value in facts.items() if value not in ("", None)}
 
 
 def step_row(step: StepRecord) -> dict[str, object]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from provisioning.core.events import Event
 from provisioning.core.plan import Plan
@@ -24,6 +26,43 @@ if TYPE_CHECKING:
 REFRESH_PER_S = 8
 
 
+class _Patient(io.TextIOBase):
+    """A stream that goes on when its terminal is gone: a run must not stop for want of a reader."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """`stream` is what is written to while it can be."""
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The stream's encoding."""
+        return self._stream.encoding or "utf-8"
+
+    def isatty(self) -> bool:
+        """Whether the stream is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the stream's descriptor: its size is asked for there."""
+        return self._stream.fileno()
+
+    def write(self, text: str) -> int:
+        """Write, or do not."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or do not."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
+def patient(stream: TextIO) -> TextIO:
+    """Return a stream that takes everything, whether or not `stream` still does."""
+    return cast("TextIO", _Patient(stream))
+
+
 class Lines(Listener):
     """One line per event, with the local time."""
 
@@ -36,9 +75,8 @@ class Lines(Listener):
         self.board.expect(plan)
 
     def on_run(self, run_id: str) -> None:
-        """Name the run."""
+        """Remember the run's name."""
         self.board.run_id = run_id
-        self._say(datetime.now(UTC), f"run {visible(run_id)}")
 
     def on_event(self, event: Event) -> None:
         """Tell the event."""
@@ -88,9 +126,9 @@ class LiveLines(Lines):
         self._start()
 
     def on_run(self, run_id: str) -> None:
-        """Name the run and start to draw."""
-        self._start()
+        """Remember the run's name and start to draw: a retry has no plan to start with."""
         super().on_run(run_id)
+        self._start()
 
     def _say(self, at: datetime, text: str) -> None:
         self._console.print(f"{at.astimezone():%H:%M:%S} {text}", markup=False, highlight=False)
@@ -128,4 +166,4 @@ def listener() -> Lines:
         return Lines()
     from rich.console import Console
 
-    return LiveLines(Console(file=sys.stderr, markup=False, highlight=False, emoji=False))
+    return LiveLines(Console(file=patient(sys.stderr), markup=False, highlight=False, emoji=False))

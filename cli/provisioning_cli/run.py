@@ -34,7 +34,9 @@ def list_(app: App, limit: int, status: str | None) -> None:
     columns = ["run", "workflow", "status", "started", "took", "by", "reason"]
     app.emit(
         {"runs": [_document(one) for one in found]},
-        lambda: output.table([_row(one) for one in found], columns, empty="no runs yet"),
+        lambda: output.table(
+            [_row(one) for one in found], columns, empty="no runs yet", spare=["by", "workflow", "took", "reason"]
+        ),
     )
 
 

@@ -45,7 +45,10 @@ def list_(app: App) -> None:
         for one in infra.servers
     ]
     columns = ["hostname", "address", "user", "port", "site", "formulas", "labels"]
-    app.emit({"infra": infra.name, "servers": rows}, lambda: output.table(rows, columns, empty="no servers"))
+    app.emit(
+        {"infra": infra.name, "servers": rows},
+        lambda: output.table(rows, columns, empty="no servers", spare=["labels", "site", "port"]),
+    )
 
 
 def _formulas(infra: Infra, one: Server) -> list[str]:

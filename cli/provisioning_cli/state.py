@@ -43,7 +43,10 @@ def show(app: App, server: str | None, taskserv: str | None) -> None:
     ]
     columns = ["server", "taskserv", "state", "operation", "profile", "ended_at", "run_id", "blocker"]
     document = {"version": book.version, "lineage": book.lineage, "serial": book.serial, "resources": rows}
-    app.emit(document, lambda: output.table(rows, columns, empty="nothing is recorded"))
+    app.emit(
+        document,
+        lambda: output.table(rows, columns, empty="nothing is recorded", spare=["run_id", "profile", "operation", "ended_at"]),
+    )
 
 
 def _document(host: str, name: str, resource: Resource) -> dict[str, object]:
@@ -145,7 +148,7 @@ def history(app: App, server: str | None, taskserv: str | None) -> None:
     logs = [row for row in _logs(found) if not any(_same_event(row, edit) for edit in edits)]
     rows = sorted([*logs, *edits], key=lambda row: str(row["ts"]))
     columns = ["ts", "server", "taskserv", "event", "source", "actor"]
-    app.emit({"events": rows}, lambda: output.table(rows, columns, empty="nothing has happened yet"))
+    app.emit({"events": rows}, lambda: output.table(rows, columns, empty="nothing has happened yet", spare=["source", "actor"]))
 
 
 def _present(book: ResourceBook, server: str | None, taskserv: str | None) -> dict[str, dict[str, Resource]]:

@@ -169,7 +169,7 @@ def list_(app: App) -> None:
         for one in project.infra.taskservs.values()
     ]
     columns = ["name", "version", "profiles", "formulas", "description"]
-    app.emit({"taskservs": rows}, lambda: output.table(rows, columns, empty="no taskservs"))
+    app.emit({"taskservs": rows}, lambda: output.table(rows, columns, empty="no taskservs", spare=["description", "version"]))
 
 
 def _used(project: Project) -> dict[str, list[str]]:

@@ -87,8 +87,8 @@ def test_the_plan_comes_first_then_events_then_the_summary(cli: Caller, tmp_path
     answer = cli("taskserv", "create", "--all")
     assert answer.out.index("3 steps, 3 to run") < answer.out.index("run 0199-run succeeded")
     lines = answer.err.splitlines()
-    assert lines[0].endswith(" run 0199-run")
-    assert [line[9:] for line in lines[1:]] == [
+    assert [line[9:] for line in lines] == [
+        "run 0199-run started",
         "base/redis  started",
         "base/redis  succeeded in 1.5 s",
         "base/gate  started",
@@ -115,7 +115,7 @@ def test_a_failure_keeps_its_message_its_code_and_the_run(cli: Caller, tmp_path:
     answer = cli("taskserv", "create", "--all")
     assert answer.code == 5
     assert "base/gate  failed after 1.5 s: exit code 3" in answer.err
-    assert answer.err.endswith(f"error: {failure.message}\nhint: {hint}\n")
+    assert answer.err.endswith(f"error: {failure.message}\n{hint}\n")
     document = cli("taskserv", "create", "--all", "-o", "json").json
     assert (document["status"], document["exit_code"]) == ("failed", 5)
     assert document["error"] == {"code": "gate_failed", "message": failure.message, "hint": hint, "exit_code": 5}

@@ -105,6 +105,7 @@ class PretendedProject(Project):
         return {step.server: "" for step in plan.steps} | self.script.connections
 
     def _told(self, steps: Sequence[str], listener: Listener) -> RunResult:
+        listener.on_event(Event(run="0199-run", kind=Kind.RUN_STARTED, at=START))
         listener.on_run("0199-run")
         records = []
         for number, step in enumerate(steps):
