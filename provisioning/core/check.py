@@ -144,17 +144,18 @@ def _check_edges(dag: Dag, indexes: Mapping[str, int], around: Surroundings) -> 
         seen: dict[str, object] = {}
         for position, dep in enumerate(formula.depends_on):
             name = dep.formula_id
-            if not name:
+            if not name or (name in indexes and name not in seen and name != formula.id):
+                seen[name] = dep.condition
                 continue
             path, owner = f"{around.path(index, 'depends_on')}[{position}]", quote(formula.id)
             if name == formula.id:
                 yield Fault(code="self_dependency", message=f"formula {owner} depends on itself", path=path)
             elif name not in indexes:
                 message = f"formula {owner} depends on {quote(name)}, expected the id of a formula"
-                yield Fault(code="unknown_formula", message=message, path=path, hint=suggester.hint(name))
-            elif name in seen:
+                hint = suggester.hint(name) or f"formulas are {listed(indexes)}"
+                yield Fault(code="unknown_formula", message=message, path=path, hint=hint)
+            else:
                 yield repeated_edge(f"formula {owner}", name, path, same=seen[name] == dep.condition)
-            seen.setdefault(name, dep.condition)
 
 
 def _check_cycles(dag: Dag, indexes: Mapping[str, int], around: Surroundings) -> Iterator[Fault]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from provisioning.core.declare import Dag, Formula, FormulaDep, HealthGate, Node
 from provisioning.core.faults import Fault
-from provisioning.core.shown import quote
+from provisioning.core.shown import listed, quote
 from provisioning.core.suggest import Suggester
 
 PLACE_FIELDS = ("depends_on", "parallel", "health_gate")
@@ -75,7 +75,8 @@ def _chosen(entries: Sequence[Place], indexes: Mapping[str, int], faults: list[F
             faults.append(Fault(code="duplicate_formula", message=message, path=path, hint="make one entry of the two"))
         elif name not in indexes:
             message = f"found {quote(name)} in the composition, expected the id of a formula"
-            faults.append(Fault(code="unknown_formula", message=message, path=path, hint=suggester.hint(name)))
+            hint = suggester.hint(name) or f"formulas are {listed(indexes)}"
+            faults.append(Fault(code="unknown_formula", message=message, path=path, hint=hint))
         else:
             yield indexes[name], position
         seen.setdefault(name, position)

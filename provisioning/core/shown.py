@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 
 TEXT_LIMIT = 60  # characters of a foreign text that a message repeats
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,59}\Z")
@@ -39,8 +40,8 @@ def show(value: object) -> str:
 
 def listed(names: Iterable[str], limit: int = 8) -> str:
     """Return names quoted and joined by commas; past `limit` only how many more there are."""
-    every = list(names)
-    shown = ", ".join(quote(name) for name in every[:limit])
+    every = names if isinstance(names, Collection) else list(names)
+    shown = ", ".join(quote(name) for name in islice(every, limit))
     return shown if len(every) <= limit else f"{shown} and {len(every) - limit:,} more"
 
 

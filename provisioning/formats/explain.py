@@ -7,7 +7,7 @@ The schema is the published truth of what a document may look like. Three keywor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provisioning.core.faults import Fault
 from provisioning.core.shown import listed, quote, show, step
@@ -130,14 +130,19 @@ def _unknown_fields(instance: object, schema: Mapping[str, object], path: str) -
 
 def _missing(error: ValidationError, path: str) -> Iterator[Fault]:
     """jsonschema reports each missing field by itself, in words; its value is the whole list."""
-    field = next((name for name in error.validator_value if error.message.startswith(f"{name!r} ")), "")
+    field = next((name for name in _listed(error) if error.message.startswith(f"{name!r} ")), "")
     yield Fault(code="missing_field", message=f"found no {quote(field)}, which is required", path=path)
+
+
+def _listed(error: ValidationError) -> list[Any]:
+    value = error.validator_value
+    return value if isinstance(value, list) else []
 
 
 def _shape(error: ValidationError, schema: Mapping[str, object], path: str, keyword: str) -> Iterator[Fault]:
     if not isinstance(error.instance, dict):
         return  # of the wrong type, which has its own fault
-    names = [name for branch in error.validator_value for name in branch["required"]]
+    names = [name for branch in _listed(error) for name in branch["required"]]
     there = [name for name in names if name in error.instance]
     rule = "exactly one of" if keyword == "oneOf" else "at least one of"
     found = f"both {' and '.join(quote(name) for name in there)}" if there else f"none of {listed(names)}"

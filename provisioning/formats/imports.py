@@ -82,6 +82,8 @@ def check_imports(file: Path, root: Path, contracts: Path) -> tuple[Fault, ...]:
 
 def _text(path: Path) -> str:
     """Return a file's text; what cannot be read has nothing to look at, and Nickel says why."""
+    if not path.is_file():  # opening a pipe would wait for its other end
+        return ""
     try:
         with path.open("rb") as stream:
             return stream.read(SOURCE_LIMIT_BYTES + 1).decode("utf-8", "replace")

@@ -146,7 +146,7 @@ def _finite(text: str) -> float:
 
 def _refuse_depth(value: object) -> None:
     level: list[object] = [value]
-    for _ in range(DEPTH_LIMIT + 1):
+    for _ in range(DEPTH_LIMIT):
         level = [child for one in level for child in _children(one) if isinstance(child, dict | list)]
         if not level:
             return
@@ -183,7 +183,7 @@ def _lone(text: str) -> int:
 
 def _syntax(error: json.JSONDecodeError) -> Fault:
     found = quote(error.doc[error.pos], 10) if error.pos < len(error.doc) else "the end of the file"
-    reason = (error.msg[:1].lower() + error.msg[1:]).removesuffix(" at")
+    reason = (error.msg[:1].lower() + error.msg[1:]).removesuffix(" at").removesuffix(" starting")
     return Fault(code="syntax", message=f"found {found}: {reason}", line=error.lineno, column=error.colno)
 
 

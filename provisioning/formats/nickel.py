@@ -119,14 +119,16 @@ def _frames(output: bytes) -> list[tuple[str, bytes]]:
 
 
 def _cause(returncode: int) -> str:
-    if returncode in (-signal.SIGXCPU, -signal.SIGKILL):
-        return "time"
+    if returncode == -signal.SIGXCPU:
+        return "processor"
     return "memory" if returncode < 0 else f"exit {returncode}"
 
 
 def _limit_fault(death: str, limits: NickelLimits, file: str) -> Fault:
     if death == "time":
         message = f"evaluation took longer than {limits.wall_s:g} s"
+    elif death == "processor":
+        message = f"evaluation took more than {limits.cpu_s} s of processor time"
     elif death == "memory":
         message = f"evaluation needed more than {limits.memory_bytes // 1024 // 1024:,} MiB of memory"
     elif death == "large":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Set
 from enum import StrEnum
-from typing import TypeVar
+from typing import TypeVar, cast
 
 Item = tuple[str | int, ...]
 """A part of a document that is explained as a whole: `("formulas", 3)`; () is the document itself."""
@@ -114,7 +114,7 @@ class Reader:
         if value is ABSENT:
             return None
         try:
-            return choices(value)
+            return choices(cast("str", value))
         except ValueError:
             self.note()
             return None
