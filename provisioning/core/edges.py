@@ -14,7 +14,7 @@ would have waited for is passed on: a prerequisite's gate is awaited by the firs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from provisioning.core.declare import Condition, DepKind, Formula, Node, OnError
@@ -43,7 +43,7 @@ class Part:
 class _Ends:
     complete: Edges
     healthy: Edges
-    finished: Edges
+    last: Iterable[str]  # once these have ended, all has
 
 
 def step_id(formula: str, node: str) -> str:
@@ -108,7 +108,7 @@ def _entry(formula: Formula, ends: Mapping[str, _Ends]) -> Edges:
 
 def _awaited(end: _Ends, condition: Condition) -> Edges:
     if condition is Condition.FINISHED:
-        return end.finished
+        return dict.fromkeys(end.last, On.DONE)
     return end.complete if condition is Condition.COMPLETED else end.healthy
 
 
@@ -148,23 +148,30 @@ class _Walk:
         for node in nodes:
             lenient = node.on_error is OnError.CONTINUE or node.id in maybe
             self._add(step_id(self.part.formula.id, node.id), self._into(node), lenient=lenient, idle=node.id in self.part.idle)
-        complete = dict(self.open)
+        complete = self.open
         if self.part.gate:
-            self._add(step_id(self.part.formula.id, GATE), dict(self.open), lenient=False, idle=False)
-        finished = dict.fromkeys(self.loose or self.entry, On.DONE)
-        return _Ends(complete=complete, healthy=self.open, finished=finished)
+            self.open = dict(complete)
+            self._add(step_id(self.part.formula.id, GATE), complete, lenient=False, idle=False)
+        return _Ends(complete=complete, healthy=self.open, last=self.loose or self.entry)
 
     def _into(self, node: Node) -> Edges:
         """Return the edges into a node: its own `depends_on`, else its place in the order, else the formula's entry."""
         own = self._declared(node)
         if not own:
-            return dict(self.entry if self.part.formula.parallel else self.open)
+            return self._implied(node)
         if not self.part.formula.parallel:
             _merge(own, dict.fromkeys(self.loose, On.DONE))
         vouched = any(on is not On.DONE and step not in self.idle for step, on in own.items())
         if not vouched:
             _merge(own, self.entry)
         return own
+
+    def _implied(self, node: Node) -> Edges:
+        if self.part.formula.parallel:
+            return dict(self.entry)
+        idle = {step: on for step, on in self.open.items() if step in self.loose and step in self.idle}
+        # it waits for nothing any more, so it need not repeat what is passed on: its place in the order is enough
+        return idle if idle and node.id in self.part.idle else dict(self.open)
 
     def _declared(self, node: Node) -> Edges:
         own: Edges = {}

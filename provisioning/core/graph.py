@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from provisioning.core.cycles import cycles
@@ -21,8 +21,8 @@ class Graph:
 
     ids: tuple[str, ...]
     position: Mapping[str, int]
-    needs: tuple[tuple[int, ...], ...]
-    users: tuple[tuple[int, ...], ...]
+    needs: Sequence[Sequence[int]]
+    users: Sequence[Sequence[int]]
 
 
 def make_graph(needs: Mapping[str, Iterable[str]]) -> Graph:
@@ -31,7 +31,7 @@ def make_graph(needs: Mapping[str, Iterable[str]]) -> Graph:
     An edge that is listed twice counts once. Raises ConfigError for a dependency that is not a name of the graph.
     """
     position = {id: index for index, id in enumerate(needs)}
-    forward: list[tuple[int, ...]] = []
+    forward: list[Sequence[int]] = []
     backward: list[list[int]] = [[] for _ in position]
     for index, (id, wanted) in enumerate(needs.items()):
         try:
@@ -41,7 +41,7 @@ def make_graph(needs: Mapping[str, Iterable[str]]) -> Graph:
         forward.append(edges)
         for edge in edges:
             backward[edge].append(index)
-    return Graph(ids=tuple(position), position=position, needs=tuple(forward), users=tuple(map(tuple, backward)))
+    return Graph(ids=tuple(position), position=position, needs=forward, users=backward)
 
 
 def order(graph: Graph) -> list[str]:
