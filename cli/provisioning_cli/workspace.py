@@ -11,6 +11,8 @@ from provisioning_cli import complete
 from provisioning_cli.context import App, pass_app
 from provisioning_cli.groups import Group
 
+IGNORE = ".gitignore"  # one that is there already stays as it is
+
 
 @click.group(cls=Group)
 def workspace() -> None:
@@ -23,14 +25,14 @@ def workspace() -> None:
 @pass_app
 def init(app: App, path: Path, name: str | None) -> None:
     """Make a workspace in the folder PATH, with an example to start from."""
-    from provisioning.formats.scaffold import workspace_files
-
     from provisioning import userfile
+    from provisioning.formats.scaffold import workspace_files
     from provisioning_cli import output, writing
 
     folder = path.absolute()
     name = writing.valid_name("workspace", name or folder.name)
-    files = writing.write_new(folder, workspace_files(name))
+    wanted = {file: text for file, text in workspace_files(name).items() if file != IGNORE or not (folder / IGNORE).exists()}
+    files = writing.write_new(folder, wanted, besides=("infra", "servers.ncl", "dag.ncl"))
     mine = userfile.read()
     userfile.write(replace(mine, workspaces={**mine.workspaces, name: str(folder)}))
     app.say(f"made workspace {name}; choose it with `provisioning workspace use {name}`, then try `provisioning dag show`")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from provisioning.core.declare import NAME_PATTERN
@@ -20,12 +21,13 @@ def valid_name(kind: str, name: str) -> str:
     return name
 
 
-def write_new(folder: Path, files: Mapping[str, str]) -> list[str]:
+def write_new(folder: Path, files: Mapping[str, str], *, besides: Iterable[str] = ()) -> list[str]:
     """Write files below a folder and return their names. Scripts become executable.
 
-    Raises UsageError, before anything is written, when one of them exists already; StoreError when the disk refuses.
+    Raises UsageError, before anything is written, when one of them exists already, or one of the names in `besides`, which
+    would contradict them; StoreError when the disk refuses.
     """
-    there = [name for name in files if (folder / name).exists() or (folder / name).is_symlink()]
+    there = [name for name in (*files, *besides) if os.path.lexists(folder / name)]
     if there:
         raise UsageError(f"{folder} has files of its own: {', '.join(there)}", hint="choose another folder, or move them away")
     try:

@@ -52,6 +52,51 @@ def test_validate_checks_every_infra_at_once(cli: Caller, sample: Path) -> None:
     assert {fault["file"] for fault in answer.json["faults"]} == {"infra/one/servers.json", "infra/two/servers.json"}
 
 
+def test_a_new_workspace_is_valid_and_known(cli: Caller, tmp_path: Path) -> None:
+    folder = tmp_path / "fresh"
+    made = cli("workspace", "init", str(folder), "-o", "json")
+    assert (made.code, made.json["name"], made.json["path"]) == (0, "fresh", str(folder))
+    assert all((folder / file).is_file() for file in made.json["files"])
+    assert cli("-w", str(folder), "workspace", "validate", "-o", "json").json["faults"] == []
+    assert cli("-w", str(folder), "dag", "plan").code == 0
+    assert cli("workspace", "use", "fresh").code == 0
+    assert cli("workspace", "show", "-o", "json").json["name"] == "fresh"
+
+
+@pytest.mark.parametrize("there", ["workspace.toml", "dag.json", "dag.ncl", "infra"])
+def test_init_never_writes_over_or_beside_what_contradicts_it(cli: Caller, tmp_path: Path, there: str) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / there).write_text("mine")
+    assert cli("workspace", "init", str(folder)).code == 2
+    assert [path.name for path in folder.iterdir()] == [there]
+    assert (folder / there).read_text() == "mine"
+
+
+def test_init_keeps_a_gitignore_that_is_there(cli: Caller, tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("mine")
+    assert cli("workspace", "init", str(tmp_path), "--name", "x").code == 0
+    assert (tmp_path / ".gitignore").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "-x", "a b", "", "a\n", "x" * 129, "ü"])
+def test_hostile_names_make_nothing(cli: Caller, sample: Path, tmp_path: Path, name: str) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert cli("-w", str(sample), "taskserv", "generate", "--", name).code == 2
+    if name:
+        assert cli("workspace", "init", str(tmp_path / "new"), f"--name={name}").code == 2
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_generated_taskserv_is_valid_and_executable(cli: Caller, sample: Path) -> None:
+    made = cli("-w", str(sample), "taskserv", "generate", "web", "-o", "json")
+    assert made.code == 0
+    script = sample / "taskservs/web/default/install-web.sh"
+    assert script.stat().st_mode & 0o111
+    assert cli("-w", str(sample), "taskserv", "validate", "web", "-o", "json").json["faults"] == []
+    assert cli("-w", str(sample), "taskserv", "generate", "web").code == 2
+
+
 def test_servers_are_listed_and_shown_with_their_formulas(cli: Caller, sample: Path) -> None:
     servers = cli("-w", str(sample), "server", "list", "-o", "json").json["servers"]
     assert [(one["hostname"], one["address"], one["formulas"]) for one in servers] == [
