@@ -40,7 +40,7 @@ fmt: $(READY) ## format the Python files, and fix what can be fixed safely
 	$(BIN)/ruff check --fix
 
 bench: $(READY) packages ## the benchmarks, one after the other
-	@for file in benchmarks/bench_*.py; do [ ! -e "$$file" ] || { echo "== $$file"; $(BIN)/python "$$file"; } || exit; done
+	@for file in benchmarks/*.py; do [ ! -e "$$file" ] || { echo "== $$file"; $(BIN)/python "$$file"; } || exit; done
 
 lock: $(READY) ## write requirements.txt anew from pyproject.toml
 	$(BIN)/python .ci/lock.py

@@ -145,8 +145,7 @@ def keep(folder: Path) -> None:
     servers.record()
     shop = set_up(servers.folder, servers)
     command = servers.folder / "provisioning"
-    home, workspace = shlex.quote(str(shop.home)), shlex.quote(str(shop.workspace))
-    command.write_text(f'#!/bin/sh\nHOME={home} exec {shlex.quote(str(COMMAND))} -w {workspace} "$@"\n', "utf-8")
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(str(COMMAND))} -w {shlex.quote(str(shop.workspace))} "$@"\n', "utf-8")
     command.chmod(0o755)
     print(
         TRY.format(

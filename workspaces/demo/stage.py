@@ -35,7 +35,7 @@ class Stage:
     """A workspace on four running servers."""
 
     workspace: Path
-    home: Path  # HOME of the command: with the servers' host keys, without the developer's settings
+    home: Path  # HOME of the command: empty, so that the developer's settings have no part in the story
     servers: ThrowawayServers
     ports: dict[str, int]
 
@@ -127,13 +127,14 @@ def set_up(folder: Path, servers: ThrowawayServers) -> Stage:
     """Copy the workspace into `folder` and point it at `servers`, which run."""
     workspace, home = folder / "workspace", folder / "home"
     workspace.mkdir(parents=True)
+    home.mkdir()
     for name in PLAYED:
         source = HERE / name
         shutil.copytree(source, workspace / name) if source.is_dir() else shutil.copy2(source, workspace / name)
     ports = {name: free_port() for name in json.loads((HERE / "ports.json").read_text("utf-8"))}
     (workspace / "ports.json").write_text(json.dumps(ports, indent=2), "utf-8")
     (workspace / "servers.json").write_text(json.dumps(servers.servers_json(), indent=2), "utf-8")
-    servers.write_known_hosts(home / ".ssh" / "known_hosts")
+    servers.write_known_hosts(workspace / ".provisioning" / "known_hosts")
     return Stage(workspace=workspace, home=home, servers=servers, ports=ports)
 
 
