@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -243,6 +243,7 @@ def test_a_file_outside_of_a_workspace_is_checked_without_names(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_reading_a_nickel_workspace_costs_little_more_than_starting_python(tmp_path: Path) -> None:
+    """Processor time, the Nickel child's included: on a busy machine wall time measures the neighbours."""
     a_workspace(tmp_path, {"infra/a/servers.ncl": NICKEL_SERVERS, "infra/a/dag.ncl": NICKEL_DAG})
     load = (
         "import sys; from pathlib import Path; from provisioning.formats.workspace import load_workspace;"
@@ -250,9 +251,10 @@ def test_reading_a_nickel_workspace_costs_little_more_than_starting_python(tmp_p
         "inspect_infra(load_workspace(Path(sys.argv[1])), None, {}); assert 'jsonschema' not in sys.modules"
     )
 
-    def seconds(script: str) -> float:
-        start = time.perf_counter()
+    def processor_s(script: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(seconds(load) for _ in range(5)) - min(seconds("pass") for _ in range(5)) < 0.25
+    assert min(processor_s(load) for _ in range(5)) - min(processor_s("pass") for _ in range(5)) < 0.25
