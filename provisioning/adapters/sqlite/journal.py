@@ -31,21 +31,25 @@ class Workflows:
 
     def get(self, connection: sqlite3.Connection, address: str) -> Workflow:
         """Return a workflow. Raises NotFoundError."""
-        found = self._kept.get(address) or self.find(connection, address)
+        found = self.find(connection, address)
         if found is None:
             raise NotFoundError(f"there is no workflow {address}")
-        self._keep(address, found)
         return found
 
     def find(self, connection: sqlite3.Connection, address: str) -> Workflow | None:
         """Return a workflow, or None."""
-        if address in self._kept:
-            return self._kept[address]
-        row = connection.execute("SELECT body FROM workflows WHERE digest = ?", (address,)).fetchone()
-        return decode(row[0], Workflow, strict=False) if row else None
+        if address not in self._kept:
+            row = connection.execute("SELECT body FROM workflows WHERE digest = ?", (address,)).fetchone()
+            if row is None:
+                return None
+            self._keep(address, decode(row[0], Workflow, strict=False))
+        return self._kept[address]
+
+    def forget(self, address: str) -> None:
+        """Drop a workflow from memory."""
+        self._kept.pop(address, None)
 
     def _keep(self, address: str, workflow: Workflow) -> None:
-        self._kept.pop(address, None)
         self._kept[address] = workflow
         while len(self._kept) > REMEMBERED:
             del self._kept[next(iter(self._kept))]
@@ -88,11 +92,12 @@ def read_open_runs(connection: sqlite3.Connection) -> list[str]:
     return [run for (run,) in connection.execute(f"SELECT run FROM runs WHERE state NOT IN ({ended}) ORDER BY id")]  # noqa: S608
 
 
-def delete_run(connection: sqlite3.Connection, run: str) -> None:
+def delete_run(connection: sqlite3.Connection, workflows: Workflows, run: str) -> None:
     """Remove a run, all that belongs to it, and its workflow when no other run has it."""
     digests = connection.execute("DELETE FROM runs WHERE run = ? RETURNING digest", (run,)).fetchall()
     connection.execute("DELETE FROM requests WHERE run = ?", (run,))
     for (address,) in digests:
+        workflows.forget(address)
         connection.execute("DELETE FROM workflows WHERE digest = ? AND digest NOT IN (SELECT digest FROM runs)", (address,))
 
 

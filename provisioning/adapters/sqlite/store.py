@@ -75,7 +75,7 @@ class SqliteStore:
 
     async def delete(self, run: str) -> None:
         """Remove every trace of a run, except its logs."""
-        await self._writer.write(lambda connection: journal.delete_run(connection, run))
+        await self._writer.write(lambda connection: journal.delete_run(connection, self._workflows, run))
         self._tasks.drop(run)
         self._timers.drop(run)
 
