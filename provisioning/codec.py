@@ -137,7 +137,7 @@ def _guarded(data: bytes | str, type_: Any) -> Any:  # noqa: ANN401 - any type m
     except msgspec.DecodeError as error:
         raise _at_byte(str(error), data) from error
     except UnicodeError as error:
-        raise CodecError("not UTF-8", offset=getattr(error, "start", -1)) from error
+        raise CodecError("not UTF-8", offset=_first_bad_byte(data)) from error
     except RecursionError as error:
         raise CodecError("nested too deeply") from error
 
@@ -180,6 +180,15 @@ def _bad_entry(value: object, type_: Any) -> CodecError | None:  # noqa: ANN401 
     if isinstance(value, list) and items is not None:
         return next((bad for each in value if (bad := _bad_entry(each, items))), None)
     return None
+
+
+def _first_bad_byte(data: bytes | str) -> int:
+    """Return where the text stops being UTF-8: the decoder counts from the beginning of the string it was reading."""
+    try:
+        data.encode() if isinstance(data, str) else data.decode()
+    except UnicodeError as error:
+        return int(getattr(error, "start", -1))
+    return -1
 
 
 def _at_byte(text: str, data: bytes | str) -> CodecError:
