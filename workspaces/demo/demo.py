@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -16,8 +17,8 @@ from types import FrameType
 from typing import NoReturn
 
 from servers import ThrowawayServers, take_down
-from sshd import SshdError
-from stage import COMMAND, Stage, StoryError, check, narrate, set_up, stage
+from sshd import SshdError, sshd_path
+from stage import COMMAND, HERE, Stage, StoryError, check, narrate, set_up, stage
 
 NODES = 11
 GATES = 6
@@ -25,7 +26,11 @@ TYPO = ('(http number "/healthz")', '(http number "/healthy")')  # in the gate o
 
 
 def tell() -> None:
-    """The whole story."""
+    """The whole story; without sshd, what can be told of it."""
+    if sshd_path() is None:
+        narrate("There is no OpenSSH server on this machine to log in to. What would be done, if there were:")
+        subprocess.run([COMMAND, "-w", HERE, "dag", "plan"], check=True)
+        raise StoryError("the rest needs sshd; as root: apt-get install openssh-server")
     with stage() as shop:
         names = ", ".join(f"{name} on port {shop.servers.server(name).port}" for name in shop.servers.names)
         narrate(f"Four servers: {names}. Each is an sshd of its own; they exist as long as this story.")
