@@ -299,6 +299,7 @@ def _lease_lost(run: Run, event: Event) -> None:
 def _reopened(run: Run, event: Event) -> None:
     again = event.data.get("steps")
     run.state, run.halted_by, run.cancel_reason, run.reason, run.ended_at = RunState.RUNNING, "", "", "", None
+    run.doomed.clear()  # what was doomed before has ended, or is looked at again
     names = [str(name) for name in again] if isinstance(again, list | tuple) else []
     for name in names:
         run._move(run.steps[name], StepState.PENDING)

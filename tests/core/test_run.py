@@ -152,6 +152,7 @@ def test_a_retried_run_leaves_nothing_that_succeeded_to_run_again(flow: Workflow
     good = {id for id, step in simulation.run.steps.items() if step.state in STEP_GOOD}
     simulation.dispatched.clear()
     simulation.outcome = lambda _task: Outcome.OK
+    simulation.run = fold("r1", flow, simulation.events)
     decision = Decision(run=simulation.run, now=simulation.now)
 
     again = decide.reopen(decision)
@@ -161,6 +162,7 @@ def test_a_retried_run_leaves_nothing_that_succeeded_to_run_again(flow: Workflow
 
     assert not good & set(simulation.dispatched)
     assert simulation.run.ended
+    assert visible(fold("r1", flow, simulation.events)) == visible(simulation.run)
 
 
 def visible(run: Run) -> dict[str, object]:
@@ -368,6 +370,20 @@ def test_long_chains_do_not_recurse_and_cost_is_linear() -> None:
 
     small, large = min(seconds(25_000) for _ in range(3)), min(seconds(100_000) for _ in range(2))
     assert large / small < 2.3**2
+
+
+def test_a_retried_failure_takes_what_it_had_blocked_along() -> None:
+    flow = workflow(step("a"), step("gate", "a"), step("b", "gate"))
+    simulation = simulate(flow, failing("a"))
+    simulation.go()
+    simulation.run = fold("r1", flow, simulation.events)
+    simulation.outcome = lambda _task: Outcome.OK
+    decision = Decision(run=simulation.run, now=simulation.now)
+    decide.reopen(decision)
+    simulation._finish(decision)
+
+    assert simulation.go().state is RunState.SUCCEEDED
+    assert simulation.states() == {"a": "succeeded", "gate": "succeeded", "b": "succeeded"}
 
 
 def test_every_edge_kind_is_satisfied_by_the_states_it_names() -> None:

@@ -7,6 +7,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from processes import Process, alive, descendants, end, identify, kill
+from processes import Process, alive, descendants, identify, kill, send
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PRIVILEGE_FOLDER = Path("/run/sshd")  # compiled into Debian's sshd; it refuses to start as root without it
@@ -112,9 +113,9 @@ class Daemon:
 
     def stop(self) -> None:
         """End it and its connections. Commands that run on behind a connection are not touched."""
-        kill(self.sessions())
         if self.process is not None:
-            end([self.process])
+            send([self.process], signal.SIGSTOP)  # or a client that comes back at once is let in behind our back
+            kill([*self.sessions(), self.process])
         if self.child is not None:
             self.child.wait()
         self.process = self.child = None
