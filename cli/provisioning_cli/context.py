@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from provisioning.core.declare import Workspace
     from provisioning.core.resources import Actor
+    from provisioning.formats.nickel import NickelLimits
     from provisioning.operations import Project
-    from provisioning.settings import Settings
+
+    Opener = Callable[[Path | None, str | None], Project]
 
 VARIABLES = {"workspace": "PROVISIONING_WORKSPACE", "infra": "PROVISIONING_INFRA", "output": "PROVISIONING_OUTPUT"}
-
-Opener = Callable[[Path | None, str | None], "Project"]
 
 
 class App:
@@ -31,7 +32,7 @@ class App:
 
     def asked(self, name: str) -> str | None:
         """Return what a common option, else its environment variable, says."""
-        return self.given.get(name) or os.environ.get(VARIABLES[name]) or None
+        return self.given.get(name, os.environ.get(VARIABLES[name]) or None)
 
     @property
     def json(self) -> bool:
@@ -45,10 +46,14 @@ class App:
 
     def folder(self) -> Path:
         """Return the workspace's folder: as asked, else the nearest upward, else the active one. Raises NotFoundError."""
-        from provisioning.errors import NotFoundError
+        from pathlib import Path
+
+        from provisioning.errors import NotFoundError, UsageError
         from provisioning.formats.workspace import find_workspace
 
         named = self.asked("workspace")
+        if named == "":  # an unset variable in a script must not mean the current folder
+            raise UsageError("-w is empty", hint="give the workspace's folder")
         if named is not None:
             if not (Path(named) / "workspace.toml").is_file():
                 raise NotFoundError(f"no workspace in {named}: it has no workspace.toml", hint=INIT_HINT)
@@ -72,11 +77,13 @@ class App:
 
         return open_project(self.folder(), self.infra)
 
-    def settings(self, workspace: Workspace) -> Settings:
-        """Return the settings that hold in this workspace. Raises ConfigError."""
+    def limits(self, workspace: Workspace | None = None) -> NickelLimits:
+        """Return what an evaluation of Nickel may use. Raises ConfigError for wrong settings."""
+        from provisioning.formats.nickel import NickelLimits
         from provisioning.settings import load
 
-        return load(workspace=workspace.settings)
+        settings = load(workspace=workspace.settings) if workspace else load()
+        return NickelLimits(wall_s=settings.nickel.timeout_s)
 
     def emit(self, document: object, table: Callable[[], str]) -> None:
         """Print a result: the document as JSON, or the table."""
@@ -101,6 +108,8 @@ INIT_HINT = "or make one with `provisioning workspace init PATH`"
 
 
 def _active() -> Path | None:
+    from pathlib import Path
+
     from provisioning.errors import NotFoundError
     from provisioning.userfile import read
 

@@ -49,7 +49,7 @@ def _picture(app: App, file: Path | None) -> Picture:
     from provisioning.formats.draw.picture import picture
 
     if file is not None:
-        return picture(_loaded(file))
+        return picture(_loaded(app, file))
     project = app.project()
     found = project.infra.dag
     if found is None:
@@ -94,29 +94,26 @@ def validate(app: App, file: Path | None) -> None:
     if file is not None:
         from provisioning.formats.dagfile import inspect_dag_file
 
-        found, faults = inspect_dag_file(_existing(file))
+        found, faults = inspect_dag_file(_existing(file), limits=app.limits())
         results.report_faults(app, list(faults), _size(found) if found else str(file))
         return
-    from provisioning.formats.infra import inspect_infra
-    from provisioning.formats.taskserv import catalogue_folders, load_catalogue
+    from provisioning.errors import ConfigError
+    from provisioning.formats.infra import choose_infra
 
-    workspace = app.workspace()
-    infra = _infra_name(app)
-    catalogue = load_catalogue(catalogue_folders(Path(workspace.path), infra), Path(workspace.path))
-    inspected = inspect_infra(workspace, infra, catalogue)
-    results.report_faults(app, list(inspected.faults), _size(inspected.infra.dag) if inspected.infra else f"infra {infra}")
+    try:
+        workspace = app.workspace()
+        infra = choose_infra(workspace, app.infra)
+        seen = results.inspected(workspace, infra, app.limits(workspace))
+    except ConfigError as error:
+        results.report_faults(app, results.faults_of(error), "workspace")
+        return
+    results.report_faults(app, list(seen.faults), _size(seen.infra.dag) if seen.infra else f"infra {infra}")
 
 
 def _size(found: Dag | None) -> str:
     from provisioning_cli import output
 
     return output.count(len(found.formulas), "formula") if found else "no formulas"
-
-
-def _infra_name(app: App) -> str:
-    from provisioning.formats.infra import choose_infra
-
-    return choose_infra(app.workspace(), app.infra)
 
 
 @dag.command()
@@ -142,7 +139,7 @@ def _exported(app: App, file: Path | None, form: str) -> str:
 
         project = _project(app, file)
         return pretty(compile_plan(project.plan(Selection(everything=True)), project.infra)).decode()
-    found = _loaded(file) if file is not None else (app.project().infra.dag or _no_formulas())
+    found = _loaded(app, file) if file is not None else (app.project().infra.dag or _no_formulas())
     if form in {"mermaid", "dot"}:
         from provisioning.formats.draw import notation
         from provisioning.formats.draw.picture import picture
@@ -192,7 +189,7 @@ def _project(app: App, file: Path | None) -> Project:
     from provisioning.formats.taskserv import catalogue_folders, load_catalogue
     from provisioning.operations import Project
 
-    found, folder = _loaded(file), file.absolute().parent
+    found, folder = _loaded(app, file), file.absolute().parent
     infra = Infra(
         workspace=Workspace(name=file.stem, path=str(folder)),
         name=file.stem,
@@ -203,13 +200,13 @@ def _project(app: App, file: Path | None) -> Project:
     return Project(infra=infra, folder=folder)
 
 
-def _loaded(file: Path) -> Dag:
+def _loaded(app: App, file: Path) -> Dag:
     """Read a DAG file. Raises NotFoundError, ConfigError with every fault."""
     from provisioning.core.faults import Severity
     from provisioning.errors import ConfigError
     from provisioning.formats.dagfile import inspect_dag_file
 
-    found, faults = inspect_dag_file(_existing(file))
+    found, faults = inspect_dag_file(_existing(file), limits=app.limits())
     errors = [fault for fault in faults if fault.severity is Severity.ERROR]
     if errors or found is None:
         raise ConfigError(f"{file} is not a valid DAG", faults=tuple(faults))

@@ -9,8 +9,12 @@ from provisioning_cli import output
 from provisioning_cli.context import App
 
 if TYPE_CHECKING:
+    from provisioning.core.declare import Workspace
     from provisioning.core.faults import Fault
     from provisioning.core.plan import Plan
+    from provisioning.errors import ConfigError
+    from provisioning.formats.infra import Inspected
+    from provisioning.formats.nickel import NickelLimits
     from provisioning.operations import RunResult
 
 
@@ -25,6 +29,24 @@ def finish(app: App, result: RunResult, plan: Plan | None = None) -> None:
     if result.failure is not None:
         output.message(failures.error_text(result.failure))
         app.leave(result.failure.exit_code)
+
+
+def inspected(workspace: Workspace, infra: str, limits: NickelLimits) -> Inspected:
+    """Read an infra with everything it names, and find every fault in it."""
+    from pathlib import Path
+
+    from provisioning.formats.infra import inspect_infra
+    from provisioning.formats.taskserv import catalogue_folders, load_catalogue
+
+    folder = Path(workspace.path)
+    return inspect_infra(workspace, infra, load_catalogue(catalogue_folders(folder, infra), folder), limits=limits)
+
+
+def faults_of(error: ConfigError) -> list[Fault]:
+    """Return the faults of an error that stopped a check before it could look at everything."""
+    from provisioning.core.faults import Fault
+
+    return list(error.faults) or [Fault(code=error.code, message=error.message, hint=error.hint)]
 
 
 def report_faults(app: App, faults: Sequence[Fault], checked: str) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from provisioning_cli import complete
 from provisioning_cli.context import App, pass_app
 from provisioning_cli.groups import Group
+
+if TYPE_CHECKING:
+    from provisioning.core.faults import Fault
 
 IGNORE = ".gitignore"  # one that is there already stays as it is
 
@@ -111,15 +115,19 @@ def show(app: App) -> None:
 @pass_app
 def validate(app: App) -> None:
     """Check every file of every infra, and report all faults at once."""
-    from provisioning.core.faults import Fault
-    from provisioning.formats.infra import inspect_infra, list_infras
-    from provisioning.formats.taskserv import catalogue_folders, load_catalogue
+    from provisioning.errors import ConfigError
+    from provisioning.formats.infra import choose_infra, list_infras
     from provisioning_cli import output, results
 
-    found = app.workspace()
     faults: dict[Fault, None] = {}
-    names = [app.infra] if app.infra else list(list_infras(found))
-    for name in names:
-        catalogue = load_catalogue(catalogue_folders(Path(found.path), name), Path(found.path))
-        faults |= dict.fromkeys(inspect_infra(found, name, catalogue).faults)
+    names: list[str] = []
+    try:
+        found = app.workspace()
+        limits = app.limits(found)
+        names = [] if app.infra else list(list_infras(found))
+        names = names or [choose_infra(found, app.infra)]
+        for name in names:
+            faults |= dict.fromkeys(results.inspected(found, name, limits).faults)
+    except ConfigError as error:
+        faults |= dict.fromkeys(results.faults_of(error))
     results.report_faults(app, list(faults), output.count(len(names), "infra"))

@@ -92,6 +92,7 @@ class Project:
 def open_project(folder: Path, infra: str | None) -> Project:
     """Load and check the workspace in `folder`. Raises NotFoundError, UsageError, ConfigError with every fault."""
     from provisioning.formats.infra import choose_infra, load_infra
+    from provisioning.formats.nickel import NickelLimits
     from provisioning.formats.taskserv import catalogue_folders, load_catalogue
     from provisioning.formats.workspace import load_workspace
     from provisioning.settings import load
@@ -100,7 +101,8 @@ def open_project(folder: Path, infra: str | None) -> Project:
     name = choose_infra(workspace, infra)
     catalogue = load_catalogue(catalogue_folders(folder, name), folder)
     settings = load(workspace=workspace.settings)
-    return Project(infra=load_infra(workspace, name, catalogue), folder=folder, settings=settings)
+    limits = NickelLimits(wall_s=settings.nickel.timeout_s)
+    return Project(infra=load_infra(workspace, name, catalogue, limits=limits), folder=folder, settings=settings)
 
 
 __all__ = ["Listener", "Project", "RunOptions", "RunResult", "open_project"]

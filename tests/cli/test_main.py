@@ -235,6 +235,14 @@ def test_without_a_workspace_it_says_how_to_get_one(cli: Caller) -> None:
     assert cli("-w", "nowhere", "dag", "show").code == 4
 
 
+def test_an_empty_workspace_option_never_means_the_current_folder(
+    cli: Caller, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sample)
+    assert cli("-w", "", "workspace", "show").code == 2
+    assert cli("workspace", "show").code == 0
+
+
 def test_the_environment_can_name_workspace_and_output(cli: Caller, sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROVISIONING_WORKSPACE", str(sample))
     monkeypatch.setenv("PROVISIONING_OUTPUT", "json")

@@ -52,6 +52,22 @@ def test_validate_checks_every_infra_at_once(cli: Caller, sample: Path) -> None:
     assert {fault["file"] for fault in answer.json["faults"]} == {"infra/one/servers.json", "infra/two/servers.json"}
 
 
+@pytest.mark.parametrize("noun", ["workspace", "dag"])
+@pytest.mark.parametrize(
+    "text", ["name = 3", "name = ", 'name = "x"\n[settings.run]\nmax_paralel = 3'], ids=["type", "syntax", "setting"]
+)
+def test_a_broken_workspace_file_is_a_fault_like_every_other(cli: Caller, sample: Path, noun: str, text: str) -> None:
+    (sample / "workspace.toml").write_text(text)
+    answer = cli("-w", str(sample), noun, "validate", "-o", "json")
+    assert answer.code == 3
+    assert answer.json["valid"] is False
+    assert answer.json["faults"][0]["file"] == "workspace.toml"
+
+
+def test_a_workspace_without_any_infra_is_not_valid(cli: Caller, tmp_workspace: Path) -> None:
+    assert cli("-w", str(tmp_workspace), "workspace", "validate").code == 3
+
+
 def test_a_new_workspace_is_valid_and_known(cli: Caller, tmp_path: Path) -> None:
     folder = tmp_path / "fresh"
     made = cli("workspace", "init", str(folder), "-o", "json")

@@ -219,6 +219,13 @@ def test_a_thousand_formulas_are_drawn_in_no_time() -> None:
     assert time.monotonic() - started < 3
 
 
+def test_ten_thousand_formulas_side_by_side_cost_no_more_than_in_a_row() -> None:
+    roots: dict[str, list[str]] = {f"f{number}": [] for number in range(10_000)}
+    started = time.monotonic()
+    assert "after f0, f1," in tree(picture(dag(roots | {"top": list(roots)})), 200)
+    assert time.monotonic() - started < 5
+
+
 def test_a_chain_of_thousands_with_long_edges_gets_no_places_for_them() -> None:
     edges = [(number, number + 1) for number in range(4999)] + [(0, 4999), (1, 4998), (2, 4997), (3, 4996), (4, 4995)]
     layers, paths = routed(5000, edges)

@@ -37,9 +37,10 @@ def cut(text: str, columns: int) -> str:
     """Return text that fits into `columns`, with an ellipsis where something was taken away."""
     if width(text) <= columns:
         return text
-    kept = ""
+    taken, kept = 0, 0
     for char in text:
-        if width(kept + char) > columns - 1:
+        taken += width(char)
+        if taken > columns - 1:
             break
-        kept += char
-    return f"{kept}…" if columns > 0 else ""
+        kept += 1
+    return f"{text[:kept]}…" if columns > 0 else ""

@@ -48,16 +48,13 @@ def plain(text: str, _state: str) -> str:
 
 def tree(drawn: Picture, columns: int = 100, paint: Paint = plain) -> str:
     """Return the drawing, no line wider than `columns`."""
-    sketch = _Lanes(drawn)
-    lines = list(sketch.lines())
-    lanes = max((len(line.lanes) for line in lines), default=0)
-    if lanes > columns * LANES_SHARE:
-        lines = [_Line(lanes="  " * number, box=box) for number, box in _by_layer(drawn)]
-        lanes = max((len(line.lanes) for line in lines), default=0)
-        if lanes > columns * LANES_SHARE:
-            lines, lanes = [_Line(lanes="", box=line.box) for line in lines], 0
-        return _text(drawn, lines, lanes, columns, paint, needs=drawn.needs())
-    return _text(drawn, lines, lanes, columns, paint)
+    room = int(columns * LANES_SHARE)
+    lines = _Lanes(drawn).within(room)
+    if lines is not None:
+        return _text(drawn, lines, columns, paint)
+    deepest = 2 * len(drawn.layers)
+    lines = [_Line(lanes="  " * number if deepest <= room else "", box=box) for number, box in _by_layer(drawn)]
+    return _text(drawn, lines, columns, paint, needs=drawn.needs())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +71,16 @@ class _Lanes:
     open: list[int | None] = field(default_factory=list)
     waiting: list[int] = field(default_factory=list)  # for each formula: how many that wait for it are not drawn yet
 
-    def lines(self) -> Iterator[_Line]:
+    def within(self, columns: int) -> list[_Line] | None:
+        """Return the lines, or None when more lanes are open at once than fit: a wide graph would cost its width per line."""
+        lines = []
+        for line in self._lines():
+            if len(line.lanes) > columns:
+                return None
+            lines.append(line)
+        return lines
+
+    def _lines(self) -> Iterator[_Line]:
         needs = self.drawn.needs()
         self.waiting = [0] * len(needs)
         for edge in self.drawn.edges:
@@ -85,7 +91,8 @@ class _Lanes:
     def _formula(self, box: int, needs: Sequence[int]) -> Iterator[_Line]:
         for tail in needs:
             self.waiting[tail] -= 1
-        joined = {column for column, tail in enumerate(self.open) if tail is not None and tail in set(needs)}
+        wanted = set(needs)
+        joined = {column for column, tail in enumerate(self.open) if tail is not None and tail in wanted}
         ended = {column for column in joined if not self.waiting[self.open[column] or 0]}
         column = self._column(ended)
         if joined:
@@ -129,9 +136,8 @@ def _by_layer(drawn: Picture) -> list[tuple[int, int]]:
     return [(number, box) for number, members in enumerate(drawn.layers) for box in members]
 
 
-def _text(
-    drawn: Picture, lines: list[_Line], lanes: int, columns: int, paint: Paint, needs: list[list[int]] | None = None
-) -> str:
+def _text(drawn: Picture, lines: list[_Line], columns: int, paint: Paint, needs: list[list[int]] | None = None) -> str:
+    lanes = max((len(line.lanes) for line in lines), default=0)
     names = max((min(width(visible(box.id)), NAME_LIMIT) for box in drawn.boxes), default=0)
     servers = max((min(width(visible(box.server)), NAME_LIMIT) for box in drawn.boxes), default=0)
     done: list[str] = []
