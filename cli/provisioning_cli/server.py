@@ -148,7 +148,8 @@ def _compare(app: App, host: str, found: str, expected: str | None, yes: bool) -
         raise UsageError(
             "nobody is here to compare the fingerprint", hint=f"repeat it with --fingerprint {found}, or with --yes"
         )
-    click.confirm("is that its fingerprint", abort=True, err=True)
+    if not click.confirm("is that its fingerprint", err=True):
+        raise HostKeyError(f"{host} is not trusted: its key was not accepted", server=host)
 
 
 @server.command(context_settings={"allow_interspersed_args": False})
