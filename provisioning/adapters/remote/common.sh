@@ -5,7 +5,7 @@
 # shellcheck disable=SC2154,SC2034  # set by the header; used by the verb that follows
 
 readonly RS=$'\x1e'         # starts every frame line in the output stream
-readonly GRACE=5            # seconds between TERM and KILL
+readonly GRACE=3            # seconds between TERM and KILL
 readonly OUTPUT_KIB=65536   # kept of a unit's output on the server
 readonly MARK=PROVISIONING_UNIT
 
@@ -57,7 +57,7 @@ started_at() {
     local line fields
     read -r line 2>/dev/null <"/proc/$1/stat" || return 1
     read -ra fields <<<"${line##*) }"
-    [[ ${fields[0]} != Z ]] && since=${fields[19]}
+    [[ -n ${fields[19]:-} && ${fields[0]} != Z ]] && since=${fields[19]}
 }
 
 remember() { # file pid
@@ -87,15 +87,16 @@ members() { # mark group(or empty); sets members
         read -r stat 2>/dev/null <"$path" || continue
         path=${path#/proc/} parent=${path%%/*}
         read -ra fields <<<"${stat##*) }"
+        [[ -n ${fields[1]:-} ]] || continue # it has just ended
         if [[ ${fields[0]} == Z ]]; then
             unset "found[$parent]"
         else
-            children[${fields[1]}]+=" $parent"
+            children["${fields[1]}"]+=" $parent"
         fi
     done
     local -a queue=("${!found[@]}")
     while ((${#queue[@]})); do
-        for path in ${children[${queue[0]}]:-}; do
+        for path in ${children["${queue[0]}"]:-}; do
             [[ -n ${found[$path]:-} ]] || { found[$path]=1 && queue+=("$path"); }
         done
         queue=("${queue[@]:1}")
@@ -109,23 +110,23 @@ spared=()
 
 # TERM, a grace, then KILL until nothing is left: what forks while it is killed is caught by the next round.
 reap() { # mark group grace
-    local round
+    local until=$((SECONDS + $3 + 1)) signal=TERM
     members "$1" "$2"
-    ((${#members[@]})) || return 0
-    kill -TERM "${members[@]}" 2>/dev/null
-    kill -CONT "${members[@]}" 2>/dev/null # a stopped process cannot act on TERM
-    for ((round = 0; round < $3 * 20; round++)); do
+    while ((${#members[@]})); do
+        kill "-$signal" "${members[@]}" 2>/dev/null
+        kill -CONT "${members[@]}" 2>/dev/null # a stopped process cannot act on TERM
         nap 0.05
         members "$1" "$2"
-        ((${#members[@]})) || return 0
+        ((SECONDS < until)) || signal=KILL
+        ((SECONDS < until + 10)) || return 1
     done
-    for ((round = 0; round < 100; round++)); do
-        kill -KILL "${members[@]}" 2>/dev/null
-        nap 0.02
-        members "$1" "$2"
-        ((${#members[@]})) || return 0
-    done
-    return 1
+}
+
+forget_secrets() {
+    local folder=''
+    [[ -s $unit/memory ]] && read -r folder <"$unit/memory"
+    [[ $folder == */provisioning-* ]] && rm -rf "$folder"
+    return 0
 }
 
 # The newest unit of a resource and the highest token, from an append-only file: a torn last line counts as not written.

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from provisioning.adapters.remote.answer import Answer, Verdict
 from provisioning.adapters.remote.request import Request, probe_request, start_request, stop_request
 from provisioning.adapters.remote.wire import LinkLost, Shell, Wire, listen
 from provisioning.core.ports import Bundle, Exit, Output, Unit
-from provisioning.errors import HostError
+from provisioning.errors import HostError, Unreachable
 
 STDOUT_KEPT_BYTES = 64 * 1024
+_LINK_LOST = "link_lost"
+_ASK_AGAIN = frozenset({_LINK_LOST, "absent", "lost"})
+_STEADY_S = 5.0  # a link that held this long starts with fresh patience when it is lost again
+_STOP_PATIENCE_S = 10.0  # somebody waits for their prompt
 
 
 @dataclass(slots=True)
@@ -29,6 +33,27 @@ class Relay:
         """Pass it on."""
         self.count += len(data)
         self.output(data)
+
+
+class Patience:
+    """Growing waits with jitter, for so many seconds from now."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until_s = time.monotonic() + seconds
+        self._longest_s = 0.0
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left, at least one: whoever is asked gets the chance to answer."""
+        return max(self._until_s - time.monotonic(), 1.0)
+
+    async def wait(self) -> bool:
+        """Wait a while, the first time not at all; False when the time is over."""
+        if self._longest_s and time.monotonic() >= self._until_s:
+            return False
+        await asyncio.sleep(random.uniform(self._longest_s / 2, self._longest_s))  # noqa: S311 - spreads load, guards nothing
+        self._longest_s = min(max(self._longest_s * 1.7, 0.2), 5.0)
+        return True
 
 
 class RemoteLink:
@@ -67,78 +92,75 @@ class RemoteLink:
         request = probe_request(command, timeout_s=timeout_s)
         answer = Answer(request.nonce, framed_errors=True)
         try:
-            async with asyncio.timeout(timeout_s + 5), self._opened(request) as wire:
+            async with asyncio.timeout(timeout_s * 1.05 + 0.5), self._opened(request) as wire:
                 await listen(wire, answer, show)
                 verdict = answer.verdict or self._broken(answer, wire)
-        except LinkLost as lost:
-            return Exit(kind="unknown", message=f"the link to {self._shell.server} was lost: {lost}", stdout=bytes(kept))
-        except TimeoutError:
+        except (LinkLost, Unreachable) as lost:
+            verdict = Verdict(word="unknown", text=f"the link to {self._shell.server} was lost: {lost}")
+        except TimeoutError:  # the server kills it as well, as soon as it can
             verdict = Verdict(word="timeout")
-        kind = "exit" if verdict.word == "exit" else "timeout" if verdict.word == "timeout" else "unknown"
+        kind = verdict.word if verdict.word in {"exit", "timeout"} else "unknown"
         return Exit(kind=kind, code=verdict.code, message=verdict.text, stdout=bytes(kept))
 
     async def _run(self, unit: Unit, bundle: Bundle, relay: Relay) -> Exit:
         """Ask until there is a verdict. The bundle is sent the first time, and again only if the server lacks it."""
-        verdict, adopted, reason = await self._ask(unit, bundle, relay, first=True)
-        waits, counted = self._waits(), relay.count
-        while verdict is None or verdict.word in {"absent", "lost"}:
-            if (pause := next(waits, None)) is None:
-                return Exit(kind="unknown", message=f"no answer from {self._shell.server}: {reason}")
-            await asyncio.sleep(pause)
-            absent = verdict is not None and verdict.word == "absent"
-            verdict, adopted, reason = await self._ask(unit, bundle if absent else None, relay, first=False)
-            if relay.count > counted:
-                waits, counted = self._waits(), relay.count
+        verdict, adopted = await self._ask(unit, bundle, relay)
+        patience = Patience(self._patience_s)
+        while verdict.word in _ASK_AGAIN:
+            if not await patience.wait():
+                return Exit(kind="unknown", message=f"no answer from {self._shell.server}: {verdict.text or verdict.word}")
+            again = bundle if verdict.word == "absent" else None
+            counted, asked_s = relay.count, time.monotonic()
+            try:
+                verdict, adopted = await self._ask(unit, again, relay, within_s=patience.left_s)
+            except HostError as refused:  # something may be running: one more way not to know
+                verdict = Verdict(word=_LINK_LOST if refused.retryable else "unknown", text=refused.message)
+            if relay.count > counted or time.monotonic() - asked_s > _STEADY_S:
+                patience = Patience(self._patience_s)
         if verdict.word == "cut":
-            raise HostError(f"{self._shell.server}: the bundle could not be delivered: {reason}", server=self._shell.server)
+            why = f"{self._shell.server}: the bundle could not be delivered: {verdict.text}"
+            raise HostError(why, server=self._shell.server)
         return _exit(verdict, adopted=adopted)
 
-    async def _ask(self, unit: Unit, bundle: Bundle | None, relay: Relay, *, first: bool) -> tuple[Verdict | None, bool, str]:
-        """Return the verdict, whether it is an adopted unit's, and words for people. No verdict: the link was lost.
-
-        Only the first time does a HostError say that nothing has been started; later it is one more way not to know.
-        """
+    async def _ask(
+        self, unit: Unit, bundle: Bundle | None, relay: Relay, *, within_s: float | None = None
+    ) -> tuple[Verdict, bool]:
+        """Return the verdict, and whether it is of a unit that had been started before. Raises HostError."""
         request = start_request(unit, bundle, offset=relay.count, sweep=not self._swept)
         answer = Answer(request.nonce)
         try:
-            async with self._opened(request) as wire:
+            async with self._opened(request, within_s=within_s) as wire:
                 await listen(wire, answer, lambda _errors, data: relay.take(data))
                 verdict = answer.verdict or self._broken(answer, wire)
         except LinkLost as lost:
-            return None, False, str(lost)
-        except HostError as refused:
-            if first:
-                raise
-            return None, False, refused.message
+            return Verdict(word=_LINK_LOST, text=str(lost)), False
         self._swept = True
-        return verdict, answer.adopted or not first, f"{verdict.text or verdict.word} {answer.notes}".strip()
-
-    def _waits(self) -> Iterator[float]:
-        """Yield growing waits with jitter until `patience_s` is over."""
-        until = time.monotonic() + self._patience_s
-        longest = 0.2
-        while time.monotonic() < until:
-            yield random.uniform(longest / 2, longest)  # noqa: S311 - spreads load, guards nothing
-            longest = min(longest * 1.7, 5.0)
+        if verdict.word == "cut":
+            verdict = replace(verdict, text=f"{verdict.text} {answer.notes}".strip())
+        return verdict, answer.adopted
 
     async def _stop(self, unit: Unit) -> Exit:
         """Stop a unit and return its recorded end; unknown when the server cannot be asked."""
-        reason = "no answer"
-        for pause in self._waits():
+        patience = Patience(min(self._patience_s, _STOP_PATIENCE_S))
+        reason = ""
+        while await patience.wait():
             request = stop_request(unit, limit_s=self._stop_s)
             answer = Answer(request.nonce)
             try:
-                async with self._opened(request) as wire:
+                async with self._opened(request, within_s=patience.left_s) as wire:
                     await listen(wire, answer, lambda _errors, _data: None)
                     return _exit(answer.verdict or self._broken(answer, wire))
             except (LinkLost, HostError) as lost:
                 reason = str(lost)
-            await asyncio.sleep(pause)
         return Exit(kind="unknown", message=f"could not confirm that the unit on {self._shell.server} has stopped: {reason}")
 
     @asynccontextmanager
-    async def _opened(self, request: Request) -> AsyncIterator[Wire]:
-        wire = await self._shell.open(request)
+    async def _opened(self, request: Request, *, within_s: float | None = None) -> AsyncIterator[Wire]:
+        try:
+            async with asyncio.timeout(within_s):
+                wire = await self._shell.open(request)
+        except TimeoutError as late:
+            raise LinkLost(f"{self._shell.server} did not answer in time") from late
         try:
             yield wire
         finally:

@@ -15,25 +15,25 @@ exec 8<> <(:)
     set -m
     export "PROVISIONING_PROBE=$nonce"
     bash -c "$command" </dev/null 2>&9 4>&- 8>&- 9>&- &
-    wait "$!"
-    printf 'code %s\n' "$?" >&8
+    group=$!
+    wait "$group"
+    code=$?
+    kill -0 -- "-$group" && left=' left'
+    printf 'code %s%s\n' "$code" "${left:-}" >&8
 ) &
 ( # the channel: its end of input is how we learn that the runner is gone
     exec >/dev/null 2>&1
     IFS= read -r _
-    printf 'gone\n' >&8
+    printf 'gone 0 left\n' >&8
 ) <&0 &
 watcher=$!
 
 verdict='timeout 0'
-if IFS= read -r -t "$limit" -u 8 line; then
-    case $line in
-    "code "*) verdict="exit ${line#code }" ;;
-    *) verdict='gone 0' ;;
-    esac
-fi
-grace=0
-[[ $verdict == exit* ]] || grace=1
-reap "$mark" '' "$grace"
+IFS=' ' read -r -t "$limit" -u 8 word code left || left=left
+case $word in
+code) verdict="exit $code" ;;
+gone) verdict='gone 0' ;;
+esac
+if [[ $left ]]; then reap "$mark" '' 1; fi
 kill "$watcher" 2>/dev/null
 frame "$verdict ."

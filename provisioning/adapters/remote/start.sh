@@ -21,25 +21,34 @@ replay() { # folder, whose result is in kind and code
     exit 0
 }
 
-follow() { # folder of a unit that runs
-    local tailer round
-    claimed "$1"
-    take_over "$1"
+# Whether nobody supervises a unit any more: its lock is free, or held for a later unit.
+abandoned() { # unit name
+    if flock -n 9; then
+        flock -u 9
+    else
+        newest
+        [[ $current != "$1" ]] || return 1
+    fi
+    nap 0.2 # its last act may have been to write the result
+    ! recorded "$units/$1"
+}
+
+follow() { # name of a unit that runs
+    local folder=$units/$1 tailer round
+    claimed "$folder"
+    take_over "$folder"
     begin 1 "$claim_nonce"
-    exec 9>&-
-    for ((round = 0; round < 40; round++)); do
-        [[ -e $1/out ]] && break
+    for ((round = 0; round < 100; round++)); do
+        [[ -e $folder/out ]] && break
         nap 0.05
     done
-    tail -c "+$((offset + 1))" -s 0.1 -f "$1/out" 2>/dev/null &
+    tail -c "+$((offset + 1))" -s 0.1 -f "$folder/out" 2>/dev/null 9>&- &
     tailer=$!
     trap 'kill "$tailer" 2>/dev/null' EXIT
-    while ! recorded "$1"; do
+    for ((round = 1; ; round++)); do
+        recorded "$folder" && break
         kill -0 "$tailer" 2>/dev/null || exit 0 # the channel is closed
-        alive "$1/supervisor" || {
-            nap 1
-            recorded "$1" || finish 'lost 0'
-        }
+        if ((round % 10 == 0)) && abandoned "$1"; then finish 'lost 0'; fi
         nap 0.1
     done
     # The trailer is in the file, unless the file is full: then the runner gets it from us.
@@ -55,10 +64,9 @@ wait_for_lock() {
     until flock -n 9; do
         newest
         if [[ -n $current ]] && claimed "$units/$current" && ! recorded "$units/$current"; then
-            if [[ $current == "$name" || ($claim_digest == "$digest" && $claim_operation == "$operation") ]]; then
-                ((token >= highest)) || finish "fenced $highest"
-                follow "$units/$current"
-            fi
+            if [[ $current == "$name" ]]; then follow "$current"; fi
+            ((token >= highest)) || finish "fenced $highest"
+            if [[ $claim_digest == "$digest" && $claim_operation == "$operation" ]]; then follow "$current"; fi
             ((told)) || say "waits $current"
             told=1
         fi
@@ -71,7 +79,7 @@ wait_for_lock() {
 known() { recorded "$1" && [[ $kind != lost ]]; }
 
 # A claim without a result: nobody knows how far it went. What is left of it must be gone before anything runs again.
-settle() { # folder
+settle() { # folder why
     ((idempotent)) || finish "refused 0 $2"
     reap "$MARK=$1" '' "$GRACE" || finish "unknown 0 processes of $1 do not end"
     recorded "$1" || record "$1" lost 0
@@ -79,8 +87,8 @@ settle() { # folder
 
 look_back() {
     newest
-    ((token >= highest)) || finish "fenced $highest"
     if known "$unit"; then replay "$unit"; fi
+    ((token >= highest)) || finish "fenced $highest"
     if claimed "$unit"; then settle "$unit" 'it had been started, and no result was recorded'; fi
     local before
     for before in "$earlier" "$current"; do
@@ -133,13 +141,6 @@ give_up() { # nothing has run: the folder goes, so that the same attempt can be 
     finish "cut 0 $*"
 }
 
-forget_secrets() {
-    local folder=''
-    [[ -s $unit/memory ]] && read -r folder <"$unit/memory"
-    [[ $folder == */provisioning-* ]] && rm -rf "$folder"
-    return 0
-}
-
 deliver() {
     local fresh=()
     if [[ ! -d $units ]]; then
@@ -158,6 +159,8 @@ deliver() {
     if [[ -n ${memory:-} ]]; then
         cp -rs --remove-destination "$memory/." "$unit/bundle" || give_up 'secret files could not be linked'
     fi
+    # From here on nothing is written to the channel: a dead one would end us between the claim and the start.
+    begin 0 "$nonce"
     printf '%s\n' "$digest" "$operation" "$nonce" . >"$unit/claim"
     if ((trim)); then printf '%s %s .\n' "$highest" "$current" >"$resource/units"; fi
     printf '%s %s .\n' "$token" "$name" >>"$resource/units"
@@ -186,14 +189,22 @@ keep() {
 }
 
 run_script() { # its standard output is read by the supervisor
-    exec 2>&1 9>&-
-    LC_ALL=C
-    set -m # a process group of its own, and bash's word when a signal ended it
+    exec 2>/dev/null 9>&-
+    set -m                      # a process group of its own
+    trap 'LC_ALL=C jobs' CHLD   # bash's word is all that tells `exit 137` from a kill
+    local child code
     cd "$unit/bundle" || exit
     export "${environment[@]}" "$MARK=$unit"
     bash "./$entry" "$operation" </dev/null >&7 2>&1 4>&- 7>&- 8>&- &
-    wait "$!"
-    printf 'code %s\n' "$?"
+    child=$!
+    while
+        code=0
+        wait "$child" || code=$?
+        kill -0 "$child"
+    do
+        nap 1 # a stopped job ends a wait too
+    done
+    printf 'code %s\n' "$code"
 }
 
 conclude() { # kind code
@@ -232,7 +243,7 @@ in_own_group() { # sets group
 }
 
 supervise() {
-    local line signalled=0 status='' got
+    local line word signalled=0 status='' got
     exec 6>&1 </dev/null 2>"$unit/trouble" 8<&-
     in_own_group
     exec 7> >(keep >&6)
@@ -250,9 +261,11 @@ supervise() {
         elif ((got)); then
             end_by_force lost
         fi
+        read -r _ word _ <<<"$line"
         case $line in
         "code "*) status=${line#code } ;;
-        ?*) signalled=1 ;;
+        *Stopped*) ;;
+        "["*) [[ $word != @(Exit|Done) ]] && signalled=1 ;;
         esac
     done
     if ((signalled && status > 128)); then
@@ -316,7 +329,6 @@ main() {
     ((payload)) || finish absent
     if ((upload_only)); then keep_upload; fi
     deliver
-    begin 0 "$nonce"
     exec 5< <(launch)
     remember "$unit/relay" "$$"
     exec 9>&- 4>&-

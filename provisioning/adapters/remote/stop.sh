@@ -19,6 +19,8 @@ while ((SECONDS < deadline)); do
         recorded "$unit" && finish "$kind $code"
         if [[ -d $unit ]]; then
             reap "$MARK=$unit" '' "$GRACE" || finish 'unknown 0 its processes do not end'
+            forget_secrets
+            rm -rf "$unit/bundle"
             record "$unit" cancelled 0
         else
             cancel_unborn
