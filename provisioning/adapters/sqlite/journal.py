@@ -63,7 +63,8 @@ def write_commit(connection: sqlite3.Connection, workflows: Workflows, commit: C
         raise StaleRevision(f"run {commit.run} is at event {last_seq}, the commit is based on {commit.expected_seq}")
     if not commit.events and not run:
         return 0, Changes()
-    events = [replace(event, seq=seq) for seq, event in enumerate(commit.events, start=last_seq + 1)]
+    numbered = enumerate(commit.events, start=last_seq + 1)
+    events = [event if event.seq == seq else replace(event, seq=seq) for seq, event in numbered]
     run = run or _begin(connection, events[0])
     connection.executemany(
         "INSERT INTO events (run, seq, body) VALUES (?, ?, ?)", [(run, event.seq, encode(event)) for event in events]

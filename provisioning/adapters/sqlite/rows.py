@@ -67,6 +67,8 @@ def _cell(name: str, value: object) -> object:
         return None
     if name in JSON_COLUMNS:
         return encode(value).decode()
+    if type(value) in {str, int}:  # nearly all of them
+        return value
     if isinstance(value, StrEnum):
         return value.value
     return value.isoformat() if isinstance(value, datetime) else value
