@@ -84,15 +84,24 @@ apt_upgrade() {
     apt_get install --only-upgrade --no-install-recommends "$@"
 }
 
-# apt_remove PACKAGE...: remove those that are installed, with their configuration.
-apt_remove() {
-    local package present=()
+# apt_remove PACKAGE...: remove those that are installed; configuration files and data stay.
+apt_remove() { apt_take_away remove "$@"; }
+
+# apt_purge PACKAGE...: remove them with their configuration and, as many packages do, their data.
+apt_purge() { apt_take_away purge "$@"; }
+
+# apt_take_away VERB PACKAGE...: what the two have in common.
+apt_take_away() {
+    local verb=$1 package present=()
+    shift
     for package in "$@"; do
-        dpkg-query -W "$package" >/dev/null 2>&1 && present+=("$package")
+        if dpkg-query -W "$package" >/dev/null 2>&1; then
+            present+=("$package")
+        fi
     done
     if ((${#present[@]})); then
         log "removing ${present[*]}"
-        apt_get purge "${present[@]}"
+        apt_get "$verb" "${present[@]}"
     fi
 }
 

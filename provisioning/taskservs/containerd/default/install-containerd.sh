@@ -58,7 +58,10 @@ remove)
     service_remove containerd.service
     apt_remove "${PACKAGES[@]}"
     rm -rf /etc/containerd
-    [[ "$REMOVE_DATA" != true ]] || rm -rf /var/lib/containerd
+    if [[ "$REMOVE_DATA" == true ]]; then
+        apt_purge "${PACKAGES[@]}"
+        rm -rf /var/lib/containerd
+    fi
     ;;
 *) unknown_operation "$1" ;;
 esac

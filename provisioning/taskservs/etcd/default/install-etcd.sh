@@ -36,7 +36,8 @@ install_binaries() {
 
 config() {
     local files=(/etc/etcd/etcd.env "$UNIT" "$(command -v etcd)")
-    install -d -m 0700 -o etcd -g etcd /var/lib/etcd "$DATA_DIR"
+    install -d -m 0700 /var/lib/etcd "$DATA_DIR"
+    chown -R etcd:etcd /var/lib/etcd "$DATA_DIR" # a package that was removed and is back may have another user id
     mkdir -p /etc/etcd
     if [[ "$TLS" == true ]]; then
         make_pki
@@ -78,10 +79,13 @@ backup() {
 remove() {
     service_remove etcd.service
     rm -f "$UNIT" "$LOCAL" /usr/local/bin/etcd /usr/local/bin/etcdctl
-    apt_remove etcd-server etcd-client
+    apt_remove etcd-server etcd-client # not purged, which would delete the store
     systemctl daemon-reload
     rm -rf /etc/etcd
-    [[ "$REMOVE_DATA" != true ]] || rm -rf -- "${DATA_DIR:?}"
+    if [[ "$REMOVE_DATA" == true ]]; then
+        apt_purge etcd-server etcd-client
+        rm -rf -- "${DATA_DIR:?}"
+    fi
 }
 
 case "${1:-install}" in

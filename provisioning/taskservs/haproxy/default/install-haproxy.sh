@@ -8,7 +8,8 @@ load_env haproxy
 CONFIG=/etc/haproxy/haproxy.cfg
 
 config() {
-    haproxy -c -q -f "$(bundle_file haproxy.cfg)" || die "haproxy refuses the rendered haproxy.cfg"
+    local said
+    said=$(haproxy -c -f "$(bundle_file haproxy.cfg)" 2>&1) || die "haproxy refuses its configuration: $(tail -n 5 <<<"$said")"
     install_file haproxy.cfg "$CONFIG" 0644
     service_restart_if_changed haproxy.service "$CONFIG"
 }
@@ -43,7 +44,7 @@ config)
 status) status ;;
 remove)
     service_remove haproxy.service
-    apt_remove haproxy
+    apt_purge haproxy
     rm -rf /etc/haproxy
     ;;
 *) unknown_operation "$1" ;;

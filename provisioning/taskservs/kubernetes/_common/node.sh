@@ -113,7 +113,7 @@ remove_node() {
         kubeadm reset --force
     fi
     apt-mark unhold "${PACKAGES[@]}" >/dev/null 2>&1 || true
-    apt_remove "${PACKAGES[@]}"
+    apt_purge "${PACKAGES[@]}"
     rm -rf /etc/kubernetes /var/lib/kubelet /etc/cni/net.d /root/.kube/config "$DONE"
     rm -f "$SOURCES" "$KEYRING" /etc/modules-load.d/kubernetes.conf /etc/sysctl.d/90-kubernetes.conf
 }

@@ -23,7 +23,8 @@ settle_config() {
 
 config() {
     local folder
-    install -d -m 0750 -o nats -g nats "$STORE"
+    install -d -m 0750 "$STORE"
+    chown -R nats:nats "$STORE" # a package that was removed and is back may have another user id
     folder=$(mktemp -d -p /run)
     settle_config "$folder/nats-server.conf"
     write_if_changed "$CONFIG" 0640 root:nats <"$folder/nats-server.conf"
@@ -31,13 +32,13 @@ config() {
     service_restart_if_changed nats-server.service "$CONFIG"
 }
 
-healthy() { curl --fail --silent --show-error --max-time 3 "http://127.0.0.1:$MONITOR_PORT/healthz$1"; }
+asked() { curl --fail --silent --show-error --max-time 3 "http://127.0.0.1:$MONITOR_PORT/$1"; }
 
-# JetStream in a cluster is healthy when most members are there, so right after `install` only the server has to be
+# JetStream in a cluster is healthy when most members are there, so right after `install` the server just has to answer
 settle() {
     service_check nats-server.service
     if ((MEMBER_COUNT > 1)); then
-        wait_for 30 "the NATS server" healthy "?js-server-only=true"
+        wait_for 30 "the NATS server" asked varz
     else
         status
     fi
@@ -45,7 +46,7 @@ settle() {
 
 status() {
     service_check nats-server.service
-    wait_for 30 "a healthy NATS server" healthy ""
+    wait_for 30 "a healthy NATS server" asked healthz
     log "$(nats-server --version)"
 }
 
@@ -69,7 +70,10 @@ remove)
     service_remove nats-server.service
     apt_remove nats-server
     rm -f "$CONFIG"
-    [[ "$REMOVE_DATA" != true ]] || rm -rf "$STORE"
+    if [[ "$REMOVE_DATA" == true ]]; then
+        apt_purge nats-server
+        rm -rf "$STORE"
+    fi
     ;;
 *) unknown_operation "$1" ;;
 esac

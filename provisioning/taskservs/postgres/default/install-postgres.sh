@@ -60,11 +60,11 @@ remove() {
     if [[ "$REMOVE_DATA" != true ]]; then
         # purging the packages would drop the clusters
         mapfile -t packages < <(dpkg-query -W -f '${Package}\n' 'postgresql*' 2>/dev/null | grep -E '^postgresql(-[0-9]+)?$')
-        apt_get remove "${packages[@]}"
+        apt_remove "${packages[@]}"
         return
     fi
     mapfile -t packages < <(dpkg-query -W -f '${Package}\n' 'postgresql*' 2>/dev/null)
-    apt_remove "${packages[@]}"
+    apt_purge "${packages[@]}"
     rm -rf /etc/postgresql /var/lib/postgresql
 }
 

@@ -24,9 +24,17 @@ ask() {
 
 answers() { [[ "$(ask PING | tail -n 1)" == PONG ]]; }
 
-status() {
+# a replica is in order without its source, which may be installed later; `status` wants both
+settle() {
     service_check redis-server.service
     wait_for 30 "an answer from Redis" answers
+}
+
+linked() { ! ask INFO replication | grep -q '^master_link_status:down'; }
+
+status() {
+    settle
+    wait_for 60 "the link to the server it follows" linked
     log "$(ask INFO replication | tr -d '\r' | grep -E '^(role|master_link_status):' | paste -s -d ' ')"
 }
 
@@ -34,27 +42,29 @@ case "${1:-install}" in
 install)
     apt_install_stopped redis-server.service redis-server redis-tools
     config
-    status
+    settle
     ;;
 update)
     apt_upgrade redis-server redis-tools
     config
-    status
+    settle
     ;;
 config)
     config
-    status
+    settle
     ;;
 status) status ;;
 remove)
     service_remove redis-server.service
     if [[ "$REMOVE_DATA" == true ]]; then
-        apt_remove redis-server redis-tools
-        rm -rf /var/lib/redis
+        apt_purge redis-server redis-tools
+        rm -rf /var/lib/redis /etc/redis
     elif is_installed redis-server; then
-        apt_get remove redis-server redis-tools # purging would delete the data
+        # not purged, which would delete the data; so redis.conf stays, too, as dpkg restores none that is missing
+        apt_remove redis-server redis-tools
+        sed -i "\\|^include $CONFIG\$|d" "$MAIN"
+        rm -f "$CONFIG"
     fi
-    rm -rf /etc/redis
     ;;
 *) unknown_operation "$1" ;;
 esac
