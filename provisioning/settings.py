@@ -41,6 +41,7 @@ class SshSettings:
 
     connect_timeout_s: float = _setting(10.0, "how long one attempt to connect may take", least=0.1)
     connect_attempts: int = _setting(3, "attempts to connect before a server counts as unreachable", least=1)
+    dead_after_s: float = _setting(15.0, "silence after which a connection counts as lost", least=1)
     reconnect_s: float = _setting(60.0, "how long a lost connection is tried again before the outcome is unknown", least=0)
 
 

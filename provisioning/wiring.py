@@ -61,6 +61,11 @@ def open_store(folder: Path) -> SqliteStore:
     return SqliteStore(folder / HIDDEN / "history.db", clock())
 
 
+def has_history(folder: Path) -> bool:
+    """Whether anything ever ran in a workspace."""
+    return (folder / HIDDEN / "history.db").exists()
+
+
 def log_store(folder: Path, settings: Settings) -> LogStore:
     """Return where the attempts of a workspace's runs keep their logs."""
     from provisioning.adapters.logs import TAIL_BYTES, FileLogs
@@ -98,6 +103,7 @@ def hosts(folder: Path, servers: Sequence[Server], settings: Settings) -> SshHos
         secrets=ReferenceSecrets(folder),
         options=SshOptions(
             tries=settings.ssh.connect_attempts,
+            dead_after_s=settings.ssh.dead_after_s,
             patience_s=settings.ssh.reconnect_s,
             connect_s=limit,
             greeting_s=limit,

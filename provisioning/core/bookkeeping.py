@@ -85,7 +85,7 @@ def _begun(resource: Resource, event: Event, step: Step) -> Resource:
 def _blocker(event: Event) -> str:
     error = event.data.get("error")
     message = str(error.get("message", "")) if isinstance(error, Mapping) else ""
-    return message or str(event.data.get("reason", ""))
+    return message or str(event.data.get("reason", "")).removeprefix("blocked: ")
 
 
 def _iso(at: datetime) -> str:

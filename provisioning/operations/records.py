@@ -19,7 +19,7 @@ NOTHING_RAN = "`provisioning taskserv create` starts one"
 @contextmanager
 def open_history(folder: Path) -> Iterator[History]:
     """Open the history for reading. Raises NotFoundError when nothing ever ran here, StoreError."""
-    if not (folder / wiring.HIDDEN / "history.db").exists():
+    if not wiring.has_history(folder):
         raise NotFoundError(f"nothing has run yet in {folder}", hint=NOTHING_RAN)
     store = wiring.open_store(folder)
     try:

@@ -17,16 +17,16 @@ from provisioning import wiring
 from provisioning.core.compile import compile_plan
 from provisioning.core.events import Event
 from provisioning.core.history import RunDetail
-from provisioning.core.model import RUN_ENDED
 from provisioning.core.plan import Plan, Selection
 from provisioning.core.planner import make_plan
 from provisioning.core.resources import Actor
 from provisioning.core.run import Run
 from provisioning.engine.recorder import Recorder
-from provisioning.engine.runner import Runner, load
+from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Worker
 from provisioning.errors import ProvisioningError
 from provisioning.operations import Listener, Project, RunOptions, RunResult
+from provisioning.operations.catchup import catch_up
 from provisioning.operations.failure import explain, resume_command
 
 if TYPE_CHECKING:
@@ -153,27 +153,8 @@ async def open_session(project: Project, options: RunOptions, listener: Listener
             worker=worker,
             actor=actor,
         )
-        await _catch_up(session)
+        await catch_up(store, recorder, clock, token, listener.on_note)
         yield session
-
-
-async def _catch_up(session: Session) -> None:
-    """Fold in what a killed runner had committed but not written, and end the run it left open."""
-    store, recorder = session.store, session.recorder
-    cursor = recorder.book.run
-    newer = []
-    for summary in store.history.list_runs(limit=1000):  # newest first
-        if cursor or summary.state not in RUN_ENDED:
-            newer.append(summary)
-        if summary.run_id == cursor:
-            break
-    for summary in reversed(newer):
-        run = await load(store, summary.run_id)
-        await recorder.committed(run, await store.events(summary.run_id))
-        if not run.ended:
-            session.listener.on_note(f"run {summary.run_id} was cut off; what it had not finished is run again")
-            await session.runner.abandon(summary.run_id, "its runner died")
-    await recorder.flush()
 
 
 async def _warm(session: Session, plan: Plan) -> None:

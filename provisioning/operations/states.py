@@ -12,7 +12,10 @@ from provisioning.codec import CodecError, parse
 from provisioning.core.resources import Actor, ResourceBook
 from provisioning.core.statedoc import import_document
 from provisioning.core.stateedit import Edited, Mark
+from provisioning.engine.recorder import Recorder
 from provisioning.errors import ConfigError, NotFoundError
+from provisioning.operations.catchup import catch_up
+from provisioning.operations.session import run_blocking
 
 SIZE_LIMIT = 64 * 1024 * 1024  # bytes of a file to import
 
@@ -23,8 +26,10 @@ def edit_state(folder: Path, event: str, change: Callable[[ResourceBook, Mark], 
     Raises LockedError while a runner holds the workspace, StateFileError, StoreError, and what `change` raises.
     """
     lock, file = wiring.workspace_lock(folder), wiring.state_file(folder)
-    lock.acquire_sync()
+    token = lock.acquire_sync()
     try:
+        if wiring.has_history(folder):
+            run_blocking(_catch_up(folder, actor, token))
         mark = Mark(event=event, ts=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), actor=actor)
         edited = change(file.load_sync(), mark)
         if not edited.changed:
@@ -34,6 +39,17 @@ def edit_state(folder: Path, event: str, change: Callable[[ResourceBook, Mark], 
         return Edited(book=saved, changed=edited.changed)
     finally:
         lock.release_sync()
+
+
+async def _catch_up(folder: Path, actor: Actor, token: int) -> None:
+    """Let the states know what a killed runner had done, or the next run would write that over the edit."""
+    clock, store = wiring.clock(), wiring.open_store(folder)
+    recorder = Recorder(wiring.state_file(folder), clock, actor)
+    try:
+        await recorder.load()
+        await catch_up(store, recorder, clock, token, lambda _note: None)
+    finally:
+        store.close()
 
 
 def _record(mark: Mark, server: str, taskserv: str) -> dict[str, object]:

@@ -82,11 +82,19 @@ class RealWorkspace:
         """Write the DAG."""
         (self.folder / "dag.json").write_text(json.dumps({"formulas": formulas}), "utf-8")
 
+    def command(self, *arguments: str) -> list[str]:
+        """The program's words."""
+        return [sys.executable, "-m", "provisioning_cli.main", "-w", str(self.folder), *arguments]
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the program in a process group of its own."""
-        command = [sys.executable, "-m", "provisioning_cli.main", "-w", str(self.folder), *arguments]
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=_environment()
+            self.command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=_environment(),
         )
 
     def run(self, *arguments: str, timeout_s: float = 50) -> Ended:

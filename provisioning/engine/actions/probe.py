@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from provisioning.core.health import GateTimes, Next, Probed, gate_times, matches, next_move
+from provisioning.core.health import GateTimes, Move, Next, Probed, gate_times, matches, next_move
 from provisioning.core.ports import Exit, Hosts, Outcome, Task
 from provisioning.core.text import plain_text
 from provisioning.engine.actions import Context, Result
 from provisioning.engine.actions.taskserv import Site
 from provisioning.errors import Unreachable
+
+SHOWN_COMMAND = 200  # characters of a gate's command in a message
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class ProbeAction:
                 context.note(f"probe {len(watch.probed)} of {times.retries}: {watch.said}; next in {move.seconds:.1f} s")
                 await context.clock.sleep(move.seconds)
             else:
-                return _verdict(move.next, move.reason, times, watch, elapsed_s)
+                return _verdict(move, str(settings["check_cmd"]), times, watch, elapsed_s)
 
     async def _probe(self, settings: Mapping[str, object], timeout_s: float, watch: _Watch, context: Context) -> None:
         clock = context.clock
@@ -82,14 +84,15 @@ class ProbeAction:
         return exit.ok
 
 
-def _verdict(end: Next, reason: str, times: GateTimes, watch: _Watch, elapsed_s: float) -> Result:
+def _verdict(move: Move, command: str, times: GateTimes, watch: _Watch, elapsed_s: float) -> Result:
     """Report the true number of probes and seconds, and the last output."""
     count = len(watch.probed)
     output = {"probes": count, "seconds": round(elapsed_s, 3), "last_output": watch.last_output}
-    if end is Next.OPEN:
+    if move.next is Next.OPEN:
         return Result(outcome=Outcome.OK, exit_code=0, output=output)
-    probes = f"{count} probe{'s' if count != 1 else ''} of at most {times.retries}"
-    message = f"the gate did not open: {reason}, after {probes} in {elapsed_s:.1f} s; the last one: {watch.said}"
+    shown = command if len(command) <= SHOWN_COMMAND else command[:SHOWN_COMMAND] + "..."
+    probes = f"{count} probe{'s' if count != 1 else ''} of at most {times.retries} in {elapsed_s:.1f} s"
+    message = f"the gate did not open: {move.reason}, {probes}; the last one: {watch.said}; command: {' '.join(shown.split())}"
     kind = "gate" if watch.reached else "unreachable"
     return Result(outcome=Outcome.FAILED, error_kind=kind, error=message, output=output)
 
