@@ -170,6 +170,6 @@ async def test_a_fan_out_costs_the_same_per_step_at_any_size() -> None:
         assert run.state is RunState.SUCCEEDED
         return time.process_time() - began
 
-    await seconds(200)
-    small, large = await seconds(1500), await seconds(6000)
+    small = min([await seconds(1500) for _ in range(4)])
+    large = min([await seconds(6000) for _ in range(3)])
     assert large / small < 2.3**2
