@@ -21,8 +21,7 @@ from provisioning.core.declare import Server
 from provisioning.core.ports import Secrets
 from provisioning.errors import BecomeRefused, HostError, Unreachable
 
-KEEPALIVE_S = 4.0
-DEAD_S = 12.0  # of silence, two unanswered questions included: within the promised 15
+_ASK_AFTER = 0.3  # of the time after which silence means dead
 
 
 class SshHosts:
@@ -101,7 +100,7 @@ class SshHosts:
         for hop in (*target.jumps, target):
             if hop not in self._lines:
                 make = partial(Line, hop, through, connector=self._connector, threads=self._threads)
-                self._lines[hop] = make(burst=self._burst, tries=self._options.tries)
+                self._lines[hop] = make(burst=self._burst, options=self._options)
             through = self._lines[hop]
         return self._lines[target]
 
@@ -117,11 +116,11 @@ class Line:
         connector: Connector,
         threads: ThreadPoolExecutor,
         burst: asyncio.Semaphore,
-        tries: int,
+        options: SshOptions,
     ) -> None:
         self.target = target
         self._through = through
-        self._connector, self._threads, self._burst, self._tries = connector, threads, burst, tries
+        self._connector, self._threads, self._burst, self._options = connector, threads, burst, options
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -149,7 +148,7 @@ class Line:
 
     async def _connect(self) -> Connection:
         """Try with back-off and jitter; only what may pass is tried again."""
-        waits = _waits(self._tries)
+        waits = _waits(self._options.tries)
         while True:
             try:
                 through = await self.way()
@@ -166,16 +165,19 @@ class Line:
 
     async def _keep_watch(self, connection: Connection) -> None:
         """Ask when it has been silent, and close it when no answer comes: everyone on it then learns that it is lost."""
-        asked_s = 0.0
+        interval_s = self._options.dead_after_s * _ASK_AFTER
+        asked_s = None
         while connection.alive:
-            await asyncio.sleep(KEEPALIVE_S)
+            began_s = time.monotonic()
+            await asyncio.sleep(interval_s)
             now = time.monotonic()
-            if now - connection.ears.heard_s < KEEPALIVE_S:
-                asked_s = 0.0
-            elif not asked_s:
+            we_slept = now - began_s > 2 * interval_s  # this process was stopped: what was not heard proves nothing
+            if now - connection.ears.heard_s < interval_s or we_slept:
+                asked_s = None
+            elif asked_s is None:
                 asked_s = now
                 self._threads.submit(quietly, partial(connection.transport.global_request, "keepalive@openssh.com", wait=True))
-            elif now - asked_s >= DEAD_S - 2 * KEEPALIVE_S:
+            elif now - asked_s >= interval_s:
                 connection.close()
 
 
