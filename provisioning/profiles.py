@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from provisioning.core.faults import Fault
+from provisioning.core.shown import quote
 
 SHIPPED = Path(__file__).resolve().parent / "taskservs"
 LIBRARY = "provisioning-lib.sh"
@@ -58,7 +59,7 @@ def too_big(folder: Path, count: int, total_bytes: int) -> Fault:
     """Return the fault that says how big a profile is and how big it may be."""
     return Fault(
         code="profile_too_big",
-        message=f"profile '{folder.name}' has {count} files of {total_bytes / 2**20:.1f} MiB in all",
+        message=f"profile {quote(folder.name)} has {count} files of {total_bytes / 2**20:.1f} MiB in all",
         file=str(folder),
         hint=f"at most {MAX_FILES} files and {MAX_BYTES // 2**20} MiB; let the script download what is bigger",
     )
@@ -71,11 +72,6 @@ def files_digest(files: Iterable[ProfileFile]) -> str:
         whole.update(os.fsencode(file.name) + (b"\0x\0" if file.executable else b"\0-\0"))
         whole.update(_content_digest(file.path))
     return whole.hexdigest()
-
-
-def read_all(files: Iterable[ProfileFile]) -> Mapping[str, bytes]:
-    """Return the contents by name. Raises OSError."""
-    return {file.name: file.path.read_bytes() for file in files}
 
 
 def _content_digest(path: Path) -> bytes:
@@ -132,14 +128,14 @@ def _problem(entry: os.DirEntry[str], path: Path, root: Path) -> str:
         return f"file name {entry.name!r} is not UTF-8"
     try:
         if entry.is_symlink() and not path.resolve(strict=True).is_relative_to(root):
-            return f"symlink '{entry.name}' leads out of its folder"
+            return f"symlink {quote(entry.name)} leads out of its folder"
         mode = entry.stat().st_mode
     except (OSError, RuntimeError):  # RuntimeError: Python 3.11 and 3.12 on a loop of symlinks
-        return f"symlink '{entry.name}' leads nowhere"
+        return f"symlink {quote(entry.name)} leads nowhere"
     if stat.S_ISREG(mode):
-        return "" if os.access(path, os.R_OK) else f"file '{entry.name}' cannot be read"
+        return "" if os.access(path, os.R_OK) else f"file {quote(entry.name)} cannot be read"
     if entry.is_symlink() or not stat.S_ISDIR(mode):
-        return f"'{entry.name}' is neither a file nor a folder"
+        return f"{quote(entry.name)} is neither a file nor a folder"
     return ""
 
 

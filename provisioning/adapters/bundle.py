@@ -21,6 +21,7 @@ from provisioning.adapters.prepare import DEFAULT_TIMEOUT_S, run_prepare
 from provisioning.adapters.render import Renderer
 from provisioning.core.faults import Fault
 from provisioning.core.ports import Bundle, BundleRequest, Secrets
+from provisioning.core.shown import quote
 from provisioning.errors import ConfigError
 from provisioning.profiles import MAX_BYTES, PREPARE, ProfileFile, install_script, profile_files, too_big
 
@@ -88,11 +89,11 @@ def _files(folder: Path, taskserv: str, shown: Path | None = None) -> list[Profi
     files, faults = profile_files(folder, taskserv)
     names = {file.name for file in files}
     if install_script(taskserv) not in {name.removesuffix(TEMPLATE_SUFFIX) for name in names}:
-        message = f"profile '{folder.name}' of taskserv '{taskserv}' has no {install_script(taskserv)}"
+        message = f"profile {quote(folder.name)} of taskserv {quote(taskserv)} has no {install_script(taskserv)}"
         faults.append(Fault(code="missing_script", message=message, file=str(folder)))
     for name in sorted(names):
         if name.endswith(TEMPLATE_SUFFIX) and name.removesuffix(TEMPLATE_SUFFIX) in names:
-            message = f"'{name}' would overwrite '{name.removesuffix(TEMPLATE_SUFFIX)}'"
+            message = f"{quote(name)} would overwrite {quote(name.removesuffix(TEMPLATE_SUFFIX))}"
             faults.append(Fault(code="name_taken", message=message, file=str(folder / name), hint="rename one of them"))
     if faults:
         if shown:
@@ -125,7 +126,7 @@ def _check_size(request: BundleRequest, entries: Sequence[_Entry]) -> None:
     total = sum(len(entry.data) for entry in entries)
     if total > MAX_BYTES:
         fault = too_big(Path(request.profile_path), len(entries), total)
-        raise ConfigError(f"taskserv '{request.taskserv}': {fault.message}", hint=fault.hint, faults=[fault])
+        raise ConfigError(f"taskserv {quote(request.taskserv)}: {fault.message}", hint=fault.hint, faults=[fault])
 
 
 def _tar(entries: Sequence[_Entry]) -> bytes:

@@ -13,6 +13,7 @@ from typing import IO
 
 from provisioning.core.faults import Fault
 from provisioning.core.ports import BundleRequest
+from provisioning.core.shown import quote
 from provisioning.core.text import plain_text
 from provisioning.errors import ConfigError
 from provisioning.profiles import PREPARE
@@ -114,7 +115,7 @@ def _tail(output: IO[bytes]) -> list[str]:
 
 def _failure(request: BundleRequest, how: str, lines: list[str]) -> ConfigError:
     script = str(Path(request.profile_path, PREPARE))
-    what = f"prepare of taskserv '{request.taskserv}' ({request.profile}) {how}"
+    what = f"prepare of taskserv {quote(request.taskserv)} ({request.profile}) {how}"
     faults = [Fault(code="prepare_failed", message=line, file=script) for line in lines]
     return ConfigError(f"{what}: {lines[-1]}" if lines else what, hint=f"see {script}", faults=faults)
 

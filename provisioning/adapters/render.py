@@ -32,6 +32,7 @@ from provisioning.adapters.prepare import visible
 from provisioning.core.faults import Fault
 from provisioning.core.mask import Masker
 from provisioning.core.ports import BundleRequest, Secrets
+from provisioning.core.shown import escaped, quote
 from provisioning.core.suggest import nearest
 from provisioning.errors import ConfigError
 
@@ -59,7 +60,7 @@ class Renderer:
         except TemplateSyntaxError as error:
             self._refuse(error.name or name, error.lineno, error.message or "syntax error")
         except TemplateNotFound as error:
-            self._refuse(name, _line(error.__traceback__, name), f"no template '{error.name}' in the profile")
+            self._refuse(name, _line(error.__traceback__, name), f"no template {quote(str(error.name))} in the profile")
         except TemplateError as error:
             self._refuse(name, _line(error.__traceback__, name), error.message or "cannot be rendered")
         except Exception as error:  # an expression can raise whatever it likes
@@ -69,7 +70,8 @@ class Renderer:
         """Raise the ConfigError. Not chained: the cause's frames hold variables."""
         masker = Masker(self.used.values())
         text, _, suggestion = (masker.feed(what.encode()) + masker.flush()).decode().partition(_MEANT)
-        hint = hint or (f"did you mean '{suggestion}'?" if suggestion else "")
+        text = escaped(text)  # after masking, which looks for values as they are
+        hint = hint or (f"did you mean {quote(suggestion)}?" if suggestion else "")
         path = str(Path(self._request.profile_path, name))
         fault = Fault(code="template", message=text, file=path, line=line, hint=hint)
         where = f"{self._request.taskserv}/{self._request.profile}/{name}:{line}"
@@ -79,8 +81,8 @@ class Renderer:
         reference = self._request.secrets.get(name)
         if reference is None:
             known = nearest(name, self._request.secrets)
-            hint = f"did you mean '{known}'?" if known else f'declare it: [secrets] {name} = "env:NAME" in workspace.toml'
-            raise ConfigError(f"no secret '{name}' in this workspace", hint=hint)
+            hint = f"did you mean {quote(known)}?" if known else f'declare it: [secrets] {name} = "env:NAME" in workspace.toml'
+            raise ConfigError(f"no secret {quote(name)} in this workspace", hint=hint)
         self._asked = True
         if name not in self.used:
             self.used[name] = self._secrets.resolve(reference)
@@ -154,7 +156,7 @@ def _say(obj: object, name: object, names: Iterable[str]) -> str:
     known = [*names, *BUILT_IN] if obj is missing else [str(key) for key in obj] if isinstance(obj, Mapping) else []
     found = nearest(str(name), known)
     of = "" if obj is missing else " here"
-    return f"'{name}' is not defined{of}" + (_MEANT + found if found else "")
+    return f'"{name}" is not defined{of}' + (_MEANT + found if found else "")
 
 
 def _fail(text: str) -> NoReturn:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from provisioning.core.shown import quote
 from provisioning.core.suggest import nearest
 from provisioning.errors import ConfigError
 
@@ -39,31 +40,34 @@ class ReferenceSecrets:
             raise _unknown_scheme(scheme if colon else "")
         value = read(place)
         if not value:
-            raise ConfigError(f"secret '{reference}' is empty", hint="set a value, or remove the secret")
+            raise ConfigError(f"secret {quote(reference)} is empty", hint="set a value, or remove the secret")
         return value
 
     def _from_env(self, name: str) -> str:
         value = self._environ.get(name)
         if value is None:
-            raise ConfigError(f"secret 'env:{name}': the variable is not set", hint=f"export {name}=...")
+            raise ConfigError(f"secret {quote(f'env:{name}')}: the variable is not set", hint=f"export {name}=...")
         return value
 
     def _from_file(self, place: str) -> str:
         path = self._workspace / Path(place).expanduser()
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise ConfigError(f"secret 'file:{place}' is bigger than {MAX_BYTES // 1024} KiB")
-            data = path.read_bytes()
+            with path.open("rb") as stream:  # may be a pipe, whose size nobody knows before
+                data = stream.read(MAX_BYTES + 1)
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigError(
-                f"secret 'file:{place}' cannot be read: {getattr(error, 'strerror', None) or error}",
+                f"secret {quote(f'file:{place}')} cannot be read: {getattr(error, 'strerror', None) or error}",
                 hint="relative paths are relative to the workspace",
             ) from None
+        if len(data) > MAX_BYTES:
+            raise ConfigError(f"secret {quote(f'file:{place}')} is bigger than {MAX_BYTES // 1024} KiB")
         try:
             return data.decode().removesuffix("\n")
         except UnicodeDecodeError:
             # without the cause: its repr holds the bytes
-            raise ConfigError(f"secret 'file:{place}' is not UTF-8 text", hint="store binary values as base64") from None
+            raise ConfigError(
+                f"secret {quote(f'file:{place}')} is not UTF-8 text", hint="store binary values as base64"
+            ) from None
 
 
 def _unknown_scheme(scheme: str) -> ConfigError:
@@ -71,6 +75,6 @@ def _unknown_scheme(scheme: str) -> ConfigError:
     if not scheme:
         return ConfigError("a secret reference has no scheme", hint=f"write {SCHEMES}")
     known = nearest(scheme, ["env", "file"])
-    named = f"the unknown scheme '{scheme}:'" if known or re.fullmatch("[a-z]{2,10}", scheme) else "an unknown scheme"
-    meant = f"did you mean '{known}:'? " if known else ""
+    named = f"the unknown scheme {quote(scheme)}" if known or re.fullmatch("[a-z]{2,10}", scheme) else "an unknown scheme"
+    meant = f"did you mean {quote(known)}? " if known else ""
     return ConfigError(f"a secret reference has {named}", hint=f"{meant}known: {SCHEMES}")

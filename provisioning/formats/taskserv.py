@@ -10,6 +10,7 @@ from pathlib import Path
 
 from provisioning.core.declare import NAME_PATTERN, Profile, Taskserv
 from provisioning.core.faults import Fault
+from provisioning.core.shown import quote
 from provisioning.formats.taskserv_toml import FILE_NAME, read_declaration
 from provisioning.profiles import SHIPPED, files_digest, install_script, profile_files
 
@@ -100,7 +101,9 @@ def load_taskserv(path: Path) -> tuple[Taskserv, list[Fault]]:
         profiles[folder.name] = Profile(name=folder.name, path=str(folder), files_digest=files_digest(files))
     if not profiles:
         hint = f"create default/{install_script(path.name)}"
-        faults.append(Fault(code="no_profile", message=f"taskserv '{path.name}' has no profile", file=str(path), hint=hint))
+        faults.append(
+            Fault(code="no_profile", message=f"taskserv {quote(path.name)} has no profile", file=str(path), hint=hint)
+        )
     return replace(declared, path=str(path), profiles=profiles), faults
 
 
@@ -121,7 +124,7 @@ def _subfolders(path: Path, faults: list[Fault]) -> list[Path]:
         if folder.resolve().is_relative_to(root):
             kept.append(folder)
         else:
-            message = f"symlink '{folder.name}' leads out of taskserv '{path.name}'"
+            message = f"symlink {quote(folder.name)} leads out of taskserv {quote(path.name)}"
             faults.append(Fault(code="bad_file", message=message, file=str(folder), hint="a bundle takes plain files only"))
     return kept
 
@@ -130,7 +133,7 @@ def _script_faults(folder: Path, taskserv: str, names: set[str]) -> list[Fault]:
     script = install_script(taskserv)
     if script in names:
         return []
-    message = f"profile '{folder.name}' of taskserv '{taskserv}' has no {script}"
+    message = f"profile {quote(folder.name)} of taskserv {quote(taskserv)} has no {script}"
     return [Fault(code="missing_script", message=message, file=str(folder / script), hint="it gets the operation as $1")]
 
 

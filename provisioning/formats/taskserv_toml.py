@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from provisioning.core.declare import NAME_PATTERN, ParamSpec, Taskserv
 from provisioning.core.faults import Fault
 from provisioning.core.params import PARAM_PATTERN, PARAM_TYPES, fits
+from provisioning.core.shown import quote, show
 from provisioning.core.suggest import nearest
 
 FILE_NAME = "taskserv.toml"
@@ -27,7 +28,7 @@ def read_declaration(text: str, name: str, file: str) -> tuple[Taskserv, list[Fa
     reader.unknown_keys(table, _KEYS, "$")
     values = {key: value for key in _KEYS if (value := reader.value(table, key)) is not None}
     if values.pop("name", name) != name:
-        reader.fault("name_differs", f"name '{table['name']}' is not its folder's name '{name}'", "name")
+        reader.fault("name_differs", f"name {quote(str(table['name']))} is not its folder's name {quote(name)}", "name")
     return Taskserv(name=name, path="", profiles={}, params=reader.params(table), **values), reader.faults  # type: ignore[arg-type]
 
 
@@ -105,8 +106,8 @@ class _Reader:
         for key in table:
             if key not in known:
                 near = nearest(key, known)
-                hint = f"did you mean '{near}'?" if near else f"known: {', '.join(known)}"
-                self.fault("unknown_key", f"unknown key '{key}'", f"{path}.{key}".removeprefix("$."), hint)
+                hint = f"did you mean {quote(near)}?" if near else f"known: {', '.join(known)}"
+                self.fault("unknown_key", f"unknown key {quote(key)}", f"{path}.{key}".removeprefix("$."), hint)
 
     def value(self, table: Mapping[str, object], key: str) -> object | None:
         check, expected = _KEYS[key]
@@ -114,22 +115,24 @@ class _Reader:
             return None
         value = check(table[key])
         if value is None:
-            self.fault("wrong_type", f"'{key}' must be {expected}, found {_short(table[key])}", key)
+            self.fault("wrong_type", f"{quote(key)} must be {expected}, found {show(table[key])}", key)
         return value
 
     def params(self, table: Mapping[str, object]) -> dict[str, ParamSpec]:
         declared = table.get("params", {})
         if not isinstance(declared, dict):
-            self.fault("wrong_type", f"'params' must be a table, found {_short(declared)}", "params")
+            self.fault("wrong_type", f"'params' must be a table, found {show(declared)}", "params")
             return {}
         return {name: self._param(name, spec) for name, spec in declared.items()}
 
     def _param(self, name: str, spec: object) -> ParamSpec:
         path = f"params.{name}"
         if not re.match(PARAM_PATTERN, name):
-            self.fault("bad_name", f"param '{name}' cannot be written in a template", path, "letters, digits and _ only")
+            self.fault("bad_name", f"param {quote(name)} cannot be written in a template", path, "letters, digits and _ only")
         if not isinstance(spec, dict):
-            self.fault("wrong_type", f"param '{name}' must be a table, found {_short(spec)}", path, '{ type = "string", ... }')
+            self.fault(
+                "wrong_type", f"param {quote(name)} must be a table, found {show(spec)}", path, '{ type = "string", ... }'
+            )
             return ParamSpec()
         self.unknown_keys(spec, _PARAM_KEYS, path)
         made = ParamSpec(
@@ -145,15 +148,15 @@ class _Reader:
         if isinstance(given, str) and given in PARAM_TYPES:
             return given
         near = nearest(str(given), PARAM_TYPES)
-        hint = f"did you mean '{near}'?" if near else f"known: {', '.join(PARAM_TYPES)}"
-        self.fault("unknown_type", f"param '{name}' has the unknown type {_short(given)}", f"params.{name}", hint)
+        hint = f"did you mean {quote(near)}?" if near else f"known: {', '.join(PARAM_TYPES)}"
+        self.fault("unknown_type", f"param {quote(name)} has the unknown type {show(given)}", f"params.{name}", hint)
         return "string"
 
     def _plain(self, spec: Mapping[str, object], key: str, kind: type, path: str) -> object | None:
         value = spec.get(key)
         if value is None or isinstance(value, kind):
             return value
-        self.fault("wrong_type", f"'{key}' must be a {kind.__name__}, found {_short(value)}", path)
+        self.fault("wrong_type", f"{quote(key)} must be a {kind.__name__}, found {show(value)}", path)
         return None
 
     def _check_default(self, spec: ParamSpec, given: Mapping[str, object], path: str) -> None:
@@ -161,11 +164,11 @@ class _Reader:
             return  # nothing to check, or its type is a fault of its own
         name = path.removeprefix("params.")
         if spec.required:
-            self.fault("useless_default", f"param '{name}' is required, so its default is never used", path)
+            self.fault("useless_default", f"param {quote(name)} is required, so its default is never used", path)
         elif not fits(spec.type, spec.default):
-            self.fault("wrong_type", f"default of param '{name}' must be a {spec.type}, found {_short(spec.default)}", path)
+            self.fault("wrong_type", f"default of param {quote(name)} must be a {spec.type}, found {show(spec.default)}", path)
         elif not _is_json(spec.default):
-            self.fault("wrong_type", f"default of param '{name}' holds a date or time", path, "write it as text")
+            self.fault("wrong_type", f"default of param {quote(name)} holds a date or time", path, "write it as text")
 
 
 def _is_json(value: object) -> bool:
@@ -174,8 +177,3 @@ def _is_json(value: object) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -63,16 +63,16 @@ def test_values_are_written_as_configuration_files_want_them(tmp_path: Path, tem
 @pytest.mark.parametrize(
     ("template", "line", "said", "hint"),
     [
-        ("a\n{{ server.hostnme }}", 2, "'hostnme' is not defined here", "did you mean 'hostname'?"),
-        ("\n\n{{ sever.hostname }}", 3, "'sever' is not defined", "did you mean 'server'?"),
-        ("{{ params.port }}", 1, "'port' is not defined here", ""),
-        ("{{ params.a | tojson }}", 1, "'a' is not defined here", ""),
+        ("a\n{{ server.hostnme }}", 2, '"hostnme" is not defined here', 'did you mean "hostname"?'),
+        ("\n\n{{ sever.hostname }}", 3, '"sever" is not defined', 'did you mean "server"?'),
+        ("{{ params.port }}", 1, '"port" is not defined here', ""),
+        ("{{ params.a | tojson }}", 1, '"a" is not defined here', ""),
         ("a\n{% if %}", 2, "Expected an expression, got 'end of statement block'", ""),
         ("a\n{{ 1 / 0 }}", 2, "ZeroDivisionError: division by zero", ""),
-        ("{% include 'gone.j2' %}", 1, "no template 'gone.j2' in the profile", ""),
+        ("{% include 'gone.j2' %}", 1, 'no template "gone.j2" in the profile', ""),
         ("{{ ''.__class__ }}", 1, "access to attribute '__class__' of 'str' object is unsafe.", ""),
         ("\n{{ fail('too few members') }}", 2, "too few members", ""),
-        ("\n{{ secret('pasword') }}", 2, "no secret 'pasword' in this workspace", "did you mean 'password'?"),
+        ("\n{{ secret('pasword') }}", 2, 'no secret "pasword" in this workspace', 'did you mean "password"?'),
     ],
 )
 def test_a_template_that_cannot_be_rendered_is_named_with_its_line(
@@ -110,11 +110,13 @@ def test_a_secret_in_an_included_template_makes_the_whole_file_secret(tmp_path: 
     assert contents(bundle.secret_data) == {"part": "hunter2", "whole": "hunter2"}
 
 
-def test_an_error_after_a_secret_was_used_does_not_show_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", ["hunter2", 'with "quotes" and \x1b', "long" * 100])
+def test_an_error_after_a_secret_was_used_does_not_show_it(tmp_path: Path, value: str) -> None:
     profile = make(tmp_path, {"x.j2": "{{ params[secret('password')] }}"})
     with pytest.raises(ConfigError) as caught:
-        build(request_for(profile, secrets={"password": "env:P"}), {"env:P": "hunter2"})
-    assert "hunter2" not in caught.value.message + repr(caught.value.faults)
+        build(request_for(profile, secrets={"password": "env:P"}), {"env:P": value})
+    assert caught.value.message.endswith('"***" is not defined here')
+    assert value[:4] not in caught.value.message + repr(caught.value.faults)
 
 
 def test_the_same_inputs_give_the_same_bytes_wherever_they_are(tmp_path: Path) -> None:
@@ -198,12 +200,12 @@ def no_script(profile: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (link_out, "symlink 'passwd' leads out of its folder"),
-        (pipe, "'pipe' is neither a file nor a folder"),
-        (huge, "profile 'default' has 2 files of 64.0 MiB in all"),
-        (grown, "taskserv 'redis': profile 'default' has 2 files of 66.8 MiB in all"),
-        (same_name, "'a.j2' would overwrite 'a'"),
-        (no_script, "profile 'default' of taskserv 'redis' has no install-redis.sh"),
+        (link_out, 'symlink "passwd" leads out of its folder'),
+        (pipe, '"pipe" is neither a file nor a folder'),
+        (huge, 'profile "default" has 2 files of 64.0 MiB in all'),
+        (grown, 'taskserv "redis": profile "default" has 2 files of 66.8 MiB in all'),
+        (same_name, '"a.j2" would overwrite "a"'),
+        (no_script, 'profile "default" of taskserv "redis" has no install-redis.sh'),
     ],
 )
 def test_what_does_not_belong_into_a_bundle_is_refused(tmp_path: Path, spoil: Callable[[Path], None], said: str) -> None:

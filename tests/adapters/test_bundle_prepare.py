@@ -57,7 +57,7 @@ def test_a_prepare_that_fails_is_an_error_with_its_last_lines(tmp_path: Path, sc
     profile = make(tmp_path, script)
     with pytest.raises(ConfigError) as caught:
         build(request_for(profile))
-    assert caught.value.message == f"prepare of taskserv 'redis' (default) {said}"
+    assert caught.value.message == f'prepare of taskserv "redis" (default) {said}'
     assert all(fault.file == str(profile / "prepare") for fault in caught.value.faults)
 
 

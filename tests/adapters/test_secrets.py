@@ -40,15 +40,16 @@ def test_a_file_that_changed_is_read_again(secrets: ReferenceSecrets, tmp_path: 
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
-        ("env:MISSING", "secret 'env:MISSING': the variable is not set"),
-        ("env:EMPTY", "secret 'env:EMPTY' is empty"),
-        ("file:empty", "secret 'file:empty' is empty"),
-        ("file:gone", "secret 'file:gone' cannot be read: No such file or directory"),
-        ("file:.", "secret 'file:.' cannot be read: Is a directory"),
-        ("file:huge", "secret 'file:huge' is bigger than 1024 KiB"),
-        ("file:binary", "secret 'file:binary' is not UTF-8 text"),
-        ("file:a\0b", "secret 'file:a\0b' cannot be read"),
-        ("vault:kv/x", "a secret reference has the unknown scheme 'vault:'"),
+        ("env:MISSING", 'secret "env:MISSING": the variable is not set'),
+        ("env:EMPTY", 'secret "env:EMPTY" is empty'),
+        ("file:empty", 'secret "file:empty" is empty'),
+        ("file:gone", 'secret "file:gone" cannot be read: No such file or directory'),
+        ("file:.", 'secret "file:." cannot be read: Is a directory'),
+        ("file:/dev/zero", 'secret "file:/dev/zero" is bigger than 1024 KiB'),
+        ("file:huge", 'secret "file:huge" is bigger than 1024 KiB'),
+        ("file:binary", 'secret "file:binary" is not UTF-8 text'),
+        ("file:a\0b", 'secret "file:a\\x00b" cannot be read'),
+        ("vault:kv/x", 'a secret reference has the unknown scheme "vault"'),
         (VALUE, "a secret reference has no scheme"),
         (f"{VALUE}:{VALUE}", "a secret reference has an unknown scheme"),
     ],
@@ -65,7 +66,7 @@ def test_what_cannot_be_resolved_is_named_and_no_value_is_shown(secrets: Referen
 def test_an_unknown_scheme_is_answered_with_the_known_ones(secrets: ReferenceSecrets) -> None:
     with pytest.raises(ConfigError) as caught:
         secrets.resolve("fiel:x")
-    assert caught.value.hint == "did you mean 'file:'? known: env:NAME, file:PATH"
+    assert caught.value.hint == 'did you mean "file"? known: env:NAME, file:PATH'
 
 
 def test_values_are_not_in_its_repr(secrets: ReferenceSecrets) -> None:

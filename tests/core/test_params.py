@@ -27,7 +27,7 @@ def test_params_are_checked_against_their_declaration(given: dict[str, object], 
 
 
 def test_an_unknown_param_is_answered_with_the_nearest_name() -> None:
-    assert param_faults("redis", SPECS, {"members": [], "prot": 1})[0].hint == "did you mean 'port'?"
+    assert param_faults("redis", SPECS, {"members": [], "prot": 1})[0].hint == 'did you mean "port"?'
 
 
 def test_a_taskserv_that_declares_no_params_takes_any() -> None:

@@ -61,7 +61,7 @@ def test_without_a_declaration_everything_is_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "code", "path", "line", "hint"),
     [
-        ("version = '1'\nidempotnt = true", "unknown_key", "$.idempotnt", 2, "did you mean 'idempotent'?"),
+        ("version = '1'\nidempotnt = true", "unknown_key", "$.idempotnt", 2, 'did you mean "idempotent"?'),
         ("operations = 'install'", "wrong_type", "$.operations", 1, ""),
         ("operations = []", "wrong_type", "$.operations", 1, ""),
         ("operations = ['rm -rf']", "wrong_type", "$.operations", 1, ""),
@@ -71,7 +71,7 @@ def test_without_a_declaration_everything_is_default(tmp_path: Path) -> None:
         ("name = 'rediss'", "name_differs", "$.name", 1, ""),
         ("params = 1", "wrong_type", "$.params", 1, ""),
         ("[params]\nport = 1", "wrong_type", "$.params.port", 2, '{ type = "string", ... }'),
-        ("[params]\nport = { typ = 'string' }", "unknown_key", "$.params.port.typ", 0, "did you mean 'type'?"),
+        ("[params]\nport = { typ = 'string' }", "unknown_key", "$.params.port.typ", 0, 'did you mean "type"?'),
         ("[params]\nport = { type = 'int' }", "unknown_type", "$.params.port", 2, None),
         ("[params]\nport = { type = ['a'] }", "unknown_type", "$.params.port", 2, None),
         ("[params.port]\ntype = 'integer'\ndefault = '1'", "wrong_type", "$.params.port", 1, ""),
