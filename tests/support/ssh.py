@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from servers import ThrowawayServers
@@ -46,6 +49,34 @@ async def ssh_hosts(
         yield hosts
     finally:
         await hosts.close()
+
+
+def make_key(path: Path, *, kind: str = "ed25519", passphrase: str = "") -> tuple[str, str]:
+    """Make a key pair; return type and blob of its public half."""
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-f", path], check=True)
+    kind, blob, *_ = path.with_suffix(".pub").read_text().split()
+    return kind, blob
+
+
+def fingerprint(servers: ThrowawayServers, name: str) -> str:
+    """Return what ssh-keygen shows of a server's host key."""
+    public = servers.folder / name / "host_key.pub"
+    return subprocess.run(["ssh-keygen", "-l", "-f", public], check=True, capture_output=True, text=True).stdout.split()[1]
+
+
+@contextmanager
+def agent_with(key: Path, socket: Path) -> Iterator[None]:
+    """Run an agent that holds a key."""
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+    try:
+        while not socket.exists():
+            time.sleep(0.01)
+        environment = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
+        subprocess.run(["ssh-add", "-q", key], check=True, env=environment)
+        yield
+    finally:
+        agent.terminate()
+        agent.wait()
 
 
 def log_of(servers: ThrowawayServers, name: str) -> str:

@@ -68,7 +68,8 @@ class Stream:
         line, ended, _ = frame.partition(b"\n")
         self._rest = found + frame
         if ended and line.endswith(b" ."):
-            self.verdict, self._rest = _verdict(line[:-2]), b""
+            whole = line.rpartition(self._end_sign)[2]  # a copy that was cut by its size limit may have half a frame first
+            self.verdict, self._rest = _verdict(whole[:-2]), b""
         return output
 
 

@@ -89,7 +89,7 @@ look_back() {
     newest
     if known "$unit"; then replay "$unit"; fi
     ((token >= highest)) || finish "fenced $highest"
-    if claimed "$unit"; then settle "$unit" 'it had been started, and no result was recorded'; fi
+    if claimed "$unit"; then settle "$unit" 'it had been started, and no result was recorded: nobody knows how far it went'; fi
     local before
     for before in "$earlier" "$current"; do
         [[ -n $before && $before != "$name" ]] || continue
@@ -101,7 +101,7 @@ look_back() {
                 replay "$units/$before"
             fi
         else
-            settle "$units/$before" "an earlier attempt had been started, and no result was recorded"
+            settle "$units/$before" 'an earlier attempt had been started, and no result was recorded: nobody knows how far it went'
         fi
     done
 }
@@ -161,9 +161,11 @@ deliver() {
     fi
     # From here on nothing is written to the channel: a dead one would end us between the claim and the start.
     begin 0 "$nonce"
-    printf '%s\n' "$digest" "$operation" "$nonce" . >"$unit/claim"
     if ((trim)); then printf '%s %s .\n' "$highest" "$current" >"$resource/units"; fi
-    printf '%s %s .\n' "$token" "$name" >>"$resource/units"
+    if ! printf '%s\n' "$digest" "$operation" "$nonce" . >"$unit/claim" ||
+        ! printf '%s %s .\n' "$token" "$name" >>"$resource/units"; then
+        give_up 'the claim could not be written'
+    fi
     # Durable before the first effect: after a power cut the claim says that something may have happened.
     sync "$unit/claim" "$resource/units" "$unit" "$units" "$resource" "${fresh[@]}" || give_up 'the claim could not be made durable'
 }
@@ -218,9 +220,9 @@ conclude() { # kind code
     printf '%s@%s %s %s .\n' "$RS" "$nonce" "$1" "$2" >&7
     exec 7>&-
     local round
-    for ((round = 0; round < 10; round++)); do
+    for ((round = 0; round < 100; round++)); do
         kill -0 "$keeper" 2>/dev/null || exit 0
-        nap 0.2
+        nap 0.02
     done
     # A child that lives on holds the output open. It keeps its writer, the channel gets its end.
     if alive "$unit/relay"; then kill "$pid" 2>/dev/null; fi

@@ -183,10 +183,11 @@ def _for_names(lines: Sequence[str], names: Sequence[str]) -> Iterator[str]:
         if word != "host":
             yield line
         else:
-            yield "Host *" if any(_matches(shlex.split(rest), name) for name in names) else "Host !*"
+            yield "Host *" if _matches(shlex.split(rest), names) else "Host !*"
 
 
-def _matches(patterns: Sequence[str], name: str) -> bool:
-    if any(pattern.startswith("!") and fnmatchcase(name, pattern[1:]) for pattern in patterns):
+def _matches(patterns: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a pattern means one of the names, and no pattern forbids one."""
+    if any(pattern.startswith("!") and fnmatchcase(name, pattern[1:]) for pattern in patterns for name in names):
         return False
-    return any(fnmatchcase(name, pattern) for pattern in patterns if not pattern.startswith("!"))
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)

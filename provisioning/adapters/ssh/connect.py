@@ -18,6 +18,7 @@ from provisioning.errors import HostError, LoginRefused, Unreachable
 
 if TYPE_CHECKING:
     from paramiko import Transport
+    from paramiko.pkey import PKey
 
 _KEX_FIRST = ("curve25519-sha256@libssh.org",)  # five times faster here than the post-quantum default
 _CIPHERS_FIRST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
@@ -154,33 +155,37 @@ class Connector:
         return kind(f"{target.name} ({where}): {_words(wrong)}", server=target.name)
 
     def _log_in(self, transport: Transport, target: Target) -> None:
-        from paramiko import AuthenticationException, BadAuthenticationType, SSHException
-
-        tried: list[str] = []
-        for called, key in self._keys.candidates(target, self._home, note=tried.append):
-            try:
-                if not transport.auth_publickey(target.user, key):
+        troubles: list[str] = []
+        with contextlib.closing(self._keys.candidates(target, self._home, note=troubles.append)) as candidates:
+            for called, key in candidates:
+                trouble = _offer(transport, target, called, key, first=not troubles)
+                if not trouble:
                     return
-                tried.append(f"{called} (the server wants more than a key)")
-            except BadAuthenticationType as wrong:
-                raise _refused(target, [f"it takes only {', '.join(wrong.allowed_types)}"]) from wrong
-            except AuthenticationException as wrong:
-                if not transport.is_active() and not tried:
-                    raise Unreachable(f"{target.name}: the connection ended during login", server=target.name) from wrong
-                tried.append(called)
-            except (SSHException, EOFError, OSError) as wrong:
-                raise Unreachable(f"{target.name}: {_words(wrong)}", server=target.name) from wrong
-            if not transport.is_active():
-                break
-        raise _refused(target, tried)
+                troubles.append(trouble)
+                if not transport.is_active():
+                    break
+        raise LoginRefused(
+            f"{target.name} refused the login as {target.user}: {'; '.join(troubles) or 'there is no key to offer'}",
+            hint="set ssh.user and ssh.key_path of the server, or add the key to the agent",
+            server=target.name,
+        )
 
 
-def _refused(target: Target, tried: Sequence[str]) -> LoginRefused:
-    return LoginRefused(
-        f"{target.name} refused the login as {target.user}: {'; '.join(tried) or 'there is no key to offer'}",
-        hint="set ssh.user and ssh.key_path of the server, or add the key to the agent",
-        server=target.name,
-    )
+def _offer(transport: Transport, target: Target, called: str, key: PKey, *, first: bool) -> str:
+    """Log in with a key; return "" or why it was not enough. Raises Unreachable."""
+    from paramiko import AuthenticationException, BadAuthenticationType, SSHException
+
+    try:
+        wanted = transport.auth_publickey(target.user, key)
+    except BadAuthenticationType as wrong:
+        return f"it takes only {', '.join(wrong.allowed_types)}"
+    except AuthenticationException as wrong:
+        if first and not transport.is_active():  # later, it may be the server that has had enough of our keys
+            raise Unreachable(f"{target.name}: the connection ended during login", server=target.name) from wrong
+        return called
+    except (SSHException, EOFError, OSError) as wrong:
+        raise Unreachable(f"{target.name}: {_words(wrong)}", server=target.name) from wrong
+    return f"{called} is not enough, it also wants {', '.join(wanted)}" if wanted else ""
 
 
 def _prefer(transport: Transport, known: Sequence[str]) -> None:

@@ -53,7 +53,7 @@ class KnownHosts:
 
     def types(self, name: str) -> tuple[str, ...]:
         """Return the types of the keys we know of a host: asking for another type would look like a changed key."""
-        return tuple(dict.fromkeys(entry.key.type for entry in self._entries if not entry.revoked and entry.names(name)))
+        return tuple(dict.fromkeys(entry.key.type for entry in self._about(name) if not entry.revoked))
 
     def revoked(self, name: str, key: HostKey) -> bool:
         """Whether this key of a host must not be used any more."""
@@ -61,14 +61,14 @@ class KnownHosts:
 
     def check(self, name: str, key: HostKey, *, server: str) -> None:
         """Accept a key that we know. Raises HostKeyError: unknown, changed or revoked."""
-        entries = [entry for entry in self._entries if entry.names(name)]
+        entries = self._about(name)
         for entry in entries:
             if entry.key == key and entry.revoked:
                 raise HostKeyError(
                     f"the host key of {server} is revoked: {key.type} {key.fingerprint} ({entry.place})", server=server
                 )
         known = [entry for entry in entries if not entry.revoked]
-        if any(entry.key == key for entry in known):
+        if any(entry.key == key for entry in known) or (not known and self._knows_without_port(name, key)):
             return
         if known:
             raise _changed(known, key, name=name, server=server)
@@ -77,6 +77,14 @@ class KnownHosts:
             hint=f"compare the fingerprint on the server, then: provisioning server trust {server}",
             server=server,
         )
+
+    def _about(self, name: str) -> list[Entry]:
+        return [entry for entry in self._entries if entry.names(name)]
+
+    def _knows_without_port(self, name: str, key: HostKey) -> bool:
+        """Whether a host without an entry for its port is known by this key without one; OpenSSH accepts that, too."""
+        host, port, _ = name.removeprefix("[").partition("]:")
+        return bool(port) and any(entry.key == key and not entry.revoked for entry in self._about(host))
 
 
 def _changed(known: Sequence[Entry], key: HostKey, *, name: str, server: str) -> HostKeyError:
@@ -148,6 +156,8 @@ def add_known_host(path: Path, name: str, key: HostKey) -> None:
 
 def _names(pattern: str, name: str) -> bool:
     if not pattern.startswith("|1|"):
+        if "*" not in pattern and "?" not in pattern:
+            return pattern.lower() == name.lower()
         return fnmatchcase(name.lower(), _literal_brackets(pattern.lower()))
     try:
         _, _, salt, wanted = pattern.split("|")

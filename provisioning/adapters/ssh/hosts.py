@@ -124,12 +124,15 @@ class Line:
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._ended = False
 
     async def connection(self) -> Connection:
         """Return the live connection, made now if there is none. Raises HostError."""
         async with self._lock:
+            if self._ended:
+                raise HostError(f"the connection to {self.target.name} has been closed", server=self.target.name)
             if self._connection is None or not self._connection.alive:
-                self.close()
+                self._drop()
                 self._connection = await self._connect()
                 self._watch = asyncio.create_task(self._keep_watch(self._connection))
             return self._connection
@@ -139,7 +142,11 @@ class Line:
         return await self._through.connection() if self._through is not None else None
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
+        """Close the connection for good."""
+        self._ended = True
+        self._drop()
+
+    def _drop(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
         if self._connection is not None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,25 +17,26 @@ if TYPE_CHECKING:
 
 
 class KeyRing:
-    """Private keys by path. Thread-safe. `troubles` says why a key could not be used."""
+    """Private keys by path. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loaded: dict[Path, PKey | str] = {}
 
-    def candidates(self, target: Target, home: Path, *, note: Callable[[str], None]) -> Iterator[tuple[str, PKey]]:
+    def candidates(self, target: Target, home: Path, *, note: Callable[[str], None]) -> Generator[tuple[str, PKey]]:
         """Yield (what to call it, key) in the order to try; `note` gets why one could not be used.
 
         Agent keys that the configuration names come first, then the agent's others unless forbidden, then files.
+        Agent keys work while the generator is open: close it.
         """
         paths = target.key_paths or tuple(home / name for name in DEFAULT_KEYS)
         wanted = {blob for path in target.key_paths if (blob := _public_blob(path))}
-        from_agent = _agent_keys()
-        named = [key for key in from_agent if key.asbytes() in wanted]
-        others = [] if target.only_these else [key for key in from_agent if key.asbytes() not in wanted]
-        for key in (*named, *others):
-            yield f"agent key {key.get_name()}", key
-        offered = {key.asbytes() for key in (*named, *others)}
+        offered = set()
+        with _agent_keys() as from_agent:
+            others = () if target.only_these else (key for key in from_agent if key.asbytes() not in wanted)
+            for key in (*(key for key in from_agent if key.asbytes() in wanted), *others):
+                offered.add(key.asbytes())
+                yield f"agent key {key.get_name()}", key
         for path in paths:
             key_or_trouble = self._load(path)
             if isinstance(key_or_trouble, str):
@@ -68,23 +72,26 @@ def _load(path: Path) -> PKey | str:
 
 def _public_blob(path: Path) -> bytes:
     """Return the public half beside a private key, empty when it is not there."""
-    import base64
-
     try:
         return base64.b64decode(path.with_name(path.name + ".pub").read_text("utf-8").split()[1])
     except (OSError, ValueError, IndexError):
         return b""
 
 
-def _agent_keys() -> tuple[PKey, ...]:
-    """Return the agent's keys. One agent connection each time: they are not made for several threads."""
-    import os
-
+@contextmanager
+def _agent_keys() -> Iterator[tuple[PKey, ...]]:
+    """Yield the agent's keys. One agent connection each time: they are not made for several threads."""
     if not os.environ.get("SSH_AUTH_SOCK"):
-        return ()
+        yield ()
+        return
     from paramiko import Agent, SSHException
 
     try:
-        return tuple(Agent().get_keys())
+        agent = Agent()
     except (SSHException, OSError):
-        return ()
+        yield ()
+        return
+    try:
+        yield tuple(agent.get_keys())
+    finally:
+        agent.close()
