@@ -34,6 +34,7 @@ class Surroundings:
 
     servers: Mapping[str, Server] | None = None
     taskservs: Mapping[str, Taskserv] | None = None
+    shared_params: Collection[str] = ()  # names of params that the workspace gives to all
     broken: Collection[int] = ()  # formulas that could only be read in part
     origins: Mapping[tuple[int, str], str] = field(default_factory=dict)  # fields that stand in the composition
 
@@ -69,7 +70,7 @@ def check_dag(dag: Dag, around: Surroundings) -> list[Fault]:
         *_check_formulas(dag, indexes, around),
         *_check_edges(dag, indexes, around),
         *_check_cycles(dag, indexes, around),
-        *check_nodes(dag, around.taskservs),
+        *check_nodes(dag, around.taskservs, around.shared_params),
         *check_capabilities(dag, indexes, around.taskservs),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from provisioning.core.check_faults import cycle_fault, duplicate, name_faults, repeated_edge
 from provisioning.core.cycles import cycles
@@ -16,9 +16,12 @@ MAX_RETRIES = 1_000
 MAX_TIMEOUT_S = 604_800.0
 
 
-def check_nodes(dag: Dag, taskservs: Mapping[str, Taskserv] | None) -> Iterator[Fault]:
-    """Yield what is wrong inside the formulas. Without `taskservs` their names, profiles and params are not checked."""
-    known = None if taskservs is None else _Known(taskservs)
+def check_nodes(dag: Dag, taskservs: Mapping[str, Taskserv] | None, shared_params: Collection[str] = ()) -> Iterator[Fault]:
+    """Yield what is wrong inside the formulas. Without `taskservs` their names, profiles and params are not checked.
+
+    `shared_params` are given by the workspace, so nodes need not give them.
+    """
+    known = None if taskservs is None else _Known(taskservs, shared_params)
     for index, formula in enumerate(dag.formulas):
         path = f"$.formulas[{index}].nodes"
         yield from _check_ids(formula, path)
@@ -33,8 +36,9 @@ def check_nodes(dag: Dag, taskservs: Mapping[str, Taskserv] | None) -> Iterator[
 class _Known:
     """Taskservs by name, each looked up once; None is one that is there but broken, and has its own faults."""
 
-    def __init__(self, taskservs: Mapping[str, Taskserv]) -> None:
+    def __init__(self, taskservs: Mapping[str, Taskserv], shared_params: Collection[str]) -> None:
         self.all = taskservs
+        self.shared_params = shared_params
         self.names = frozenset(taskservs)
         self.suggester = Suggester(self.names)
         self._found: dict[str, Taskserv | None] = {}
@@ -122,7 +126,7 @@ def _check_taskserv(node: Node, known: _Known, path: str) -> Iterator[Fault]:
         message = f"found profile {quote(node.profile)}, expected a profile of taskserv {quote(node.taskserv)}"
         hint = Suggester(taskserv.profiles).hint(node.profile) or f"it has {listed(taskserv.profiles) or 'none'}"
         yield Fault(code="unknown_profile", message=message, path=f"{path}.{_key(node)}.profile", hint=hint)
-    yield from param_faults(node.taskserv, taskserv.params, node.params, f"{path}.params")
+    yield from param_faults(node.taskserv, taskserv.params, node.params, f"{path}.params", known.shared_params)
 
 
 def _check_doubles(dag: Dag) -> Iterator[Fault]:

@@ -9,7 +9,7 @@ from provisioning.core.faults import Fault
 from provisioning.core.shown import quote
 from provisioning.core.suggest import nearest
 
-PARAM_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+PARAM_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*\Z"
 """What a parameter may be called: templates write `params.NAME`."""
 
 

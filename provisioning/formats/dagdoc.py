@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provisioning.core.check import Surroundings, check_dag
@@ -58,7 +58,11 @@ class _Draft:
 
 
 def read_dag(
-    value: object, *, servers: Mapping[str, Server] | None = None, taskservs: Mapping[str, Taskserv] | None = None
+    value: object,
+    *,
+    servers: Mapping[str, Server] | None = None,
+    taskservs: Mapping[str, Taskserv] | None = None,
+    shared_params: Collection[str] = (),
 ) -> DagDocument:
     """Return the DAG of a parsed document with all its faults, which have paths but no file and no line yet.
 
@@ -70,6 +74,7 @@ def read_dag(
     around = Surroundings(
         servers=servers,
         taskservs=taskservs,
+        shared_params=shared_params,
         origins=merged.origins,
         broken={index for index in broken if isinstance(index, int)},
     )

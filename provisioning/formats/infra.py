@@ -85,7 +85,7 @@ def inspect_infra(
     faults += missing
     sources = dict(zip(paths, read_sources(list(paths.values()), root=root, limits=limits), strict=True))
     servers, known = _servers(sources.get("servers"), faults)
-    dag = _dag(sources.get("dag"), known, catalogue, faults)
+    dag = _dag(sources.get("dag"), known, catalogue, workspace, faults)
     faults += getattr(catalogue, "faults", ())
     if has_errors(faults):
         return Inspected(infra=None, faults=tuple(faults))
@@ -171,11 +171,15 @@ def _servers(source: Source | None, faults: list[Fault]) -> tuple[tuple[Server, 
 
 
 def _dag(
-    source: Source | None, servers: dict[str, Server] | None, catalogue: Mapping[str, Taskserv], faults: list[Fault]
+    source: Source | None,
+    servers: dict[str, Server] | None,
+    catalogue: Mapping[str, Taskserv],
+    workspace: Workspace,
+    faults: list[Fault],
 ) -> Dag | None:
     if source is None or not source.usable:
         faults += source.faults if source else ()
         return None
-    document = read_dag(source.value, servers=servers, taskservs=catalogue)
+    document = read_dag(source.value, servers=servers, taskservs=catalogue, shared_params=workspace.params)
     faults += finish(source, document.faults)
     return document.dag
