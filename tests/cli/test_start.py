@@ -1,0 +1,37 @@
+"""Start-up: what a call costs over a bare interpreter, in processor time, its Nickel child included; the best of several."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+DEMO = Path(__file__).parents[2] / "workspaces" / "demo"
+PROGRAM = (sys.executable, "-m", "provisioning_cli.main")
+BARE = (sys.executable, "-c", "pass")
+
+
+def seconds(*command: str) -> float:
+    """Return the processor time of a command and its children. It has to succeed."""
+    silent = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
+    pid = os.posix_spawn(command[0], command, os.environ, file_actions=silent)
+    _pid, status, used = os.wait4(pid, 0)
+    assert status == 0
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize(
+    ("arguments", "limit_s"),
+    [
+        pytest.param(("--help",), 0.080, id="help"),
+        pytest.param(("--version",), 0.080, id="version"),
+        pytest.param(("-w", str(DEMO), "dag", "validate"), 0.250, id="dag validate of the demo"),
+    ],
+)
+def test_a_call_costs_little_more_than_a_bare_interpreter(arguments: tuple[str, ...], limit_s: float) -> None:
+    seconds(*PROGRAM, *arguments)  # the first call compiles
+    pairs = [(seconds(*BARE), seconds(*PROGRAM, *arguments)) for _ in range(12)]
+
+    assert min(call for _bare, call in pairs) - min(bare for bare, _call in pairs) < limit_s
