@@ -22,6 +22,7 @@ from provisioning.core.inputs import input_digest
 from provisioning.core.plan import ALONE, INSTALL, REMOVING, Plan, PlanStep, Selection, StepAction, resumes_text
 from provisioning.core.resources import Resource, ResourceBook, ResourceState
 from provisioning.core.scope import Chosen, select, suggestion
+from provisioning.core.suggest import nearest
 from provisioning.errors import NotFoundError
 
 NOTED = 5  # formulas that a note names
@@ -120,7 +121,8 @@ class _Planner:
         if taskserv is None:
             raise NotFoundError(f"no taskserv is called {node.taskserv}", hint=suggestion(node.taskserv, self.infra.taskservs))
         if operation not in (INSTALL, *taskserv.operations):
-            hint = f"{suggestion(operation, taskserv.operations)}; operations: {', '.join(taskserv.operations)}"
+            near = nearest(operation, taskserv.operations)
+            hint = (f"did you mean {near}?; " if near else "") + f"operations: {', '.join(taskserv.operations)}"
             raise NotFoundError(f"taskserv {taskserv.name} has no operation {operation}", hint=hint)
         return taskserv
 

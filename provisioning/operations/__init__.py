@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provisioning.core.declare import Infra
+from provisioning import wiring
+from provisioning.core.declare import Infra, Server
 from provisioning.core.events import Event
 from provisioning.core.plan import Plan, Selection
 from provisioning.core.resources import ResourceBook
@@ -17,6 +18,9 @@ from provisioning.settings import Settings
 
 if TYPE_CHECKING:
     from provisioning.core.history import RunDetail
+    from provisioning.core.ports import Hosts
+
+    Connect = Callable[[Path, Sequence[Server], Settings], Hosts]
 
 
 class Listener:
@@ -50,11 +54,10 @@ class Project:
     infra: Infra
     folder: Path  # the workspace
     settings: Settings = field(default_factory=Settings)
+    connect: Connect = wiring.hosts  # how servers are reached: over SSH unless somebody brings another way
 
     def book(self) -> ResourceBook:
         """Read the state file. Raises StateFileError."""
-        from provisioning import wiring
-
         return wiring.state_file(self.folder).load_sync()
 
     def plan(self, selection: Selection) -> Plan:

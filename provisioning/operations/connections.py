@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from provisioning import wiring
 from provisioning.core.declare import Formula, HealthGate, Server
 from provisioning.core.health import gate_times, matches
 from provisioning.core.plan import Plan
@@ -19,7 +18,7 @@ async def check_connections(project: Project, plan: Plan) -> Mapping[str, str]:
     """Return hostname or gate id -> "" or what is wrong."""
     servers = {server.hostname: server for server in project.infra.servers}
     wanted = list(dict.fromkeys(step.server for step in plan.steps))
-    hosts = wiring.hosts(project.folder, project.infra.servers, project.settings)
+    hosts = project.connect(project.folder, project.infra.servers, project.settings)
     try:
         reached = await hosts.warm([servers[name] for name in wanted])
         found = {name: _what(reached.get(name)) for name in wanted}

@@ -22,7 +22,7 @@ def check_logins(project: Project, servers: Sequence[Server]) -> Mapping[str, Ex
 
 
 async def _warm(project: Project, servers: Sequence[Server]) -> Mapping[str, Exception | None]:
-    hosts = wiring.hosts(project.folder, project.infra.servers, project.settings)
+    hosts = project.connect(project.folder, project.infra.servers, project.settings)
     try:
         return await hosts.warm(servers)
     finally:

@@ -121,7 +121,7 @@ async def open_session(project: Project, options: RunOptions, listener: Listener
         book = await recorder.load()
         store = wiring.open_store(project.folder)
         stack.callback(store.close)
-        hosts = wiring.hosts(project.folder, project.infra.servers, project.settings)
+        hosts = project.connect(project.folder, project.infra.servers, project.settings)
         stack.push_async_callback(hosts.close)
         slots = options.max_parallel or project.settings.run.max_parallel
         worker = Worker(
