@@ -31,7 +31,8 @@ def unpacked(folder: Path, target: Path) -> Path:
     taskserv, _ = load_taskserv(folder)
     bundle, _ = build(request_for(folder / "default", params=fill_params(taskserv.params, {"greeting": "it's $HOME"})))
     with tarfile.open(fileobj=io.BytesIO(bundle.data), mode="r:gz") as archive:
-        archive.extractall(target, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.2 has no filters yet
+        archive.extractall(target)
     return target
 
 

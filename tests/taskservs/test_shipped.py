@@ -81,7 +81,8 @@ def unpacked(name: str, profile: str, params: Mapping[str, object], folder: Path
     bundle, _ = build(request(name, profile, params), VALUES)
     for data in filter(None, (bundle.data, bundle.secret_data)):
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
-            archive.extractall(folder, filter="data")
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.2 has no filters yet
+            archive.extractall(folder)
     return folder
 
 
