@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 
 import pytest
-from support.faked import FakedWorkspace, steps, tree
+from support.faked import FakedWorkspace, Meeting, steps, tree
 from support.opened import opened
 from support.real import formula
 
@@ -164,20 +163,9 @@ def test_defect_22_a_broken_gate_does_not_stop_branches_that_do_not_need_it(chai
     assert (steps(ended)["cp/kubernetes"], steps(ended)["web/nginx"]) == ("skipped", "succeeded")
 
 
-class Together(SystemClock):
-    """A clock on which two who sleep wait for each other, so what takes its time ends only if something else runs with it."""
-
-    def __init__(self) -> None:
-        self.barrier = asyncio.Barrier(2)
-
-    async def sleep(self, seconds: float) -> None:
-        async with asyncio.timeout(20):
-            await self.barrier.wait()
-
-
 def test_defect_24_independent_formulas_run_at_the_same_time(lab: FakedWorkspace) -> None:
     lab.dag(formula("a", "cp-0", "os"), formula("b", "etcd-0", "redis"))
-    lab.hosts.clock = Together()
+    lab.hosts.clock = Meeting(2)
     for name in ("os", "redis"):
         lab.hosts.on_start(name, Answer(seconds=1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from support.real import Ended
 
+from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.hosts import FakeHosts
 from provisioning.operations import Project, open_project
 from provisioning_cli.context import App
@@ -92,6 +94,17 @@ class FakedWorkspace:
         """Return what the state file says, by server/taskserv."""
         servers = (self.document() or {"servers": {}})["servers"]
         return {f"{host}/{name}": one["state"] for host, of in servers.items() for name, one in of["taskservs"].items()}
+
+
+class Meeting(SystemClock):
+    """A clock on which `size` sleepers wake one another: work that takes time ends only if so much of it runs at once."""
+
+    def __init__(self, size: int) -> None:
+        self.barrier = asyncio.Barrier(size)
+
+    async def sleep(self, seconds: float) -> None:
+        async with asyncio.timeout(20):
+            await self.barrier.wait()
 
 
 def steps(ended: Ended) -> dict[str, str]:
