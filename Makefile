@@ -29,8 +29,8 @@ soak: $(READY) packages ## the long ones: many rounds of kill -9, cut connection
 	$(BIN)/python -m pytest --soak -m soak -rs $(ARGS)
 
 check: $(READY) packages ## lint, format, types, layers, shell scripts
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	$(BIN)/ruff check --no-cache
+	$(BIN)/ruff format --check --no-cache
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@.ci/check-shell

@@ -242,7 +242,6 @@ def _named(taskservs: Mapping[str, Taskserv], name: str) -> Taskserv:
 def generate(app: App, name: str) -> None:
     """Write the files of a new taskserv NAME into the workspace."""
     from provisioning.formats.scaffold import taskserv_files
-
     from provisioning_cli import output, writing
 
     folder = app.folder() / "taskservs" / writing.valid_name("taskserv", name)
