@@ -5,10 +5,12 @@ WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 DEMO_FOLDER := .provisioning-demo
+N ?= 3
+LAB := PYTHONPATH=tests:workspaces/demo $(BIN)/python -m lab.cli
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-up demo-down test soak check fmt bench lock clean packages
+.PHONY: help demo demo-up demo-down test test-lab soak lab-up lab-down lab-purge check fmt bench lock clean packages packages-lab
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,8 +27,20 @@ demo-down: ## end them, and everything that was installed on them
 test: $(READY) packages ## every test this machine can run; lists what was skipped and why
 	$(BIN)/python -m pytest -n $(WORKERS) -rs $(ARGS)
 
+test-lab: $(READY) packages-lab ## the tests on real servers with systemd, the long ones too; as root
+	$(BIN)/python -m pytest --lab -m 'lab and not soak' -rs $(ARGS)
+
 soak: $(READY) packages ## the long ones: many rounds of kill -9, cut connections, large graphs
 	$(BIN)/python -m pytest --soak -m soak -rs $(ARGS)
+
+lab-up: $(READY) packages-lab ## N=3 Debian servers in namespaces to play with; as root
+	@$(LAB) up $(N)
+
+lab-down: $(READY) ## remove them
+	@$(LAB) down
+
+lab-purge: $(READY) ## remove them, the file system they start from and the packages that were kept
+	@$(LAB) purge
 
 check: $(READY) packages ## lint, format, types, layers, shell scripts
 	$(BIN)/ruff check --no-cache
@@ -52,6 +66,9 @@ clean: ## remove everything that make has made, the virtual environment too
 
 packages:
 	@.ci/packages
+
+packages-lab:
+	@.ci/packages lab
 
 $(READY): requirements.txt pyproject.toml .ci/setup | packages
 	@.ci/setup

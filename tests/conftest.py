@@ -1,4 +1,4 @@
-"""What every test can count on: a clean environment, reproducible examples, throw-away servers on request."""
+"""What every test can count on: a clean environment, reproducible examples, throw-away servers and a lab on request."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from lab.laboratory import Lab
 from servers import ThrowawayServers
 from sshd import sshd_path
+from support.labs import lab_reason
 
 settings.register_profile("steady", derandomize=True, deadline=None, database=None)
 settings.register_profile("explore", deadline=None)  # pytest --hypothesis-profile=explore
@@ -22,8 +24,9 @@ UNWANTED = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "SS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Know `--soak`."""
+    """Know `--soak` and `--lab`."""
     parser.addoption("--soak", action="store_true", help="also run the tests that take many rounds")
+    parser.addoption("--lab", action="store_true", help="build the lab's base if it is missing, and run its long tests too")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -32,6 +35,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("many rounds: make soak")
     if item.get_closest_marker("sshd") and sshd_path() is None:
         pytest.skip("OpenSSH's server is not installed (apt-get install openssh-server)")
+    if item.get_closest_marker("lab") and (reason := lab_reason(item)):
+        pytest.skip(reason)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -86,3 +91,11 @@ def throwaway_servers(tmp_path: Path) -> Iterator[Callable[..., ThrowawayServers
 def throwaway(throwaway_servers: Callable[..., ThrowawayServers]) -> ThrowawayServers:
     """Return the demo's four servers, running. Mark the test `sshd`."""
     return throwaway_servers("edge", "app-1", "app-2", "data")
+
+
+@pytest.fixture(scope="module")
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """Real Debian servers with systemd, for one module: as many as its mark `lab(count=3, disk_mb=None)` says."""
+    mark = request.node.get_closest_marker("lab")
+    with Lab(mark.kwargs.get("count", 3), disk_mb=mark.kwargs.get("disk_mb")) as servers:
+        yield servers
