@@ -183,7 +183,7 @@ def ssh_arguments(project: Project, one: Server, command: tuple[str, ...] = ()) 
     options += ["-J", login.proxy_jump] if login.proxy_jump else []
     trusted = known_hosts(project.folder)
     if trusted.exists():
-        options += ["-o", f'UserKnownHostsFile=~/.ssh/known_hosts ~/.ssh/known_hosts2 "{trusted}"']
+        options += ["-o", f'UserKnownHostsFile=~/.ssh/known_hosts ~/.ssh/known_hosts2 "{str(trusted).replace("%", "%%")}"']
     target = f"{login.user}@{address}" if login.user else address
     for value in (target, login.proxy_jump or ""):
         if value.startswith("-"):

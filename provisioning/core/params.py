@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from provisioning.core.declare import ParamSpec
 from provisioning.core.faults import Fault
-from provisioning.core.shown import quote
+from provisioning.core.shown import quote, step
 from provisioning.core.suggest import nearest
 
 PARAM_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*\Z"
@@ -55,11 +55,11 @@ def param_faults(
             known = nearest(name, list(specs))
             hint = f"did you mean {quote(known)}?" if known else f"{quote(taskserv)} declares: {', '.join(specs) or 'none'}"
             faults.append(
-                _fault("unknown_param", f"taskserv {quote(taskserv)} has no param {quote(name)}", f"{path}.{name}", hint)
+                _fault("unknown_param", f"taskserv {quote(taskserv)} has no param {quote(name)}", path + step(name), hint)
             )
         elif not fits(spec.type, value):
             message = f"param {quote(name)} of taskserv {quote(taskserv)} must be a {spec.type}, found {_kind(value)}"
-            faults.append(_fault("param_type", message, f"{path}.{name}", spec.description))
+            faults.append(_fault("param_type", message, path + step(name), spec.description))
     for name, spec in specs.items():
         if spec.required and name not in given and name not in shared:
             message = f"param {quote(name)} of taskserv {quote(taskserv)} is required"

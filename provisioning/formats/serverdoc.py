@@ -18,8 +18,9 @@ _BECOME = _METHOD | {"password"}
 # the same rules as in `servers.schema.json`, which words the fault; a test holds the two together
 _ADDRESS = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]{0,254}")
 _NAME = re.compile(NAME_PATTERN)
-_USER = re.compile(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]{0,254}")
-_JUMP = re.compile(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]{0,1023}")
+# What a shell would act on is refused: `server ssh` hands both to OpenSSH, whose -J goes through a shell.
+_USER = re.compile(r"""(?!-)[^\s\x00-\x1f\x7f'"`;&<>|(){}]{1,255}""")
+_JUMP = re.compile(r"""(?!-)[^\s\x00-\x1f\x7f'"`;&<>|(){}$\\]{1,1024}""")
 _KEY_PATH = re.compile(r"[^\x00-\x1f]{1,4096}")
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f]+")
 _ADDRESSES = ("address", "public_ip", "private_ip")

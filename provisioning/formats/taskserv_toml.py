@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from provisioning.core.declare import NAME_PATTERN, ParamSpec, Taskserv
 from provisioning.core.faults import Fault
 from provisioning.core.params import PARAM_PATTERN, PARAM_TYPES, fits
-from provisioning.core.shown import quote, show
+from provisioning.core.shown import quote, show, step
 from provisioning.core.suggest import nearest
 
 FILE_NAME = "taskserv.toml"
@@ -25,10 +25,10 @@ def read_declaration(text: str, name: str, file: str) -> tuple[Taskserv, list[Fa
     """
     reader = _Reader(text=text, file=file)
     table = reader.parse()
-    reader.unknown_keys(table, _KEYS, "$")
+    reader.unknown_keys(table, _KEYS)
     values = {key: value for key in _KEYS if (value := reader.value(table, key)) is not None}
     if values.pop("name", name) != name:
-        reader.fault("name_differs", f"name {quote(str(table['name']))} is not its folder's name {quote(name)}", "name")
+        reader.fault("name_differs", f"name {quote(str(table['name']))} is not its folder's name {quote(name)}", ("name",))
     return Taskserv(name=name, path="", profiles={}, params=reader.params(table), **values), reader.faults  # type: ignore[arg-type]
 
 
@@ -96,18 +96,21 @@ class _Reader:
             self.faults.append(Fault(code="bad_toml", message="not TOML: nested too deeply", file=self.file))
         return {}
 
-    def fault(self, code: str, message: str, path: str, hint: str = "") -> None:
-        key = path.rpartition(".")[2]
-        found = re.search(rf"""^[ \t]*\[?(?:[\w.-]+\.)?["']?{re.escape(key)}["']?[ \t]*[=\].]""", self.text, re.MULTILINE)
+    def fault(self, code: str, message: str, keys: tuple[str, ...], hint: str = "") -> None:
+        last = re.escape(keys[-1])
+        found = re.search(rf"""^[ \t]*\[?(?:[\w.-]+\.)?["']?{last}["']?[ \t]*[=\].]""", self.text, re.MULTILINE)
         line = self.text.count("\n", 0, found.start()) + 1 if found else 0
-        self.faults.append(Fault(code=code, message=message, file=self.file, path=f"$.{path}", line=line, hint=hint))
+        path = "$" + "".join(step(key) for key in keys)
+        self.faults.append(Fault(code=code, message=message, file=self.file, path=path, line=line, hint=hint))
 
-    def unknown_keys(self, table: Mapping[str, object], known: Mapping[str, object] | tuple[str, ...], path: str) -> None:
+    def unknown_keys(
+        self, table: Mapping[str, object], known: Mapping[str, object] | tuple[str, ...], above: tuple[str, ...] = ()
+    ) -> None:
         for key in table:
             if key not in known:
                 near = nearest(key, known)
                 hint = f"did you mean {quote(near)}?" if near else f"known: {', '.join(known)}"
-                self.fault("unknown_key", f"unknown key {quote(key)}", f"{path}.{key}".removeprefix("$."), hint)
+                self.fault("unknown_key", f"unknown key {quote(key)}", (*above, key), hint)
 
     def value(self, table: Mapping[str, object], key: str) -> object | None:
         check, expected = _KEYS[key]
@@ -115,18 +118,18 @@ class _Reader:
             return None
         value = check(table[key])
         if value is None:
-            self.fault("wrong_type", f"{quote(key)} must be {expected}, found {show(table[key])}", key)
+            self.fault("wrong_type", f"{quote(key)} must be {expected}, found {show(table[key])}", (key,))
         return value
 
     def params(self, table: Mapping[str, object]) -> dict[str, ParamSpec]:
         declared = table.get("params", {})
         if not isinstance(declared, dict):
-            self.fault("wrong_type", f"'params' must be a table, found {show(declared)}", "params")
+            self.fault("wrong_type", f"'params' must be a table, found {show(declared)}", ("params",))
             return {}
         return {name: self._param(name, spec) for name, spec in declared.items()}
 
     def _param(self, name: str, spec: object) -> ParamSpec:
-        path = f"params.{name}"
+        path = ("params", name)
         if not re.match(PARAM_PATTERN, name):
             self.fault("bad_name", f"param {quote(name)} cannot be written in a template", path, "letters, digits and _ only")
         if not isinstance(spec, dict):
@@ -149,20 +152,20 @@ class _Reader:
             return given
         near = nearest(str(given), PARAM_TYPES)
         hint = f"did you mean {quote(near)}?" if near else f"known: {', '.join(PARAM_TYPES)}"
-        self.fault("unknown_type", f"param {quote(name)} has the unknown type {show(given)}", f"params.{name}", hint)
+        self.fault("unknown_type", f"param {quote(name)} has the unknown type {show(given)}", ("params", name), hint)
         return "string"
 
-    def _plain(self, spec: Mapping[str, object], key: str, kind: type, path: str) -> object | None:
+    def _plain(self, spec: Mapping[str, object], key: str, kind: type, path: tuple[str, ...]) -> object | None:
         value = spec.get(key)
         if value is None or isinstance(value, kind):
             return value
         self.fault("wrong_type", f"{quote(key)} must be a {kind.__name__}, found {show(value)}", path)
         return None
 
-    def _check_default(self, spec: ParamSpec, given: Mapping[str, object], path: str) -> None:
+    def _check_default(self, spec: ParamSpec, given: Mapping[str, object], path: tuple[str, ...]) -> None:
         if "default" not in given or given.get("type", spec.type) != spec.type:
             return  # nothing to check, or its type is a fault of its own
-        name = path.removeprefix("params.")
+        name = path[-1]
         if spec.required:
             self.fault("useless_default", f"param {quote(name)} is required, so its default is never used", path)
         elif not fits(spec.type, spec.default):
