@@ -27,11 +27,12 @@ _STATES = {
 def record(book: ResourceBook, steps: Mapping[str, Step], events: Iterable[Event], actor: Actor) -> ResourceBook:
     """Return the book after `events` of one run with these steps. Events up to the book's cursor were folded in before."""
     changes: dict[tuple[str, str], Resource | None] = {}
-    run, seq = book.run, book.seq
+    run, seq, newest = book.run, book.seq, book.newest
     for event in events:
         if event.run == run and event.seq <= seq:
             continue
         run, seq = event.run, event.seq
+        newest = event.run if event.kind is Kind.RUN_CREATED else newest
         step = steps.get(event.step)
         if step is None or step.kind != "node" or step.labels.get("operation", INSTALL) not in CHANGING:
             continue
@@ -40,7 +41,7 @@ def record(book: ResourceBook, steps: Mapping[str, Step], events: Iterable[Event
         after = _after(before, event, step, actor)
         if after is not None:
             changes[key] = after
-    return replace(book.put(changes) if changes else book, run=run, seq=seq)
+    return replace(book.put(changes) if changes else book, run=run, seq=seq, newest=newest)
 
 
 def _after(before: Resource | None, event: Event, step: Step, actor: Actor) -> Resource | None:

@@ -68,8 +68,9 @@ class ResourceBook:
     lineage: str  # UUID given at the first write; a file of another lineage is not ours
     version: int = STATE_VERSION
     serial: int = 0  # grows by one with every write
-    run: str = ""  # the newest run whose events were folded in, and up to which one
+    run: str = ""  # the run whose events were folded in last, and up to which one
     seq: int = 0
+    newest: str = ""  # of all runs whose events were folded in, the one that was created last: `run` may be older, reopened
     servers: Mapping[str, Mapping[str, Resource]] = field(default_factory=lambda: MappingProxyType({}))
 
     def get(self, server: str, taskserv: str) -> Resource | None:

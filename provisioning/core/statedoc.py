@@ -37,13 +37,20 @@ class StateDocument:
     servers: Mapping[str, HostDocument]
     run: str = ""
     seq: int = 0
+    newest: str = ""
 
 
 def to_document(book: ResourceBook) -> StateDocument:
     """Return the book as it stands in the file."""
     servers = {host: HostDocument(taskservs=taskservs) for host, taskservs in book.servers.items()}
     return StateDocument(
-        version=book.version, lineage=book.lineage, serial=book.serial, servers=servers, run=book.run, seq=book.seq
+        version=book.version,
+        lineage=book.lineage,
+        serial=book.serial,
+        servers=servers,
+        run=book.run,
+        seq=book.seq,
+        newest=book.newest,
     )
 
 
@@ -57,6 +64,7 @@ def to_book(document: StateDocument) -> ResourceBook:
         servers=servers,
         run=document.run,
         seq=document.seq,
+        newest=document.newest,
     )
 
 
