@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from provisioning.core.bookkeeping import record
-from provisioning.core.events import Event
+from provisioning.core.events import Event, Kind
 from provisioning.core.model import RUN_ENDED, Step
 from provisioning.core.ports import Clock, Resources
 from provisioning.core.resources import Actor, ResourceBook
@@ -47,20 +47,24 @@ class Recorder:
 
     async def committed(self, run: Run, events: Sequence[Event]) -> None:
         """Fold events in; write now, soon, or, at the end of a run, before returning. Raises StoreError."""
-        steps = self._steps.setdefault(run.id, {id: step.spec for id, step in run.steps.items()})
+        if run.id not in self._steps:
+            self._steps[run.id] = {id: step.spec for id, step in run.steps.items()}
         before = self.book
-        self._book = record(before, steps, events, self._actor)
-        self._dirty = self._dirty or self._book.servers != before.servers
-        if run.state in RUN_ENDED:
+        self._book = record(before, self._steps[run.id], events, self._actor)
+        reopened = any(event.kind is Kind.RUN_REOPENED for event in events)
+        self._dirty = self._dirty or reopened or self._book.servers is not before.servers
+        if reopened or run.state in RUN_ENDED:  # which older run goes on is known before any of its steps does
             await self.flush()
         elif self._dirty:
             await self._write_or_wait()
 
     async def flush(self) -> None:
-        """Write what has not been written. Raises StoreError."""
+        """Write what has not been written. Raises StoreError, also of an earlier write that failed in the background."""
         if self._later is not None:
-            self._later.cancel()
-            self._later = None
+            if not self._writing.locked():
+                self._later.cancel()  # it only waits
+            await asyncio.wait([self._later])
+            self._end_later()
         await self._write()
 
     # ------------------------------------------------------------ parts
@@ -68,16 +72,20 @@ class Recorder:
     async def _write_or_wait(self) -> None:
         """Write at once if it has been quiet. An earlier write that failed in the background is raised here."""
         if self._later is not None:
-            if self._later.done():
-                later, self._later = self._later, None
-                await later
-            else:
+            if not self._later.done():
                 return
+            self._end_later()
         wait_s = self._not_before_s - self._clock.monotonic_s()
         if wait_s <= 0:
             await self._write()
         else:
             self._later = asyncio.create_task(self._write_after(wait_s))
+            self._later.add_done_callback(_look_at)
+
+    def _end_later(self) -> None:
+        later, self._later = self._later, None
+        if later is not None and not later.cancelled():
+            later.result()
 
     async def _write_after(self, wait_s: float) -> None:
         await self._clock.sleep(wait_s)
@@ -87,9 +95,19 @@ class Recorder:
         async with self._writing:
             if not self._dirty:
                 return
-            self._dirty = False
+            self._dirty = False  # what is committed from here on is for the next write
             began = self._clock.monotonic_s()
-            written = await self._resources.save(self.book)
+            try:
+                written = await self._resources.save(self.book)
+            except BaseException:
+                self._dirty = True
+                raise
             took = self._clock.monotonic_s() - began
             self._not_before_s = began + took + min(GATHER * took, LONGEST_GATHER_S)
             self._book = replace(self.book, serial=written.serial)
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """Keep the loop from printing a failure that nobody was left to be told of: the run had stopped for another one."""
+    if not task.cancelled():
+        task.exception()
