@@ -80,34 +80,35 @@ class Runner:
         params: Mapping[str, object] | None = None,
     ) -> Run:
         """Create a run and start it. Raises StaleRevision when the id exists."""
-        digest = await self._store.put_workflow(workflow)
-        decision = self._decision(new_run(run_id, workflow), actor)
-        decide.create(decision, digest, name=workflow.name, trigger=trigger, params=params or {})
-        self._open(decision.run)
-        await self._turn({run_id: decision})
+        async with self._one_turn:
+            digest = await self._store.put_workflow(workflow)
+            decision = self._decision(new_run(run_id, workflow), actor)
+            decide.create(decision, digest, name=workflow.name, trigger=trigger, params=params or {})
+            await self._take_turn({run_id: decision})
         return decision.run
 
     async def retry(self, run_id: str, *, from_step: str | None = None, actor: str = "") -> Run:
         """Run the failed frontier of an ended run again. Raises NotFoundError, UsageError when there is nothing to retry."""
-        run = await load(self._store, run_id)
-        if not run.ended:
-            raise UsageError(f"run {run_id} has not ended: it is {run.state}", hint="cancel it first, or wait for it")
-        if from_step is not None and from_step not in run.steps:
-            raise NotFoundError(f"run {run_id} has no step {from_step}")
-        decision = self._decision(run, actor)
-        if not decide.reopen(decision, from_step):
-            raise UsageError(f"run {run_id} has nothing to retry: every step succeeded")
-        self._open(run)
-        await self._turn({run_id: decision})
+        async with self._one_turn:
+            run = await load(self._store, run_id)
+            if not run.ended:
+                raise UsageError(f"run {run_id} has not ended: it is {run.state}", hint="cancel it first, or wait for it")
+            if from_step is not None and from_step not in run.steps:
+                raise NotFoundError(f"run {run_id} has no step {from_step}")
+            decision = self._decision(run, actor)
+            if not decide.reopen(decision, from_step):
+                raise UsageError(f"run {run_id} has nothing to retry: every step succeeded")
+            await self._store.take_requests([run_id])  # what was asked of it before it ended is void
+            await self._take_turn({run_id: decision})
         return run
 
     async def abandon(self, run_id: str, reason: str) -> Run:
         """End a run that a dead runner left open."""
-        run = await load(self._store, run_id)
-        decision = self._decision(run, "")
-        self._open(run)
-        decide.abandon(decision, reason)
-        await self._turn({run_id: decision})
+        async with self._one_turn:
+            run = await load(self._store, run_id)
+            decision = self._decision(run, "")
+            decide.abandon(decision, reason)
+            await self._take_turn({run_id: decision})
         return run
 
     async def cancel(self, run_id: str, reason: str, actor: str = "") -> None:
@@ -130,6 +131,11 @@ class Runner:
     # ------------------------------------------------------------ one turn
 
     async def _handle(self, inputs: Sequence[Report | Timer | Request]) -> None:
+        """Decide and take a turn. One at a time: a decision is based on what the one before has committed."""
+        async with self._one_turn:
+            await self._take_turn(self._decide(inputs))
+
+    def _decide(self, inputs: Sequence[Report | Timer | Request]) -> Mapping[str, Decision]:
         decisions: dict[str, Decision] = {}
         for item in inputs:
             run_id = item.task.run if isinstance(item, Report) else item.run
@@ -143,18 +149,15 @@ class Runner:
                 decide.on_timer(decision, item)
             else:
                 decide.on_request(decision, item)
-        await self._turn(decisions)
-
-    async def _turn(self, decisions: Mapping[str, Decision]) -> None:
-        """Settle, commit, project; then dispatch what may start. One turn at a time, so that commits follow one another."""
-        async with self._one_turn:
-            await self._take_turn(decisions)
+        return decisions
 
     async def _take_turn(self, decisions: Mapping[str, Decision]) -> None:
+        """Settle, commit, project; then dispatch what may start."""
         for decision in decisions.values():
             decide.settle(decision)
         await self._commit(decisions.values())
         for decision in decisions.values():
+            self._open(decision.run)
             self._requeue(decision)
         started: dict[str, Decision] = {}
         for run_id, step in self._queue.take(self._runs):
@@ -207,6 +210,9 @@ class Runner:
         return Decision(run=run, now=self._clock.now(), actor=actor)
 
     def _open(self, run: Run) -> None:
+        """Take a run under our care, once it is in the journal."""
+        if self._runs.get(run.id) is run:
+            return
         self._runs[run.id] = run
         self._ended[run.id] = asyncio.Event()
         self._queue.open_run(run)

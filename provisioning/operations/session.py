@@ -62,21 +62,20 @@ class Session:
     worker: Worker
     actor: str
 
-    async def drive(self, start: Callable[[], Awaitable[Run]]) -> RunDetail:
+    async def drive(self, run_id: str, start: Awaitable[Run]) -> RunDetail:
         """Start a run and serve it until it has ended. Raises what stopped us, after stopping what runs."""
-        serving: list[asyncio.Task[None]] = []
         try:
-            async with asyncio.TaskGroup() as group:
-                serving += [group.create_task(self.runner.serve()), group.create_task(self.worker.serve())]
-                run = await start()
-                self.listener.on_run(run.id)
-                with _signals(lambda: self._interrupt(run.id)):
-                    await self.runner.ended(run.id)
-                for task in serving:
-                    task.cancel()
+            with _signals(lambda: self._interrupt(run_id)):
+                async with asyncio.TaskGroup() as group:
+                    serving = [group.create_task(self.runner.serve()), group.create_task(self.worker.serve())]
+                    await start
+                    self.listener.on_run(run_id)
+                    await self.runner.ended(run_id)
+                    for task in serving:
+                        task.cancel()
         except BaseExceptionGroup as group_error:
             raise _first(group_error) from None
-        return self.store.history.run(run.id)
+        return self.store.history.run(run_id)
 
     async def _interrupt(self, run_id: str) -> None:
         self.listener.on_note("stopping what runs on the servers; Ctrl-C again leaves at once")
@@ -93,9 +92,9 @@ async def provision(
         limit = options.max_parallel or project.settings.run.max_parallel
         flow = compile_plan(plan, project.infra, keep_going=options.keep_going, max_parallel=limit)
         warming = asyncio.create_task(_warm(session, plan))
-        detail = await session.drive(
-            lambda: session.runner.submit(new_run_id(), flow, trigger=options.source, actor=session.actor)
-        )
+        run_id = new_run_id()
+        start = session.runner.submit(run_id, flow, trigger=options.source, actor=session.actor)
+        detail = await session.drive(run_id, start)
         warming.cancel()
         return _result(detail, resume_command(project.folder, project.infra, selection, options))
 
@@ -104,7 +103,7 @@ async def retry(project: Project, run: str, options: RunOptions, listener: Liste
     """Reopen an ended run. See `Project.retry`."""
     async with open_session(project, options, listener) as session:
         run_id = session.store.history.run(run).run_id
-        detail = await session.drive(lambda: session.runner.retry(run_id, actor=session.actor))
+        detail = await session.drive(run_id, session.runner.retry(run_id, actor=session.actor))
         return _result(detail, f"provisioning -w {project.folder} run retry {run_id}")
 
 

@@ -7,17 +7,17 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from support.engine import Doer, engine, nothing
+from support.engine import Doer, Engine, engine, nothing
 from support.simulate import step, workflow
 
 from provisioning.adapters.memory.store import MemoryStore
 from provisioning.core.events import Event, Kind
 from provisioning.core.model import OnFailure, Policy, Retry, RunState, StepState
-from provisioning.core.ports import Outcome, Request, Task
+from provisioning.core.ports import Commit, Outcome, Request, Task
 from provisioning.core.run import Run
 from provisioning.engine.actions import Context, Result
 from provisioning.engine.runner import load
-from provisioning.errors import StoreError
+from provisioning.errors import StaleRevision, StoreError
 
 FAILED = Result(outcome=Outcome.FAILED, exit_code=3, error_kind="exit", error="it ended with exit code 3")
 
@@ -150,15 +150,83 @@ async def test_an_abandoned_run_can_be_retried_and_goes_on() -> None:
     run = await second.runner.abandon("r1", "its runner died")
 
     assert run.state is RunState.CANCELLED
-    third = engine({"noop": Doer(nothing)}, store=store)
-    async with asyncio.TaskGroup() as group:
-        serving = [group.create_task(third.runner.serve()), group.create_task(third.worker.serve())]
-        await third.runner.retry("r1")
-        run = await third.runner.ended("r1")
-        for task in serving:
-            task.cancel()
+    run = await retried(engine({"noop": Doer(nothing)}, store=store))
+
     assert run.state is RunState.SUCCEEDED
     assert run.steps["a"].attempt == 2
+
+
+class SlowToCommit(MemoryStore):
+    """A commit with an event of this kind waits until it may."""
+
+    def __init__(self, kind: Kind) -> None:
+        super().__init__()
+        self.kind, self.reached, self.go = kind, asyncio.Event(), asyncio.Event()
+
+    async def commit(self, commit: Commit) -> int:
+        if any(event.kind is self.kind for event in commit.events):
+            self.reached.set()
+            await self.go.wait()
+        return await super().commit(commit)
+
+
+@pytest.mark.parametrize("kind", [Kind.RUN_CREATED, Kind.STEP_DISPATCHED])
+async def test_a_cancellation_that_comes_while_a_run_is_being_started_is_heard(kind: Kind) -> None:
+    store = SlowToCommit(kind)
+    it = engine({"noop": Doer(_for_long)}, store=store)
+
+    async def interrupt() -> None:
+        await store.reached.wait()
+        await it.runner.cancel("r1", "interrupted")
+        await asyncio.sleep(0.01)
+        store.go.set()
+
+    interrupting = asyncio.create_task(interrupt())
+    run = await it.run(workflow(step("a"), step("b")))
+    await interrupting
+
+    assert run.state is RunState.CANCELLED
+    assert {step.state for step in run.steps.values()} == {StepState.INTERRUPTED}
+
+
+async def test_what_was_asked_of_a_run_before_it_ended_does_not_reach_its_retry() -> None:
+    store = MemoryStore()
+
+    async def once(task: Task, _context: Context) -> Result | None:
+        await asyncio.sleep(0.05)
+        return FAILED if task.attempt == 1 else None
+
+    await engine({"noop": Doer(once)}, store=store).run(workflow(step("a")))
+    await store.request(Request(run="r1", kind="cancel"))
+    run = await retried(engine({"noop": Doer(once)}, store=store))
+
+    assert run.state is RunState.SUCCEEDED
+
+
+async def test_a_run_id_that_is_taken_leaves_the_run_that_has_it_alone() -> None:
+    it = engine({"noop": Doer(nothing)})
+
+    async def submit_again() -> None:
+        with pytest.raises(StaleRevision):
+            await it.runner.submit("r1", workflow(step("other")))
+
+    run = await it.run(workflow(step("a")), meanwhile=submit_again)
+
+    assert (run.state, list(run.steps)) == (RunState.SUCCEEDED, ["a"])
+
+
+async def retried(it: Engine, **how: object) -> Run:
+    async with asyncio.TaskGroup() as group:
+        serving = [group.create_task(it.runner.serve()), group.create_task(it.worker.serve())]
+        await it.runner.retry("r1", **how)  # type: ignore[arg-type]
+        run = await it.runner.ended("r1")
+        for task in serving:
+            task.cancel()
+    return run
+
+
+async def _for_long(_task: Task, _context: Context) -> None:
+    await asyncio.sleep(60)
 
 
 @pytest.mark.slow
