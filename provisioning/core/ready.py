@@ -1,7 +1,8 @@
 """Which ready step goes next: one heap over all runs, with pools and concurrency keys.
 
-A step that lacks a slot is parked under the name it lacks and does not stand in the way of the others; a returned slot
-brings back only the best step parked there. Every operation is O(log n).
+A step that lacks a slot is parked under the name it lacks and does not stand in the way of the others. A returned slot
+brings back only the best step parked there; one that cannot use it passes it on. Every operation is O(log n), amortized:
+a step that is parked again waits for another name, and comes back when that one is returned.
 """
 
 from __future__ import annotations
@@ -54,11 +55,14 @@ class ReadyQueue:
             _order, run_id, step = item
             run = runs.get(run_id)
             if run is None or run.state is not RunState.RUNNING or run.steps[step].state is not StepState.READY:
-                self._drop(run, run_id, step)
+                self.queued.discard((run_id, step))
+                self._pass_on(needs(run, step) if run else list(self.parked))
                 continue
-            lacking = next((name for name in needs(run, step) if not self._free(name)), None)
+            wanted = needs(run, step)
+            lacking = next((name for name in wanted if not self._free(name)), None)
             if lacking is not None:
                 heapq.heappush(self.parked[lacking], item)
+                self._pass_on(wanted)
                 continue
             self._take(run, step)
             self.queued.discard((run_id, step))
@@ -75,10 +79,9 @@ class ReadyQueue:
         """Return the name of the slot the step waits for, or an empty text."""
         return next((name for name, items in self.parked.items() if any(item[1:] == (run, step) for item in items)), "")
 
-    def _drop(self, run: Run | None, run_id: str, step: str) -> None:
-        """Forget an item. It may have been brought back by a slot that others are parked for: pass that on."""
-        self.queued.discard((run_id, step))
-        for name in needs(run, step) if run else list(self.parked):
+    def _pass_on(self, names: Sequence[str]) -> None:
+        """Bring back the next step for slots that are still free: they may have been what brought back one that cannot start."""
+        for name in names:
             if self._free(name):
                 self._unpark(name)
 

@@ -26,6 +26,7 @@ from provisioning.core.model import (
     Workflow,
 )
 from provisioning.core.ports import Outcome, Task
+from provisioning.core.ready import needs
 from provisioning.core.run import Run, fold, satisfied
 from provisioning.core.values import Ref, resolve
 
@@ -47,7 +48,7 @@ def flows(draw: st.DrawFn) -> Workflow:
                 after_failure=draw(st.booleans()) if deps else False,
                 optional=draw(st.booleans()),
                 unchanged=draw(st.sampled_from([False, False, False, True])),
-                keys=("server:a",) if draw(st.booleans()) else (),
+                keys=draw(st.sampled_from([(), ("server:a",), ("server:b",)])),
                 retry=Retry(attempts=draw(st.integers(1, 3))),
             )
         )
@@ -73,6 +74,29 @@ def test_every_run_ends_with_every_step_in_a_terminal_state(flow: Workflow, scri
     assert all(step.state in STEP_ENDED for step in run.steps.values())
     assert run.unended == 0
     assert run.active == 0
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> Workflow:
+    """Many independent steps that want the same few slots."""
+    keys = st.sampled_from([(), ("server:a",), ("server:b",), ("server:c",), ("server:a", "server:b")])
+    steps = [
+        step(f"s{index}", keys=draw(keys), pools=draw(st.sampled_from([(), ("p",)])), priority=draw(st.integers(0, 2)))
+        for index in range(draw(st.integers(4, 16)))
+    ]
+    return workflow(*steps, pools={"p": draw(st.integers(1, 3))}, policy=Policy(max_parallel=draw(st.integers(0, 3))))
+
+
+@given(crowds(), st.integers())
+def test_no_step_waits_for_a_slot_that_is_free(flow: Workflow, seed: int) -> None:
+    simulation = simulate(flow, seed=seed)
+    run, queue = simulation.run, simulation.queue
+
+    while not run.ended and simulation.tasks:
+        simulation.turn()
+        idle = [id for id, one in run.steps.items() if one.state is StepState.READY]
+        assert all(any(queue.taken[name] >= queue.capacity.get(name, 1) for name in needs(run, id)) for id in idle)
+    assert run.ended
 
 
 @given(flows(), outcomes, st.integers())
