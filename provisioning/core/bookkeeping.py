@@ -22,6 +22,8 @@ _STATES = {
     Kind.STEP_INTERRUPTED: ResourceState.INTERRUPTED,
     Kind.STEP_SKIPPED: ResourceState.BLOCKED,
 }
+_KEPT = frozenset({ResourceState.COMPLETED, ResourceState.RUNNING, ResourceState.INTERRUPTED})
+"""States that say more than blocked: what is installed, and which attempt may have to be asked for on the server."""
 
 
 def record(book: ResourceBook, steps: Mapping[str, Step], events: Iterable[Event], actor: Actor) -> ResourceBook:
@@ -65,7 +67,7 @@ def _after(before: Resource | None, event: Event, step: Step, actor: Actor) -> R
 def _concerns(before: Resource | None, event: Event, state: ResourceState) -> bool:
     """A step that never started leaves what is there alone, except that blocked is worth telling where nothing is."""
     if state is ResourceState.BLOCKED:
-        return bool(event.data.get("blocked")) and (before is None or before.state is not ResourceState.COMPLETED)
+        return bool(event.data.get("blocked")) and (before is None or before.state not in _KEPT)
     if event.kind is Kind.STEP_CANCELLED:
         return event.attempt > 0 and before is not None and before.state is ResourceState.RUNNING
     return True
