@@ -80,7 +80,7 @@ class ReadyQueue:
         return next((name for name, items in self.parked.items() if any(item[1:] == (run, step) for item in items)), "")
 
     def _pass_on(self, names: Sequence[str]) -> None:
-        """Bring back the next step for slots that are still free: they may have been what brought back one that cannot start."""
+        """Bring back the next step for slots that are still free: the last one they brought back could not start."""
         for name in names:
             if self._free(name):
                 self._unpark(name)
