@@ -14,13 +14,13 @@ from support.remote import bundle_of, packed, unit_of
 
 import provisioning.adapters.remote as package
 from provisioning.adapters.remote.answer import Answer, Verdict
+from provisioning.adapters.remote.quote import quote
 from provisioning.adapters.remote.request import (
     COMMAND,
     SUDO_COMMAND,
     SUDO_PASSWORD_COMMAND,
     path_token,
     probe_request,
-    quote,
     start_request,
     unit_name,
 )
@@ -148,7 +148,8 @@ def test_different_names_have_different_folders() -> None:
 
 
 def test_nothing_of_a_request_is_in_the_command() -> None:
-    request = start_request(unit_of(secrets={"A": "s3cret"}), bundle_of("s3cret", secret_data=packed({"x": "s3cret"})))
+    secret_files = packed({"x": "s3cret" * 9999})
+    request = start_request(unit_of(secrets={"A": "s3cret"}), bundle_of("script", secret_data=secret_files))
 
     assert b"s3cret" in request.data
     assert b"s3cret" not in request.head, "it is read byte by byte, not evaluated"

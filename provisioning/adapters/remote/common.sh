@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Shared by every verb. The request's header, evaluated before this text, has set: nonce, base_default (or empty),
 # and for unit verbs lineage, server, taskserv, name, entry, operation, digest, token, limit, idempotent, earlier,
-# offset, payload, secrets_size, secret_tar_size, upload_only, environment (array), sweep.
+# offset, payload, inlined, secrets_size, secret_tar_size, upload_only, environment (array), sweep.
 # shellcheck disable=SC2154,SC2034  # set by the header; used by the verb that follows
 
 readonly RS=$'\x1e'         # starts every frame line in the output stream
@@ -10,9 +10,16 @@ readonly OUTPUT_KIB=65536   # kept of a unit's output on the server
 readonly MARK=PROVISIONING_UNIT
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # sshd gives non-login shells a path without them
-exec 4<> <(:)                              # a pipe that nobody ever writes to: the built-in way to sleep
 
-nap() { read -r -t "$1" -u 4 || :; }
+# A pipe that nothing ever comes from: the built-in way to sleep. Made when it is needed, for it costs a process.
+quiet_pipe() {
+    ((${quiet:-0})) || exec 4<> <(:)
+    quiet=1
+}
+nap() {
+    quiet_pipe
+    read -r -t "$1" -u 4 || :
+}
 say() { printf '@%s %s\n' "$nonce" "$*" >&2; }
 finish() { say "end $*"; exit 0; }
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
+from provisioning.adapters.remote.inline import write_files
+from provisioning.adapters.remote.quote import quote
 from provisioning.core.declare import NAME_PATTERN
 from provisioning.core.ports import Bundle, Unit
 
@@ -56,6 +57,7 @@ def start_request(unit: Unit, bundle: Bundle | None, *, offset: int = 0, sweep: 
     secret_text = secrets_file(unit.secrets) if bundle else b""
     secret_tar = bundle.secret_data if bundle else b""
     data = bundle.data if bundle else b""
+    inline = write_files(bundle) if bundle else ""
     settings: dict[str, object] = {
         **_unit_settings(unit),
         "entry": bundle.entry if bundle else "",
@@ -67,13 +69,15 @@ def start_request(unit: Unit, bundle: Bundle | None, *, offset: int = 0, sweep: 
         "earlier": unit_name(*unit.resumes) if unit.resumes else "",
         "offset": offset,
         "payload": len(data),
+        "inlined": int(bool(inline)),
         "secrets_size": len(secret_text),
         "secret_tar_size": len(secret_tar),
         "upload_only": int(unit.upload_only),
         "sweep": int(sweep),
         "environment": tuple(f"{name}={value}" for name, value in _environment(unit).items()),
     }
-    return _request("start", settings, payload=secret_text + secret_tar + data)
+    payload = secret_text + secret_tar + (b"" if inline else data)
+    return _request("start", settings, payload=payload, definitions=inline)
 
 
 def stop_request(unit: Unit, *, limit_s: float) -> Request:
@@ -96,13 +100,6 @@ def path_token(name: str) -> str:
     if re.match(NAME_PATTERN, name) and not name.startswith("h-"):
         return name
     return "h-" + hashlib.sha256(name.encode()).hexdigest()[:32]
-
-
-def quote(text: str) -> str:
-    """Return `text` as one word of bash, in printable ASCII only, so that characters and bytes count alike."""
-    if text.isascii() and text.isprintable():
-        return shlex.quote(text)
-    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"'\\" else f"\\x{b:02x}" for b in text.encode()) + "'"
 
 
 def secrets_file(values: Mapping[str, str]) -> bytes:
@@ -134,11 +131,17 @@ def _environment(unit: Unit) -> dict[str, str]:
 
 
 def _request(
-    verb: str, settings: Mapping[str, object], *, payload: bytes = b"", urgent: bool = False, stays_open: bool = False
+    verb: str,
+    settings: Mapping[str, object],
+    *,
+    payload: bytes = b"",
+    definitions: str = "",
+    urgent: bool = False,
+    stays_open: bool = False,
 ) -> Request:
     nonce = secrets.token_hex(16)
     header = "".join(f"{name}={_word(value)}\n" for name, value in {"nonce": nonce, **settings}.items())
-    script = f"{header}{_script('common')}{_script(verb)}"
+    script = f"{header}{definitions}{_script('common')}{_script(verb)}"
     head = f"@begin\n{len(script)}\n{script}".encode("ascii")
     return Request(nonce=nonce, head=head, payload=payload, urgent=urgent, stays_open=stays_open)
 

@@ -141,6 +141,15 @@ give_up() { # nothing has run: the folder goes, so that the same attempt can be 
     finish "cut 0 $*"
 }
 
+# The header of a small bundle defines `write_files`, which takes no process; any other comes as an archive at the end.
+unpack() { # folder
+    if ((inlined)); then
+        write_files "$1"
+    else
+        tar -xzof - -C "$1"
+    fi
+}
+
 deliver() {
     local fresh=()
     if [[ ! -d $units ]]; then
@@ -155,7 +164,7 @@ deliver() {
     fi
     mkdir -m 700 "$unit" "$unit/bundle" || give_up "cannot write to $units"
     if ((secrets_size || secret_tar_size)); then take_secrets; fi
-    tar -xzof - -C "$unit/bundle" || give_up 'the bundle did not unpack'
+    unpack "$unit/bundle" || give_up 'the bundle did not unpack'
     if [[ -n ${memory:-} ]]; then
         cp -rs --remove-destination "$memory/." "$unit/bundle" || give_up 'secret files could not be linked'
     fi
@@ -172,7 +181,7 @@ deliver() {
 
 keep_upload() {
     rm -rf "$resource/upload"
-    if ! mkdir -m 700 "$resource/upload" || ! tar -xzof - -C "$resource/upload"; then
+    if ! mkdir -m 700 "$resource/upload" || ! unpack "$resource/upload"; then
         finish 'cut 0 the bundle did not unpack'
     fi
     sync "$resource/upload"
@@ -190,10 +199,11 @@ keep() {
     exec tee -p "$unit/out" 4>&- 7>&- 9>&-
 }
 
-run_script() { # its standard output is read by the supervisor
+# Its standard output is read by the supervisor, which can wait for words with a limit, but not for a process.
+run_script() {
     exec 2>/dev/null 9>&-
-    set -m                      # a process group of its own
-    trap 'LC_ALL=C jobs' CHLD   # bash's word is all that tells `exit 137` from a kill
+    set -m                    # a process group of its own
+    trap 'LC_ALL=C jobs' CHLD # bash's word on its jobs is all that tells `exit 137` from a kill
     local child code
     cd "$unit/bundle" || exit
     export "${environment[@]}" "$MARK=$unit"
@@ -245,8 +255,8 @@ in_own_group() { # sets group
 }
 
 supervise() {
-    local line word signalled=0 status='' got
-    exec 6>&1 </dev/null 2>"$unit/trouble" 8<&-
+    local line='' word signalled=0
+    exec 6>&1 </dev/null 2>"$unit/trouble"
     in_own_group
     exec 7> >(keep >&6)
     keeper=$!
@@ -255,35 +265,30 @@ supervise() {
     remember "$unit/supervisor" "$BASHPID"
     exec 8< <(run_script)
     spared=("$!" "$keeper" "$BASHPID")
-    while [[ -z $status ]]; do
-        IFS= read -r -t "$limit" -u 8 line
-        got=$?
-        if ((got > 128)); then
-            end_by_force timeout
-        elif ((got)); then
+    while [[ $line != "code "* ]]; do
+        IFS= read -r -t "$limit" -u 8 line || {
+            (($? > 128)) && end_by_force timeout
             end_by_force lost
-        fi
+        }
         read -r _ word _ <<<"$line"
-        case $line in
-        "code "*) status=${line#code } ;;
-        *Stopped*) ;;
-        "["*) [[ $word != @(Exit|Done) ]] && signalled=1 ;;
-        esac
+        if [[ $line == "["* && $word != @(Running|Stopped) ]]; then
+            signalled=1
+            [[ $word != @(Exit|Done) ]] || signalled=0
+        fi
     done
-    if ((signalled && status > 128)); then
-        conclude signal "$((status - 128))"
-    fi
-    conclude exit "$status"
+    line=${line#code }
+    if ((signalled && line > 128)); then conclude signal "$((line - 128))"; fi
+    conclude exit "$line"
 }
 
 # What a supervisor in a control group of its own needs to know, as a script: systemd starts it, not we.
 write_supervisor() {
     export -p
     declare -p nonce unit entry operation environment limit spared RS GRACE OUTPUT_KIB MARK
-    declare -f nap recorded record started_at remember alive members reap forget_secrets keep run_script \
+    declare -f quiet_pipe nap recorded record started_at remember alive members reap forget_secrets keep run_script \
         conclude end_by_force in_own_group supervise post_mortem
     # shellcheck disable=SC2016  # expanded by the shell that reads it
-    printf '%s\n' 'in_service=1' 'exec 4<> <(:)' 'if [[ ${1:-} == post ]]; then post_mortem; fi' 'exec 9<&0' supervise
+    printf '%s\n' 'in_service=1 quiet=0' 'if [[ ${1:-} == post ]]; then post_mortem; fi' 'exec 9<&0' supervise
 }
 
 # The supervisor itself was killed, or hung past every limit.
@@ -333,7 +338,7 @@ main() {
     deliver
     exec 5< <(launch)
     remember "$unit/relay" "$$"
-    exec 9>&- 4>&-
+    exec 9>&-
     if ((sweep)); then sweep_old </dev/null >/dev/null 2>&1 5<&- & fi
     exec cat <&5
 }
