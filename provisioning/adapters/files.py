@@ -34,9 +34,9 @@ def store_error(doing: str, path: Path, error: OSError) -> StoreError:
 
 def private_folder(folder: Path) -> None:
     """Make a folder that only its owner can enter, parents included. An existing one keeps its mode. Raises StoreError."""
-    if folder.is_dir():
-        return
     try:
+        if folder.is_dir():
+            return
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     except OSError as error:

@@ -34,9 +34,15 @@ def nobody_may_write(folder: Path) -> Iterator[None]:
 
 
 def _opened_up(folder: Path) -> list[tuple[Path, int]]:
-    """Let everybody pass through the folders above and read the files inside; return the modes to put back."""
+    """Let everybody pass through the folders above and read the files inside; return the modes to put back.
+
+    Those above stay open: other workers' tests are below them too, at the same time.
+    """
+    for parent in folder.parents:
+        if not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o555)
     changed = []
-    for path in [*folder.parents, *folder.rglob("*")]:
+    for path in folder.rglob("*"):
         mode = path.stat().st_mode
         wanted = mode | (0o555 if path.is_dir() else 0o444)
         if mode != wanted:
