@@ -13,6 +13,7 @@ from support.remote import (
     counting,
     end_all,
     local_link,
+    members_of,
     name_of,
     timed,
     unit_folder,
@@ -43,7 +44,7 @@ async def test_a_unit_past_its_limit_is_gone_with_all_its_children(home: Path, s
     exit = await link.start(unit, bundle_of(script), Heard())
 
     assert exit == Exit(kind="timeout")
-    assert not alive_with(str(unit_folder(home, unit)))
+    assert not members_of(home, unit)
 
 
 async def test_a_cancelled_start_returns_when_the_unit_is_gone(link: RemoteLink, home: Path, counter: Path) -> None:
@@ -55,7 +56,7 @@ async def test_a_cancelled_start_returns_when_the_unit_is_gone(link: RemoteLink,
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert not alive_with(str(unit_folder(home, unit_of())))
+    assert not members_of(home, unit_of())
     assert (unit_folder(home, unit_of()) / "result").read_text() == "cancelled 0 .\n"
     assert (await link.start(unit_of(), bundle_of(counting(counter)), Heard())).kind == "signal", "that attempt is over"
     assert (await link.start(unit_of(attempt=2), bundle_of(counting(counter)), Heard())).ok
@@ -69,7 +70,7 @@ async def test_cancelling_at_any_moment_leaves_nothing_running(home: Path, count
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert not alive_with(f"PROVISIONING_UNIT={unit_folder(home, unit)}"), attempt
+        assert not members_of(home, unit), attempt
 
 
 async def test_a_unit_that_waits_for_another_one_can_be_cancelled_without_harm_to_it(link: RemoteLink, tmp_path: Path) -> None:

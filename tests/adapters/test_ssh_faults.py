@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from servers import ThrowawayServers
-from support.remote import Heard, alive_with, bundle_of, counting, runs, timed, unit_folder, unit_of, until
+from support.remote import Heard, alive_with, bundle_of, counting, members_of, runs, timed, unit_folder, unit_of, until
 from support.ssh import QUICK, Wire, declared, ssh_hosts
 
 from provisioning.core.declare import Server
@@ -212,7 +212,7 @@ async def test_cancelling_over_ssh_leaves_nothing_on_the_server(servers: Throwaw
         with pytest.raises(asyncio.CancelledError):
             await task
 
-        assert not alive_with(str(unit_folder(servers.server("web-0").home, unit_of())))
+        assert not members_of(servers.server("web-0").home, unit_of())
 
 
 async def test_a_hung_probe_is_killed_on_the_server(servers: ThrowawayServers, web: Server) -> None:

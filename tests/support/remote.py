@@ -105,6 +105,11 @@ def alive_with(mark: str) -> list[int]:
     return found
 
 
+def members_of(home: Path, unit: Unit) -> list[int]:
+    """Return the processes that the script of a unit has started and that are alive."""
+    return alive_with(f"PROVISIONING_UNIT={unit_folder(home, unit)}\0")
+
+
 def name_of(pid: int) -> str:
     """Return the program's name, empty when it has ended."""
     try:
