@@ -103,7 +103,7 @@ def test_no_more_is_kept_than_the_longest_form(values: list[str], chunks: list[b
 def test_a_hundred_megabytes_pass_in_a_few_seconds() -> None:
     masker = Masker([KEY, PASSWORD, "correct-horse-battery"])
     chunk = b"2026-01-01T00:00:00Z INFO reconciled 17 of 17 objects, next in 30 s\n" * 1000
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(100_000_000 // len(chunk)):
         masker.feed(chunk)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10

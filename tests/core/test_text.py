@@ -43,6 +43,6 @@ def test_no_control_code_but_newline_and_tab_ever_comes_through(data: bytes) -> 
 
 @pytest.mark.parametrize("attack", [b"\x1b", b"\x1b[", b"\x1b]", b"\x1b[0", b"\x1b]0;", b"\xc2\x9b1;", b"\x1b ", b"1;"])
 def test_no_input_takes_long(attack: bytes) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     plain_text(b"\x1b[" + attack * 50_000)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5

@@ -212,18 +212,18 @@ def test_the_same_dag_gives_the_same_drawing(draw: object) -> None:
 
 
 def test_a_thousand_formulas_are_drawn_in_no_time() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     drawn: Picture = picture(big(1000))
     for text in (tree(drawn), svg(drawn), dot(drawn), mermaid(drawn), json.dumps(rows(drawn))):
         assert "f999" in text
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_ten_thousand_formulas_side_by_side_cost_no_more_than_in_a_row() -> None:
     roots: dict[str, list[str]] = {f"f{number}": [] for number in range(10_000)}
-    started = time.monotonic()
+    started = time.process_time()
     assert "after f0, f1," in tree(picture(dag(roots | {"top": list(roots)})), 200)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_chain_of_thousands_with_long_edges_gets_no_places_for_them() -> None:
