@@ -116,7 +116,8 @@ def on_report(decision: Decision, report: Report, roll: float) -> None:
     step = decision.run.steps.get(task.step)
     if step is None or step.state not in ACTIVE or (step.attempt, step.epoch) != (task.attempt, task.epoch):
         return
-    if step.state is StepState.DISPATCHED:
+    begun = step.state is StepState.RUNNING or report.outcome is not Outcome.CANCELLED
+    if begun and step.state is StepState.DISPATCHED:
         decision.emit(Kind.STEP_STARTED, step, {"worker": report.worker})
     if report.outcome is None:
         return
@@ -125,10 +126,11 @@ def on_report(decision: Decision, report: Report, roll: float) -> None:
         _retry_later(decision, step, data, roll)
         return
     kind = _ENDED_BY[report.outcome]
-    if kind is Kind.STEP_CANCELLED and decision.run.cancel_reason == "interrupted":
+    if kind is Kind.STEP_CANCELLED and begun and decision.run.cancel_reason == "interrupted":
         kind = Kind.STEP_INTERRUPTED
     if kind in {Kind.STEP_CANCELLED, Kind.STEP_INTERRUPTED}:
-        data["reason"] = decision.run.cancel_reason or report.error or "cancelled"
+        reason = decision.run.cancel_reason or report.error or "cancelled"
+        data["reason"] = reason if begun else f"not started: {reason}"
     decision.emit(kind, step, data)
     _maybe_halt(decision, step)
 

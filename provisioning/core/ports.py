@@ -156,8 +156,12 @@ class Inbox(Protocol):
 class Tasks(Protocol):
     """Hands tasks to workers under a lease and brings reports back. A committed task is offered at least once."""
 
-    async def claim(self, worker: str, targets: Sequence[str], free: int) -> list[Task]:
-        """Wait for tasks for these targets ("" is always included) and return at most `free` of them, at least one."""
+    async def claim(self, worker: str, targets: Sequence[str] | None, free: int) -> list[Task]:
+        """Wait for tasks for these targets and return at most `free` of them, at least one.
+
+        "" is always among the targets; None is every target. Once `cancel_requested` was committed for a run, its tasks
+        that nobody has claimed come back as reports instead: cancelled.
+        """
         ...
 
     async def extend(self, task: Task) -> None:

@@ -26,6 +26,7 @@ class Changes:
     added: list[Columns] = field(default_factory=list)  # whole rows of new steps
     created: bool = False  # the rows of the workflow's steps have to be made first
     settled: set[str] = field(default_factory=set)  # steps whose task and timers are over
+    cancelled: bool = False  # what nobody has begun is not to begin
     finished: bool = False  # the run has ended: no task or timer of it is left
 
     def step(self, event: Event, **columns: object) -> None:
@@ -98,6 +99,7 @@ def _run_moves(state: RunState) -> Callable[[Changes, Event], None]:
 def _run_stops(changes: Changes, event: Event) -> None:
     reason = event.data.get("reason") or (f"{event.step} failed" if event.step else "")
     changes.run.setdefault("reason", str(reason))
+    changes.cancelled = changes.cancelled or event.kind is Kind.CANCEL_REQUESTED
 
 
 def _run_finished(changes: Changes, event: Event) -> None:

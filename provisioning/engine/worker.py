@@ -12,7 +12,7 @@ from provisioning.errors import ProvisioningError
 
 
 class Worker:
-    """Runs up to `slots` tasks at once."""
+    """Runs up to `slots` tasks at once, of these targets; of all targets when none are named."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class Worker:
         clock: Clock,
         *,
         slots: int,
-        targets: Sequence[str] = (),
+        targets: Sequence[str] | None = None,
         watcher: Watcher = lambda _step, _text: None,
     ) -> None:
         self._name, self._tasks, self._actions, self._logs, self._clock = name, tasks, actions, logs, clock
@@ -86,7 +86,8 @@ class Worker:
 
     async def _stop(self, jobs: Sequence[asyncio.Task[None]]) -> None:
         for job in jobs:
-            job.cancel()
+            if not job.cancelling():  # a second blow would hit it while it stops what runs on the server
+                job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
 
     async def _work(self, task: Task) -> None:

@@ -130,7 +130,6 @@ async def open_session(project: Project, options: RunOptions, listener: Listener
             wiring.log_store(project.folder, project.settings),
             clock,
             slots=slots,
-            targets=tuple({server.site for server in project.infra.servers if server.site}),
             watcher=listener.on_output,
         )
         runner = Runner(

@@ -66,6 +66,24 @@ async def test_a_task_for_a_target_goes_only_to_a_worker_that_serves_it(store: S
     assert [task.step for task in await store.claim("there", ["core", "edge"], 5)] == ["a"]
 
 
+async def test_a_worker_that_names_no_targets_serves_all_of_them(store: Store) -> None:
+    await offer(store, await created(store), a_task("a", target="edge"), a_task("b"), a_task("c", target="core"))
+    assert sorted(task.step for task in await store.claim("w", None, 5)) == ["a", "b", "c"]
+
+
+async def test_when_a_run_is_cancelled_what_nobody_has_claimed_comes_back(store: Store) -> None:
+    seq = await offer(store, await created(store), a_task("a"), a_task("b", target="edge"), a_task("c"))
+    [claimed] = await store.claim("w", [], 1)
+    await store.commit(a_commit(seq, event(Kind.CANCEL_REQUESTED)))
+    assert [(report.task.step, report.outcome) for report in await store.reports()] == [
+        ("c", Outcome.CANCELLED),
+        ("b", Outcome.CANCELLED),
+    ]
+    assert await nothing_to_claim(store, ["edge"])
+    await store.report(Report(task=claimed, worker="w", outcome=Outcome.OK))
+    assert [report.task for report in await store.reports()] == [claimed]
+
+
 async def test_a_refused_commit_offers_nothing(store: Store) -> None:
     seq = await created(store)
     result = await asyncio.gather(offer(store, seq + 7, a_task("a")), return_exceptions=True)

@@ -156,6 +156,31 @@ async def test_an_abandoned_run_can_be_retried_and_goes_on() -> None:
     assert run.steps["a"].attempt == 2
 
 
+async def test_what_no_worker_has_begun_does_not_begin_after_a_cancellation() -> None:
+    begun = asyncio.Event()
+
+    async def do(_task: Task, _context: Context) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    doer = Doer(do)
+    it = engine({"noop": doer}, slots=1)
+
+    async def stop() -> None:
+        await begun.wait()
+        await it.runner.cancel("r1", "interrupted")
+
+    run = await it.run(workflow(step("a"), step("b"), step("c")), meanwhile=stop)
+
+    assert doer.started == ["a"]
+    assert {id: (one.state, one.reason) for id, one in run.steps.items()} == {
+        "a": (StepState.INTERRUPTED, "interrupted"),
+        "b": (StepState.CANCELLED, "not started: interrupted"),
+        "c": (StepState.CANCELLED, "not started: interrupted"),
+    }
+    assert not any(event.kind is Kind.STEP_STARTED and event.step != "a" for event in it.seen.events)
+
+
 class SlowToCommit(MemoryStore):
     """A commit with an event of this kind waits until it may."""
 

@@ -66,6 +66,8 @@ class MemoryStore:
             port.settle(commit.run, changes.settled)
             if changes.finished:
                 port.drop(commit.run)
+        if changes.cancelled:
+            self._tasks.withdraw(commit.run)
         self._tasks.offer(commit.tasks)
         self._timers.add(commit.timers)
         return len(known)
@@ -102,7 +104,7 @@ class MemoryStore:
 
     # ------------------------------------------------------------ Tasks and Timers
 
-    async def claim(self, worker: str, targets: Sequence[str], free: int) -> list[Task]:
+    async def claim(self, worker: str, targets: Sequence[str] | None, free: int) -> list[Task]:
         """See `ports.Tasks`."""
         return await self._tasks.claim(worker, targets, free)
 

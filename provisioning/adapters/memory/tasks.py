@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from provisioning.adapters.memory.bell import Bell
-from provisioning.core.ports import Report, Task
+from provisioning.core.ports import Outcome, Report, Task
 
 Key = tuple[str, str]  # run, step: a step has one live task
 
@@ -20,8 +21,8 @@ class TaskQueue:
         self._offered = Bell()
         self._reported = Bell()
 
-    async def claim(self, worker: str, targets: Sequence[str], free: int) -> list[Task]:  # noqa: ARG002 - leases end with us
-        """Wait for tasks for these targets or for any, and take at most `free` of them."""
+    async def claim(self, worker: str, targets: Sequence[str] | None, free: int) -> list[Task]:  # noqa: ARG002 - leases end with us
+        """Wait for tasks for these targets or for any, and take at most `free` of them. None is every target."""
         while not (taken := self._take(targets, free)):
             await self._offered.heard()
         return taken
@@ -61,17 +62,23 @@ class TaskQueue:
             for waiting in self._waiting.values():
                 waiting.pop((run, step), None)
 
+    def withdraw(self, run: str) -> None:
+        """Take back the tasks of a run that nobody has claimed, and report them as cancelled."""
+        for waiting in self._waiting.values():
+            for key in [key for key in waiting if key[0] == run]:
+                self._reports.append(Report(task=waiting.pop(key), worker="", outcome=Outcome.CANCELLED))
+        self._reported.ring()
+
     def drop(self, run: str) -> None:
-        """Withdraw every task of a run."""
+        """Forget every task of a run."""
         steps = [key[1] for tasks in (self._leased, *self._waiting.values()) for key in tasks if key[0] == run]
         self.settle(run, steps)
 
-    def _take(self, targets: Sequence[str], free: int) -> list[Task]:
+    def _take(self, targets: Sequence[str] | None, free: int) -> list[Task]:
         taken: list[Task] = []
-        for target in dict.fromkeys((*targets, "")):
+        for target in self._waiting if targets is None else dict.fromkeys((*targets, "")):
             waiting = self._waiting.get(target, {})
-            keys = list(waiting)[: free - len(taken)] if free < len(waiting) + len(taken) else list(waiting)
-            for key in keys:
+            for key in list(islice(waiting, free - len(taken))):
                 self._leased[key] = waiting.pop(key)
                 taken.append(self._leased[key])
         return taken

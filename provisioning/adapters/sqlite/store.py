@@ -101,7 +101,7 @@ class SqliteStore:
         self._tasks.offer(tasks)
         return tasks
 
-    async def claim(self, worker: str, targets: Sequence[str], free: int) -> list[Task]:
+    async def claim(self, worker: str, targets: Sequence[str] | None, free: int) -> list[Task]:
         """See `ports.Tasks`."""
         return await self._tasks.claim(worker, targets, free)
 
@@ -129,6 +129,8 @@ class SqliteStore:
             port.settle(commit.run, changes.settled)
             if changes.finished:
                 port.drop(commit.run)
+        if changes.cancelled:
+            self._tasks.withdraw(commit.run)
         self._tasks.offer(commit.tasks)
         self._timers.add(commit.timers)
 
