@@ -69,13 +69,11 @@ def register() -> None:
 
 def script(shell: str) -> str:
     """Return the script for a shell."""
-    from provisioning_cli.main import provisioning
-
     register()
     kind = _Bash if shell == "bash" else get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"no completion for {shell}")
-    return kind(provisioning, {}, PROGRAM, VARIABLE).source()
+    return kind(click.Command(PROGRAM), {}, PROGRAM, VARIABLE).source()
 
 
 @click.command(cls=Command)

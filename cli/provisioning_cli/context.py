@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
@@ -127,15 +126,3 @@ def me() -> Actor:
     from provisioning.wiring import identity
 
     return Actor(identity=identity(), source="cli")
-
-
-def colored() -> bool:
-    """Whether the terminal may get colours and cursor movements."""
-    return colored_stream(sys.stdout)
-
-
-def colored_stream(stream: object) -> bool:
-    """Whether a stream is a terminal that nobody asked to be plain."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM") == "dumb"
-    isatty = getattr(stream, "isatty", None)
-    return not plain and isatty is not None and bool(isatty())

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from provisioning.formats.draw.escape import visible, width
-from provisioning_cli.context import colored, colored_stream
+from provisioning_cli.terminal import colored, colored_stream
 
 if TYPE_CHECKING:
     from rich.table import Table

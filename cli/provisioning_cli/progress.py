@@ -14,8 +14,8 @@ from provisioning.core.plan import Plan
 from provisioning.formats.draw.escape import visible
 from provisioning.operations import Listener
 from provisioning_cli.board import Board
-from provisioning_cli.context import colored_stream
 from provisioning_cli.output import STYLES, message
+from provisioning_cli.terminal import colored_stream
 
 if TYPE_CHECKING:
     from types import TracebackType
