@@ -188,12 +188,17 @@ def abandon(decision: Decision, reason: str) -> None:
     settle(decision)
 
 
-def reopen(decision: Decision, from_step: str | None = None) -> list[str]:
-    """Open an ended run again from its failed frontier, or from `from_step` and all below it; return the steps run again."""
+def reopen(decision: Decision, from_step: str | None = None, *, keep_going: bool = False, max_parallel: int = 0) -> list[str]:
+    """Open an ended run again from its failed frontier, or from `from_step` and all below it; return the steps run again.
+
+    `keep_going` and `max_parallel`, where given, replace what the run was started with.
+    """
     run = decision.run
     again = _below(run, from_step) if from_step else [id for id, step in run.steps.items() if _is_frontier(step)]
     if again:
-        decision.emit(Kind.RUN_REOPENED, data={"steps": again})
+        on_failure = {"on_failure": OnFailure.SKIP_DOWNSTREAM.value} if keep_going else {}
+        limit = {"max_parallel": max_parallel} if max_parallel else {}
+        decision.emit(Kind.RUN_REOPENED, data={"steps": again, **on_failure, **limit})
     return again
 
 
@@ -232,11 +237,11 @@ def _retry_policy(workflow: Workflow, step: StepRun) -> Retry:
 def _tries_again(run: Run, step: StepRun, report: Report) -> bool:
     if run.cancel_reason or (run.halted_by and not step.spec.after_failure):
         return False
-    return may_retry(_retry_policy(run.workflow, step), step.attempt, report.error_kind)
+    return may_retry(_retry_policy(run.workflow, step), step.attempt - step.attempts_before, report.error_kind)
 
 
 def _retry_later(decision: Decision, step: StepRun, data: dict[str, object], roll: float) -> None:
-    wait = delay_s(_retry_policy(decision.run.workflow, step), step.attempt, roll)
+    wait = delay_s(_retry_policy(decision.run.workflow, step), step.attempt - step.attempts_before, roll)
     due = decision.now + timedelta(seconds=wait)
     decision.emit(Kind.STEP_RETRY_WAIT, step, {**data, "due": due.isoformat()})
     decision.timers.append(Timer(run=decision.run.id, step=step.spec.id, attempt=step.attempt, kind="retry", due=due))

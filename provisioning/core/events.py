@@ -26,7 +26,7 @@ class Kind(StrEnum):
     RUN_PAUSED = "run_paused"
     RUN_RESUMED = "run_resumed"
     RUN_FINISHED = "run_finished"  # state, reason
-    RUN_REOPENED = "run_reopened"  # steps: ids that are run again
+    RUN_REOPENED = "run_reopened"  # steps: ids that are run again; on_failure, max_parallel: where the policy is another now
     GATE_OPENED = "gate_opened"  # kind, name, payload
     STEP_ADDED = "step_added"  # spec
     STEP_DISPATCHED = "step_dispatched"  # target

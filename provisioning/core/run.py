@@ -7,8 +7,8 @@ O(V + E). Nothing here recurses, reads a clock or rolls a dice.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from provisioning.core.events import Event, Kind
@@ -18,6 +18,7 @@ from provisioning.core.model import (
     STEP_FAILED,
     STEP_GOOD,
     On,
+    OnFailure,
     RunState,
     Step,
     StepState,
@@ -37,6 +38,7 @@ class StepRun:
     rank: int = 0  # steps on the longest path from here to an end, this one included
     state: StepState = StepState.PENDING
     attempt: int = 0
+    attempts_before: int = 0  # the run was opened again: these do not count for the retry policy
     epoch: int = 0
     crash_count: int = 0
     lost: bool = False  # the next dispatch repeats the attempt instead of starting a new one
@@ -300,6 +302,7 @@ def _reopened(run: Run, event: Event) -> None:
     again = event.data.get("steps")
     run.state, run.halted_by, run.cancel_reason, run.reason, run.ended_at = RunState.RUNNING, "", "", "", None
     run.doomed.clear()  # what was doomed before has ended, or is looked at again
+    run.workflow = _with_policy(run.workflow, event.data)
     names = [str(name) for name in again] if isinstance(again, list | tuple) else []
     for name in names:
         run._move(run.steps[name], StepState.PENDING)
@@ -307,9 +310,18 @@ def _reopened(run: Run, event: Event) -> None:
         _wait_again(run, run.steps[name])
 
 
+def _with_policy(workflow: Workflow, data: Mapping[str, object]) -> Workflow:
+    policy = workflow.policy
+    if "on_failure" in data:
+        policy = replace(policy, on_failure=OnFailure(str(data["on_failure"])))
+    limit = data.get("max_parallel")
+    return replace(workflow, policy=replace(policy, max_parallel=limit) if isinstance(limit, int) else policy)
+
+
 def _wait_again(run: Run, step: StepRun) -> None:
     """Count what a reopened step waits for. An edge that can no longer be satisfied dooms it again."""
     step.blocked, step.because, step.reason, step.error_kind, step.error = False, "", "", "", ""
+    step.attempts_before, step.crash_count = step.attempt, 0
     step.remaining = sum((gate.kind.value, gate.name) not in run.opened for gate in set(step.spec.gates))
     for dep in dict.fromkeys(step.spec.deps):
         state = run.steps[dep.step].state

@@ -87,8 +87,13 @@ class Runner:
             await self._take_turn({run_id: decision})
         return decision.run
 
-    async def retry(self, run_id: str, *, from_step: str | None = None, actor: str = "") -> Run:
-        """Run the failed frontier of an ended run again. Raises NotFoundError, UsageError when there is nothing to retry."""
+    async def retry(
+        self, run_id: str, *, from_step: str | None = None, keep_going: bool = False, max_parallel: int = 0, actor: str = ""
+    ) -> Run:
+        """Run the failed frontier of an ended run again. Raises NotFoundError, UsageError when there is nothing to retry.
+
+        `keep_going` and `max_parallel`, where given, replace what the run was started with.
+        """
         async with self._one_turn:
             run = await load(self._store, run_id)
             if not run.ended:
@@ -96,7 +101,7 @@ class Runner:
             if from_step is not None and from_step not in run.steps:
                 raise NotFoundError(f"run {run_id} has no step {from_step}")
             decision = self._decision(run, actor)
-            if not decide.reopen(decision, from_step):
+            if not decide.reopen(decision, from_step, keep_going=keep_going, max_parallel=max_parallel):
                 raise UsageError(f"run {run_id} has nothing to retry: every step succeeded")
             await self._store.take_requests([run_id])  # what was asked of it before it ended is void
             await self._take_turn({run_id: decision})

@@ -68,14 +68,21 @@ def _some(names: Sequence[str]) -> str:
 
 def resume_command(folder: Path, infra: Infra, selection: Selection, options: RunOptions) -> str:
     """Return the command that goes on where a run of this selection stopped. `--reset` is left out: it did its work."""
-    words = ["provisioning", "-w", str(folder)]
-    if infra.name:
-        words += ["--infra", infra.name]
-    words += ["taskserv", "create", *(["--all"] if selection.everything else [selection.name or ""])]
+    words = ["taskserv", "create", *(["--all"] if selection.everything else [selection.name or ""])]
     for server in sorted(selection.servers):
         words += ["--server", server]
     flags = {"--only": selection.only, "--update": selection.update, "--upload": selection.upload}
     words += [flag for flag, given in {**flags, "--keep-going": options.keep_going}.items() if given]
     if selection.operation != "install":
         words += ["--cmd", selection.operation]
-    return shlex.join(words)
+    return _command(folder, infra, words)
+
+
+def retry_command(folder: Path, infra: Infra, run_id: str) -> str:
+    """Return the command that runs the failed part of a run once more. What it was started with is still known."""
+    return _command(folder, infra, ["run", "retry", run_id])
+
+
+def _command(folder: Path, infra: Infra, words: Sequence[str]) -> str:
+    where = ["-w", str(folder), *(["--infra", infra.name] if infra.name else [])]
+    return shlex.join(["provisioning", *where, *words])

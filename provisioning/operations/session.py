@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import secrets
+import shlex
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -24,10 +25,10 @@ from provisioning.core.run import Run
 from provisioning.engine.recorder import Recorder
 from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Worker
-from provisioning.errors import ProvisioningError
+from provisioning.errors import ProvisioningError, UsageError
 from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning.operations.catchup import catch_up
-from provisioning.operations.failure import explain, resume_command
+from provisioning.operations.failure import explain, resume_command, retry_command
 
 if TYPE_CHECKING:
     from provisioning.adapters.sqlite.store import SqliteStore
@@ -102,9 +103,15 @@ async def provision(
 async def retry(project: Project, run: str, options: RunOptions, listener: Listener) -> RunResult:
     """Reopen an ended run. See `Project.retry`."""
     async with open_session(project, options, listener) as session:
-        run_id = session.store.history.run(run).run_id
-        detail = await session.drive(run_id, session.runner.retry(run_id, actor=session.actor))
-        return _result(detail, f"provisioning -w {project.folder} run retry {run_id}")
+        summary = session.store.history.run(run).summary
+        if summary.workflow != project.infra.name:
+            message = f"run {summary.run_id} is of infra {summary.workflow!r}, not {project.infra.name!r}"
+            raise UsageError(message, hint=f"--infra {shlex.quote(summary.workflow)}")
+        start = session.runner.retry(
+            summary.run_id, keep_going=options.keep_going, max_parallel=options.max_parallel, actor=session.actor
+        )
+        detail = await session.drive(summary.run_id, start)
+        return _result(detail, retry_command(project.folder, project.infra, summary.run_id))
 
 
 @asynccontextmanager
