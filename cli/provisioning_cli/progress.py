@@ -130,6 +130,11 @@ class LiveLines(Lines):
         super().on_run(run_id)
         self._start()
 
+    def on_abort(self) -> None:
+        """Stop drawing: the cursor comes back."""
+        if self._live is not None:
+            self._live.stop()
+
     def _say(self, at: datetime, text: str) -> None:
         self._console.print(f"{at.astimezone():%H:%M:%S} {text}", markup=False, highlight=False)
 
@@ -148,8 +153,7 @@ class LiveLines(Lines):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop drawing; the last state stays on the screen."""
-        if self._live is not None:
-            self._live.stop()
+        self.on_abort()
 
     def _drawn(self) -> RenderableType:
         from rich.text import Text

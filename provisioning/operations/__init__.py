@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class Listener:
-    """Told what happens in a run, from the event loop's thread. Does nothing; override what you need."""
+    """Told what happens in a run, from the event loop's thread. Does nothing; override what you need.
+
+    What a listener raises does not stop the run: it is told nothing more, and the call raises that at its end.
+    """
 
     def on_run(self, run_id: str) -> None:
         """The run has been created."""
@@ -36,7 +39,10 @@ class Listener:
         """A step printed whole lines; control codes removed, secrets masked."""
 
     def on_note(self, text: str) -> None:
-        """Something worth a line that is not an event: an earlier run that was cut off, a second Ctrl-C."""
+        """Something worth a line that is not an event: an earlier run that was cut off, what Ctrl-C does."""
+
+    def on_abort(self) -> None:
+        """The process is about to leave on the spot, after a second Ctrl-C: give the terminal back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,14 +9,13 @@ import secrets
 import shlex
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from provisioning import wiring
 from provisioning.core.compile import compile_plan
-from provisioning.core.events import Event
 from provisioning.core.history import RunDetail
 from provisioning.core.plan import Plan, Selection
 from provisioning.core.planner import make_plan
@@ -27,6 +26,7 @@ from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Worker
 from provisioning.errors import ProvisioningError, UsageError
 from provisioning.operations import Listener, Project, RunOptions, RunResult
+from provisioning.operations.audience import Audience
 from provisioning.operations.catchup import catch_up
 from provisioning.operations.failure import explain, resume_command, retry_command
 
@@ -38,24 +38,13 @@ T = TypeVar("T")
 HARD_EXIT = 130
 
 
-class _Teller:
-    """A projection that tells the listener."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-
-    async def committed(self, _run: Run, events: Sequence[Event]) -> None:
-        for event in events:
-            self._listener.on_event(event)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """Everything that works while we hold the workspace."""
 
     project: Project
     options: RunOptions
-    listener: Listener
+    audience: Audience
     store: SqliteStore
     recorder: Recorder
     hosts: Hosts
@@ -64,23 +53,32 @@ class Session:
     actor: str
 
     async def drive(self, run_id: str, start: Awaitable[Run]) -> RunDetail:
-        """Start a run and serve it until it has ended. Raises what stopped us, after stopping what runs."""
+        """Start a run and serve it until it has ended. Raises what stopped us, after stopping what runs.
+
+        What a listener raised comes last: the run has ended then, and is recorded.
+        """
         try:
-            with _signals(lambda: self._interrupt(run_id)):
+            with _signals(lambda: self._interrupt(run_id), self._abort):
                 async with asyncio.TaskGroup() as group:
                     serving = [group.create_task(self.runner.serve()), group.create_task(self.worker.serve())]
                     await start
-                    self.listener.on_run(run_id)
+                    self.audience.on_run(run_id)
                     await self.runner.ended(run_id)
                     for task in serving:
                         task.cancel()
         except BaseExceptionGroup as group_error:
             raise _first(group_error) from None
+        if self.audience.failure is not None:
+            raise self.audience.failure
         return self.store.history.run(run_id)
 
     async def _interrupt(self, run_id: str) -> None:
-        self.listener.on_note("stopping what runs on the servers; Ctrl-C again leaves at once")
+        self.audience.on_note("stopping what runs on the servers; Ctrl-C again leaves at once")
         await self.runner.cancel(run_id, "interrupted", self.actor)
+
+    def _abort(self) -> None:
+        self.audience.on_abort()
+        os._exit(HARD_EXIT)
 
 
 async def provision(
@@ -119,6 +117,7 @@ async def open_session(project: Project, options: RunOptions, listener: Listener
     """Take the lock, open the stores, and bring the books up to date with what a killed runner left behind."""
     clock = wiring.clock()
     actor = options.actor or wiring.identity()
+    audience = Audience(listener)
     async with AsyncExitStack() as stack:
         lease = wiring.workspace_lock(project.folder)
         token = await lease.acquire(wait=options.wait)
@@ -137,20 +136,20 @@ async def open_session(project: Project, options: RunOptions, listener: Listener
             wiring.log_store(project.folder, project.settings),
             clock,
             slots=slots,
-            watcher=listener.on_output,
+            watcher=audience.on_output,
         )
         runner = Runner(
             store,
             clock,
             roll=random.random,
             stop_work=worker.cancel,
-            projections=(recorder, _Teller(listener)),
+            projections=(recorder, audience),
             fence=token,
         )
         session = Session(
             project=project,
             options=options,
-            listener=listener,
+            audience=audience,
             store=store,
             recorder=recorder,
             hosts=hosts,
@@ -158,7 +157,7 @@ async def open_session(project: Project, options: RunOptions, listener: Listener
             worker=worker,
             actor=actor,
         )
-        await catch_up(store, recorder, clock, token, listener.on_note)
+        await catch_up(store, recorder, clock, token, audience.on_note)
         yield session
 
 
@@ -175,14 +174,14 @@ def _result(detail: RunDetail, resume: str) -> RunResult:
 
 
 @contextmanager
-def _signals(interrupt: Callable[[], Coroutine[None, None, None]]) -> Iterator[None]:
+def _signals(interrupt: Callable[[], Coroutine[None, None, None]], abort: Callable[[], None]) -> Iterator[None]:
     """SIGINT and SIGTERM ask for a stop; the second one leaves at once. The journal says what was open."""
     loop = asyncio.get_running_loop()
     asked: list[asyncio.Task[None]] = []
 
     def ask() -> None:
         if asked:
-            os._exit(HARD_EXIT)
+            abort()
         asked.append(loop.create_task(interrupt()))
 
     # Only the main thread may handle signals: inside a server, its own handlers stand.

@@ -80,3 +80,12 @@ def test_a_live_terminal_that_is_gone_does_not_stop_the_run() -> None:
         live.on_event(started("base/redis"))
         live.on_note("reconnecting")
     assert "base/redis" in live.board.rows
+
+
+def test_a_second_ctrl_c_gives_the_cursor_back() -> None:
+    stream = Terminal()
+    live = LiveLines(Console(file=stream, force_terminal=True, width=80, height=24))
+    with live:
+        live.on_run("0199")
+        live.on_abort()
+        assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
