@@ -46,6 +46,14 @@ def make_plan(infra: Infra, selection: Selection, book: ResourceBook | None) -> 
     return planner.plan(select(infra, selection))
 
 
+def check_selection(infra: Infra, selection: Selection) -> None:
+    """Raise what `make_plan` raises for a selection, before anything is opened or written for it."""
+    planner = _Planner(infra=infra, selection=selection, book=None)
+    for chosen in select(infra, selection):
+        for node in chosen.nodes:
+            planner.taskserv(node, selection.operation if node.id in chosen.targets else INSTALL)
+
+
 @dataclass(slots=True, kw_only=True)
 class _Planner:
     infra: Infra
@@ -83,7 +91,7 @@ class _Planner:
     def _node_step(self, chosen: Chosen, node: Node) -> PlanStep:
         server, target = chosen.formula.server, node.id in chosen.targets
         operation = self.selection.operation if target else INSTALL
-        taskserv = self._taskserv(node, operation)
+        taskserv = self.taskserv(node, operation)
         digest = self._digest(taskserv, node)
         resource = self.book.get(server, node.taskserv) if self.book else None
         verdict = self._verdict(resource, digest, target=target)
@@ -116,7 +124,7 @@ class _Planner:
 
     # ------------------------------------------------------------ facts about a node
 
-    def _taskserv(self, node: Node, operation: str) -> Taskserv:
+    def taskserv(self, node: Node, operation: str) -> Taskserv:
         taskserv = self.infra.taskservs.get(node.taskserv)
         if taskserv is None:
             raise NotFoundError(f"no taskserv is called {node.taskserv}", hint=suggestion(node.taskserv, self.infra.taskservs))

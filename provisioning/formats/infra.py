@@ -107,7 +107,7 @@ def load_infra(
 def _invalid(what: str, faults: Iterable[Fault]) -> ConfigError:
     every = tuple(faults)
     count = "1 fault" if len(every) == 1 else f"{len(every):,} faults"
-    return ConfigError(f"{what}: {count}", hint="`provisioning dag validate` shows them all", faults=every)
+    return ConfigError(f"{what}: {count}", faults=every)
 
 
 def _default(workspace: Workspace, name: str, known: set[str]) -> str:

@@ -79,9 +79,9 @@ def decode(data: bytes) -> tuple[str, Fault | None]:
         return "", Fault(code="encoding", message=message, line=line, column=column, hint="save the file as plain UTF-8")
 
 
-def too_large(size_bytes: int) -> Fault:
+def too_large(size_bytes: int, most: int = SIZE_LIMIT_BYTES) -> Fault:
     """Return the fault of a file over the limit."""
-    message = f"found {size_bytes:,} bytes, expected at most {SIZE_LIMIT_BYTES:,}"
+    message = f"found {size_bytes:,} bytes, expected at most {most:,}"
     return Fault(code="too_large", message=message)
 
 

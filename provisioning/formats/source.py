@@ -57,16 +57,16 @@ def shown_path(path: Path, root: Path) -> str:
     return escaped(str(path.relative_to(root) if path.is_relative_to(root) else path))
 
 
-def read_bytes(path: Path) -> bytes | Fault:
-    """Return a file's content, or the fault that it cannot be read."""
+def read_bytes(path: Path, *, most: int = SIZE_LIMIT_BYTES) -> bytes | Fault:
+    """Return a file's content, or the fault that it cannot be read, or is larger than `most` bytes."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             return _unreadable("is a folder, expected a file")
         if not stat.S_ISREG(status.st_mode):
             return _unreadable("is no regular file")
-        if status.st_size > SIZE_LIMIT_BYTES:
-            return too_large(status.st_size)
+        if status.st_size > most:
+            return too_large(status.st_size, most)
         return path.read_bytes()
     except FileNotFoundError:
         return _unreadable("is a link to nothing" if path.is_symlink() else "does not exist")

@@ -11,10 +11,12 @@ from pathlib import Path
 from provisioning.core.declare import NAME_PATTERN, Profile, Taskserv
 from provisioning.core.faults import Fault
 from provisioning.core.shown import quote
+from provisioning.formats.jsontext import decode
+from provisioning.formats.source import read_bytes
 from provisioning.formats.taskserv_toml import FILE_NAME, read_declaration
+from provisioning.formats.tomltext import SIZE_LIMIT_BYTES
 from provisioning.profiles import SHIPPED, files_digest, install_script, profile_files
 
-MAX_TOML_BYTES = 1024 * 1024
 _NAME = re.compile(NAME_PATTERN)
 
 
@@ -111,10 +113,17 @@ def _taskserv_folders(folder: Path) -> Iterator[Path]:
     """Yield the folders that may be taskservs: names as the name rule says, so `_lib` and hidden ones are not."""
     try:
         with os.scandir(folder) as entries:
-            found = [entry.name for entry in entries if _NAME.match(entry.name) and entry.is_dir()]
+            found = [entry.name for entry in entries if _NAME.match(entry.name) and _is_folder(entry)]
     except OSError:
         return
     yield from (folder / name for name in sorted(found))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself must not hide the folders beside it
+        return False
 
 
 def _subfolders(path: Path, faults: list[Fault]) -> list[Path]:
@@ -138,17 +147,10 @@ def _script_faults(folder: Path, taskserv: str, names: set[str]) -> list[Fault]:
 
 
 def _read_toml(path: Path) -> tuple[str, list[Fault]]:
-    try:
-        if path.is_symlink():
-            return "", [Fault(code="bad_file", message=f"{path.name} is a symlink", file=str(path))]
-        with path.open("rb") as stream:
-            data = stream.read(MAX_TOML_BYTES + 1)
-        if len(data) > MAX_TOML_BYTES:
-            return "", [Fault(code="too_big", message=f"{path.name} is bigger than 1 MiB", file=str(path))]
-        return data.decode(), []
-    except FileNotFoundError:
+    if path.is_symlink():
+        return "", [Fault(code="bad_file", message=f"{path.name} is a symlink, expected a file", file=str(path))]
+    if not path.exists():
         return "", []
-    except OSError as error:
-        return "", [Fault(code="unreadable", message=f"{path.name} cannot be read: {error.strerror}", file=str(path))]
-    except UnicodeDecodeError as error:
-        return "", [Fault(code="not_utf8", message=f"{path.name} is not UTF-8 (byte {error.start})", file=str(path))]
+    content = read_bytes(path, most=SIZE_LIMIT_BYTES)
+    text, fault = ("", content) if isinstance(content, Fault) else decode(content)
+    return text, [replace(fault, file=str(path))] if fault else []

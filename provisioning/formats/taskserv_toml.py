@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from provisioning.core.declare import NAME_PATTERN, ParamSpec, Taskserv
 from provisioning.core.faults import Fault
 from provisioning.core.params import PARAM_PATTERN, PARAM_TYPES, fits
 from provisioning.core.shown import quote, show, step
 from provisioning.core.suggest import nearest
+from provisioning.formats.tomltext import parse_toml
 
 FILE_NAME = "taskserv.toml"
 _NAME = re.compile(NAME_PATTERN)
@@ -80,21 +80,11 @@ class _Reader:
     faults: list[Fault] = field(default_factory=list)
 
     def parse(self) -> dict[str, object]:
-        try:
-            return tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:
-            message = str(error)
-            place = re.search(r"\(at line (\d+), column (\d+)\)", message)
-            line, column = (int(place[1]), int(place[2])) if place else (self.text.count("\n") + 1, 0)
-            said = re.sub(r" \(at .*\)$", "", message)
-            self.faults.append(
-                Fault(
-                    code="bad_toml", message=f"not TOML: {said[:1].lower()}{said[1:]}", file=self.file, line=line, column=column
-                )
-            )
-        except RecursionError:
-            self.faults.append(Fault(code="bad_toml", message="not TOML: nested too deeply", file=self.file))
-        return {}
+        parsed = parse_toml(self.text)
+        if isinstance(parsed, Fault):
+            self.faults.append(replace(parsed, file=self.file))
+            return {}
+        return parsed
 
     def fault(self, code: str, message: str, keys: tuple[str, ...], hint: str = "") -> None:
         last = re.escape(keys[-1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +19,12 @@ from provisioning.formats.explain import explain
 from provisioning.formats.jsontext import decode
 from provisioning.formats.reader import Fields, Reader
 from provisioning.formats.source import Source, finish, read_bytes
+from provisioning.formats.tomltext import SIZE_LIMIT_BYTES, parse_toml
 
 WORKSPACE_FILE = "workspace.toml"
 _FIELDS = frozenset({"name", "default_infra", "settings", "params", "secrets"})
 _REQUIRED = frozenset({"name"})
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00-\x1f]+")
-_TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 def find_workspace(start: Path) -> Path | None:
@@ -37,9 +36,9 @@ def find_workspace(start: Path) -> Path | None:
 def load_workspace(path: Path) -> Workspace:
     """Load the workspace in folder `path`. Raises ConfigError with every fault of its `workspace.toml`."""
     folder = path.absolute()
-    content = read_bytes(folder / WORKSPACE_FILE)
+    content = read_bytes(folder / WORKSPACE_FILE, most=SIZE_LIMIT_BYTES)
     text, fault = ("", content) if isinstance(content, Fault) else decode(content)
-    value = {} if fault else _parse(text)
+    value = {} if fault else parse_toml(text)
     if isinstance(value, Fault):
         fault = value
     if fault is not None:
@@ -54,19 +53,6 @@ def load_workspace(path: Path) -> Workspace:
 def _invalid(faults: list[Fault] | tuple[Fault, ...]) -> ConfigError:
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     return ConfigError(f"{WORKSPACE_FILE} is not valid: {count}", faults=faults)
-
-
-def _parse(text: str) -> dict[str, object] | Fault:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message = str(error)
-        found = _TOML_PLACE.search(message)
-        line, column = (int(found[1] or 0), int(found[2] or 0)) if found else (0, 0)
-        message = _TOML_PLACE.sub("", message)
-        return Fault(code="syntax", message=message[:1].lower() + message[1:], line=line, column=column)
-    except (RecursionError, ValueError) as error:
-        return Fault(code="too_deep", message=f"cannot be read: {type(error).__name__}")
 
 
 def _read(value: dict[str, object], folder: Path) -> tuple[Workspace, list[Fault]]:

@@ -18,7 +18,7 @@ from provisioning import wiring
 from provisioning.core.compile import compile_plan
 from provisioning.core.history import RunDetail
 from provisioning.core.plan import Plan, Selection
-from provisioning.core.planner import make_plan
+from provisioning.core.planner import check_selection, make_plan
 from provisioning.core.resources import Actor
 from provisioning.core.run import Run
 from provisioning.engine.recorder import Recorder
@@ -85,6 +85,7 @@ async def provision(
     project: Project, selection: Selection, options: RunOptions, listener: Listener, show: Callable[[Plan], None]
 ) -> RunResult:
     """Plan and run. See `Project.provision`."""
+    check_selection(project.infra, selection)
     async with open_session(project, options, listener) as session:
         plan = make_plan(project.infra, selection, session.recorder.book)
         show(plan)
