@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from provisioning.core.mask import Masker
 from provisioning.core.ports import Clock, LogWriter
 from provisioning.core.text import plain_text
+from provisioning.errors import StoreError
 
 Watcher = Callable[[str, str], None]  # step, text
 
@@ -15,7 +16,10 @@ SHOW_EVERY_S = 0.1  # a flood of output must not drown the event loop: only its 
 
 
 class AttemptOutput:
-    """The `Context` of one attempt. `write` may be called from a reader thread; everything else from the event loop."""
+    """The `Context` of one attempt. `write` may be called from a reader thread; everything else from the event loop.
+
+    A disk that refuses the log costs the rest of the log, not the attempt: what runs on a server does not depend on it.
+    """
 
     def __init__(self, step: str, clock: Clock, log: LogWriter, watcher: Watcher) -> None:
         self.clock = clock
@@ -24,11 +28,7 @@ class AttemptOutput:
         self._loop = asyncio.get_running_loop()
         self._pending = b""
         self._shown_at = float("-inf")
-
-    @property
-    def log_path(self) -> str:
-        """Where a person finds the log."""
-        return self._log.path
+        self._refusal: StoreError | None = None
 
     def write(self, data: bytes) -> None:
         """Take output as it comes."""
@@ -50,17 +50,29 @@ class AttemptOutput:
         """Write what the masker still holds back, show what has not been shown, close the log."""
         self._store(self._masker.flush())
         if self._pending:
-            self._watcher(self._step, plain_text(self._pending))
+            self._show(plain_text(self._pending))
             self._pending = b""
-        self._log.close()
+        self._to_log(self._log.close)
+        if self._refusal is not None:
+            self._show(f"-- the log is not complete: {self._refusal.message}")
 
     def _store(self, data: bytes) -> None:
         if not data:
             return
-        self._log.write(data)
+        if self._refusal is None:
+            self._to_log(lambda: self._log.write(data))
         whole, newline, rest = (self._pending + data).rpartition(b"\n")
         self._pending = rest[-4096:]
         now = self.clock.monotonic_s()
         if newline and now - self._shown_at >= SHOW_EVERY_S:
             self._shown_at = now
-            self._loop.call_soon_threadsafe(self._watcher, self._step, plain_text(whole[-4096:]))
+            self._show(plain_text(whole[-4096:]))
+
+    def _show(self, text: str) -> None:
+        self._loop.call_soon_threadsafe(self._watcher, self._step, text)
+
+    def _to_log(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except StoreError as error:
+            self._refusal = error

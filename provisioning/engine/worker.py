@@ -92,12 +92,17 @@ class Worker:
 
     async def _work(self, task: Task) -> None:
         await self._tasks.report(Report(task=task, worker=self._name))
-        output = AttemptOutput(task.step, self._clock, self._logs.open(task.run, task.step, task.attempt), self._watcher)
+        try:
+            log = self._logs.open(task.run, task.step, task.attempt)
+        except ProvisioningError as error:  # nothing has been done yet, and nothing is to be done without a log
+            await self._tasks.report(self._final(task, _refused(error), ""))
+            return
+        output = AttemptOutput(task.step, self._clock, log, self._watcher)
         try:
             result = await self._act(task, output)
         finally:
             output.close()
-        await self._tasks.report(self._final(task, result, output.log_path))
+        await self._tasks.report(self._final(task, result, log.path))
 
     async def _act(self, task: Task, output: AttemptOutput) -> Result:
         action = self._actions.get(task.action.type)
@@ -109,7 +114,7 @@ class Worker:
         except asyncio.CancelledError:
             return Result(outcome=Outcome.CANCELLED, error_kind="cancelled", error="stopped")
         except ProvisioningError as error:
-            return _failed(error.code, _with_hint(error))
+            return _refused(error)
         except Exception as error:  # an action's bug must not take the worker down
             return _failed("internal", f"{type(error).__name__}: {error}")
 
@@ -118,5 +123,5 @@ def _failed(kind: str, message: str) -> Result:
     return Result(outcome=Outcome.FAILED, error_kind=kind, error=message)
 
 
-def _with_hint(error: ProvisioningError) -> str:
-    return f"{error.message}; {error.hint}" if error.hint else error.message
+def _refused(error: ProvisioningError) -> Result:
+    return _failed(error.code, f"{error.message}; {error.hint}" if error.hint else error.message)

@@ -11,9 +11,10 @@ from provisioning.adapters.memory.logs import MemoryLogs
 from provisioning.adapters.memory.store import MemoryStore
 from provisioning.core.events import Event
 from provisioning.core.model import Workflow
-from provisioning.core.ports import Outcome, Task
+from provisioning.core.ports import LogStore, Outcome, Task
 from provisioning.core.run import Run
 from provisioning.engine.actions import Action, Context, Result
+from provisioning.engine.attempt import Watcher
 from provisioning.engine.runner import Projection, Runner, Store
 from provisioning.engine.worker import Worker
 
@@ -74,12 +75,18 @@ class Engine:
 
 
 def engine(
-    actions: Mapping[str, Action], *, store: Store | None = None, slots: int = 100, projections: Sequence[Projection] = ()
+    actions: Mapping[str, Action],
+    *,
+    store: Store | None = None,
+    slots: int = 100,
+    projections: Sequence[Projection] = (),
+    logs: LogStore | None = None,
+    watcher: Watcher = lambda _step, _text: None,
 ) -> Engine:
     store = store or MemoryStore()
     clock = SystemClock()
     seen = Seen()
-    worker = Worker("w", store, actions, MemoryLogs(), clock, slots=slots)
+    worker = Worker("w", store, actions, logs or MemoryLogs(), clock, slots=slots, watcher=watcher)
     runner = Runner(
         store, clock, roll=lambda: 0.5, stop_work=worker.cancel, projections=(seen, *projections), fence=1, poll_s=0.01
     )

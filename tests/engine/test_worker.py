@@ -1,0 +1,68 @@
+"""What a worker makes of logs that the disk refuses."""
+
+from __future__ import annotations
+
+from support.engine import Doer, engine
+from support.simulate import step, workflow
+
+from provisioning.adapters.memory.logs import MemoryLog, MemoryLogs
+from provisioning.core.model import RunState
+from provisioning.core.ports import Task
+from provisioning.engine.actions import Context
+from provisioning.errors import StoreError
+
+FULL = StoreError("writing the log failed: no space left on device", hint="make room")
+
+
+class FullLog(MemoryLog):
+    """Takes one write and then none, and cannot be closed properly either."""
+
+    def write(self, data: bytes) -> None:
+        if self.data:
+            raise FULL
+        super().write(data)
+
+    def close(self) -> None:
+        super().close()
+        raise FULL
+
+
+class FullLogs(MemoryLogs):
+    """Logs on a disk that is full."""
+
+    def open(self, run: str, step: str, attempt: int) -> MemoryLog:
+        log = FullLog(super().open(run, step, attempt).path)
+        self.written[log.path] = log
+        return log
+
+
+class NoLogs(MemoryLogs):
+    """Logs that cannot even be made."""
+
+    def open(self, run: str, step: str, attempt: int) -> MemoryLog:
+        raise FULL
+
+
+async def _talks(_task: Task, context: Context) -> None:
+    for number in range(3):
+        context.write(f"line {number}\n".encode())
+
+
+async def test_a_log_that_cannot_be_written_does_not_fail_what_was_done() -> None:
+    shown: list[str] = []
+    logs = FullLogs()
+    run = await engine({"noop": Doer(_talks)}, logs=logs, watcher=lambda _step, text: shown.append(text)).run(
+        workflow(step("a"), step("b", "a"))
+    )
+
+    assert run.state is RunState.SUCCEEDED
+    assert shown[-1] == "-- the log is not complete: writing the log failed: no space left on device"
+    assert [(bytes(log.data), log.closed) for log in logs.written.values()] == [(b"line 0\n", True)] * 2
+
+
+async def test_nothing_is_done_when_its_log_cannot_be_made() -> None:
+    doer = Doer(_talks)
+    run = await engine({"noop": doer}, logs=NoLogs()).run(workflow(step("a")))
+
+    assert doer.started == []
+    assert (run.steps["a"].error_kind, run.steps["a"].error) == ("store", f"{FULL.message}; {FULL.hint}")
