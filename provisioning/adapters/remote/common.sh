@@ -78,8 +78,8 @@ alive() { # file; sets pid
     [[ $seal == . ]] && started_at "$pid" && [[ $since == "$born" ]]
 }
 
-# Everything that belongs to a unit: what carries its mark, what lives in its control group, and all their children.
-# A child that left its session, forked twice and wiped its environment is caught by the control group only.
+# Everything that belongs to a unit: what carries its mark, what is in its process group or control group, and all their
+# children. A child that left its session, forked twice and wiped its environment is caught by the control group only.
 members() { # mark group(or empty); sets members
     local path stat fields parent
     local -A found=() children=()
@@ -99,6 +99,7 @@ members() { # mark group(or empty); sets members
             unset "found[$parent]"
         else
             children["${fields[1]}"]+=" $parent"
+            [[ ${fields[2]} != "${process_group:-}" ]] || found[$parent]=1
         fi
     done
     local -a queue=("${!found[@]}")

@@ -157,7 +157,6 @@ deliver() {
         fresh=("$units" "$base/$lineage" "$base")
     fi
     if [[ -e $unit ]]; then # an upload that was cut, or a claim that was settled
-        nap 0.1
         if known "$unit"; then replay "$unit"; fi
         forget_secrets
         rm -rf "$unit"
@@ -175,6 +174,7 @@ deliver() {
         ! printf '%s %s .\n' "$token" "$name" >>"$resource/units"; then
         give_up 'the claim could not be written'
     fi
+    if recorded "$unit"; then give_up 'it was cancelled'; fi
     # Durable before the first effect: after a power cut the claim says that something may have happened.
     sync "$unit/claim" "$resource/units" "$unit" "$units" "$resource" "${fresh[@]}" || give_up 'the claim could not be made durable'
 }
@@ -209,6 +209,7 @@ run_script() {
     export "${environment[@]}" "$MARK=$unit"
     bash "./$entry" "$operation" </dev/null >&7 2>&1 4>&- 7>&- 8>&- &
     child=$!
+    printf 'group %s\n' "$child"
     while
         code=0
         wait "$child" || code=$?
@@ -261,10 +262,12 @@ supervise() {
     exec 7> >(keep >&6)
     keeper=$!
     exec 1>/dev/null 6>&-
-    trap 'end_by_force cancelled' TERM
-    remember "$unit/supervisor" "$BASHPID"
     exec 8< <(run_script)
     spared=("$!" "$keeper" "$BASHPID")
+    read -r _ process_group <&8 || end_by_force lost
+    # Only now is there something to stop, and a way to find it before it carries its mark.
+    trap 'end_by_force cancelled' TERM
+    remember "$unit/supervisor" "$BASHPID"
     while [[ $line != "code "* ]]; do
         IFS= read -r -t "$limit" -u 8 line || {
             (($? > 128)) && end_by_force timeout

@@ -7,9 +7,12 @@ places
 exec 9>>"$resource/lock"
 asked=0
 
-cancel_unborn() { # mkdir decides between us and a start that is about to claim
-    mkdir -m 700 "$unit" 2>/dev/null || return 1
-    record "$unit" cancelled 0
+# Puts a finished unit where a start would put its own. Each side writes, then looks for what the other has written.
+cancel_unborn() {
+    local cancelled=$units/.$nonce
+    mkdir -m 700 "$cancelled" && record "$cancelled" cancelled 0
+    mv -T "$cancelled" "$unit" 2>/dev/null || rm -rf "$cancelled"
+    if claimed "$unit"; then rm -f "$unit/result"; fi
 }
 
 deadline=$((SECONDS + limit))
