@@ -14,6 +14,7 @@ from support.remote import (
     bundle_of,
     counting,
     local_link,
+    local_shell,
     open_folders,
     packed,
     runs,
@@ -22,7 +23,10 @@ from support.remote import (
     until,
 )
 
+from provisioning.adapters.remote.answer import Answer
 from provisioning.adapters.remote.link import RemoteLink
+from provisioning.adapters.remote.request import Request, start_request
+from provisioning.adapters.remote.wire import listen
 from provisioning.core.ports import Exit
 from provisioning.errors import HostError
 
@@ -138,14 +142,32 @@ async def test_tokens_are_of_one_taskserv_on_one_server(link: RemoteLink) -> Non
     assert (await link.start(unit_of(taskserv="db", step="web/db", token=1), bundle_of("exit 0"), Heard())).ok
 
 
-async def test_a_bundle_that_was_cut_is_never_executed_and_may_be_sent_again(link: RemoteLink, counter: Path) -> None:
-    whole = bundle_of(counting(counter))
-    for size in range(0, len(whole.data), 7):
+BIG = "# " + "x" * 99_999 + "\n"  # too big to travel in the script
+
+
+@pytest.mark.parametrize("padding", [pytest.param("", id="small"), pytest.param(BIG, id="big")])
+async def test_a_bundle_that_was_damaged_is_never_executed(link: RemoteLink, counter: Path, padding: str) -> None:
+    whole = bundle_of(padding + counting(counter))
+    for size in range(1, len(whole.data), 11):
         with pytest.raises(HostError, match="could not be delivered"):
-            await link.start(unit_of(), replace(whole, data=whole.data[:size] or b"x"), Heard())
+            await link.start(unit_of(), replace(whole, data=whole.data[:size]), Heard())
     assert runs(counter) == 0
 
     assert await link.start(unit_of(), whole, Heard()) == Exit(kind="exit", code=0)
+    assert runs(counter) == 1
+
+
+@pytest.mark.parametrize("padding", [pytest.param("", id="small"), pytest.param(BIG, id="big")])
+async def test_an_upload_that_is_cut_is_never_executed_by_halves(home: Path, counter: Path, padding: str) -> None:
+    whole = start_request(unit_of(), bundle_of(padding + counting(counter))).data
+    shell = local_shell(home)
+    for size in (*range(0, len(whole), 499), *range(len(whole) - 40, len(whole))):
+        wire = await shell.open(Request(nonce="", head=whole[:size]))
+        await listen(wire, Answer(""), lambda _errors, _data: None)
+        wire.close()
+        assert runs(counter) == 0, size
+
+    assert await local_link(home).start(unit_of(), bundle_of(counting(counter)), Heard()) == Exit(kind="exit", code=0)
     assert runs(counter) == 1
 
 

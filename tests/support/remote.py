@@ -70,10 +70,16 @@ def unit_of(**changes: object) -> Unit:
     return Unit(**{**fields, **changes})  # type: ignore[arg-type]
 
 
+def local_shell(home: Path, **environment: str) -> LocalShell:
+    """Return this machine as a server whose units live in `home`."""
+    return LocalShell(
+        environment={"PATH": os.environ["PATH"], "HOME": str(home), "PROVISIONING_HOME": str(home), **environment}
+    )
+
+
 def local_link(home: Path, *, patience_s: float = 10.0, **environment: str) -> RemoteLink:
-    """Return a link to this machine whose units live in `home`."""
-    seen = {"PATH": os.environ["PATH"], "HOME": str(home), "PROVISIONING_HOME": str(home), **environment}
-    return RemoteLink(LocalShell(environment=seen), patience_s=patience_s)
+    """Return a link to this machine."""
+    return RemoteLink(local_shell(home, **environment), patience_s=patience_s)
 
 
 def unit_folder(home: Path, unit: Unit) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
+import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -11,7 +13,8 @@ from pathlib import PurePosixPath
 from provisioning.adapters.remote.quote import quote
 from provisioning.core.ports import Bundle
 
-_LIMIT_BYTES = 64 * 1024  # unpacked; above that, an archive is quicker
+_LIMIT_BYTES = 64 * 1024  # of contents; above that, an archive is quicker
+_RAW_LIMIT_BYTES = 4 * _LIMIT_BYTES  # with the archive's own headers and padding
 
 
 def write_files(bundle: Bundle) -> str:
@@ -26,9 +29,13 @@ def write_files(bundle: Bundle) -> str:
 @lru_cache(maxsize=32)
 def _write_files(data: bytes, entry: str) -> str:
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+        with gzip.open(io.BytesIO(data)) as file:
+            raw = file.read(_RAW_LIMIT_BYTES)
+            if file.read(1):  # also compares the checksum, which tarfile would not
+                return ""
+        with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as archive:
             return _function(archive, entry)
-    except (tarfile.TarError, EOFError, OSError, ValueError):
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error):
         return ""
 
 
