@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from provisioning.core.events import NO_DATA, Event, Kind
+from provisioning.core.history import blame
 from provisioning.core.model import (
     STEP_ENDED,
     STEP_FAILED,
@@ -315,12 +316,13 @@ def _verdict(run: Run) -> dict[str, str]:
     policy = run.workflow.policy.on_failure
     bad = [step for step in run.steps.values() if step.state in STEP_FAILED or step.blocked]
     if policy is OnFailure.CONTINUE:
-        fatal = next((step for step in bad if step.spec.critical), None)
+        fatal = [step for step in bad if step.spec.critical]
     else:
-        fatal = next((step for step in bad if not step.spec.optional), None)
-    if fatal is not None:
-        first = run.halted_by or fatal.because or fatal.spec.id
-        return {"state": RunState.FAILED.value, "reason": f"{first} {run.steps[first].state.value.replace('_', ' ')}"}
+        fatal = [step for step in bad if not step.spec.optional]
+    if fatal:
+        earliest = min(fatal, key=lambda step: (step.ended_at is None, step.ended_at, step.index))
+        first = run.halted_by or earliest.because or earliest.spec.id
+        return {"state": RunState.FAILED.value, "reason": blame(first, run.steps[first].state)}
     return {"state": RunState.PARTIAL.value if bad else RunState.SUCCEEDED.value, "reason": ""}
 
 

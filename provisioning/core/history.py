@@ -5,7 +5,7 @@ Reading only; `core.projection` says how they come about.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -97,9 +97,8 @@ class RunDetail:
 
     @property
     def failed(self) -> tuple[StepRecord, ...]:
-        """The steps that failed, timed out or were interrupted, first to end first."""
-        bad = [step for step in self.steps if step.state in STEP_FAILED]
-        return tuple(sorted(bad, key=lambda step: (step.ended_at is None, step.ended_at, step.position)))
+        """The steps that failed, timed out or were interrupted: the one that decided the run, then first to end first."""
+        return tuple(blamed(self.steps, self.summary.reason))
 
     def document(self) -> dict[str, object]:
         """Return the JSON of `run show` (design 7). Labels that a step does not have are left out."""
@@ -141,11 +140,25 @@ class History(Protocol):
         ...
 
 
-def exit_code_of(state: RunState, steps: Sequence[StepRecord], source: str = "") -> int | None:
+def blame(step: str, state: StepState) -> str:
+    """Return the reason of a run that failed because of this step."""
+    return f"{step} {state.value.replace('_', ' ')}"
+
+
+def blamed(steps: Iterable[StepRecord], reason: str) -> list[StepRecord]:
+    """Return the steps that failed: the one that the run's reason blames, then first to end first."""
+    failed = [step for step in steps if step.state in STEP_FAILED]
+    return sorted(
+        failed,
+        key=lambda step: (blame(step.step, step.state) != reason, step.ended_at is None, step.ended_at, step.position),
+    )
+
+
+def exit_code_of(state: RunState, steps: Iterable[StepRecord], source: str = "", reason: str = "") -> int | None:
     """Return what a command that ran this run exits with; None while the run has not ended.
 
-    `steps` need only hold those that failed. The one that failed first decides between a gate (5), a server (7) and the
-    rest (1). A partial run is a success in Dagu's eyes only.
+    `steps` need only hold those that failed. The one that `reason` blames, else the first one, decides between a gate (5),
+    a server (7) and the rest (1). A partial run is a success in Dagu's eyes only.
     """
     if state not in RUN_ENDED:
         return None
@@ -153,8 +166,7 @@ def exit_code_of(state: RunState, steps: Sequence[StepRecord], source: str = "")
         return 0
     if state is RunState.CANCELLED:
         return 130
-    failed = [step for step in steps if step.state in STEP_FAILED]
-    first = min(failed, key=lambda step: (step.ended_at is None, step.ended_at, step.position), default=None)
+    first = next(iter(blamed(steps, reason)), None)
     if first is None:
         return 1
     if first.error_kind in HOST_ERRORS:

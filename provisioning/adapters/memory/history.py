@@ -111,7 +111,7 @@ class MemoryHistory:
     def _summary(self, run: str) -> RunSummary:
         row: dict[str, Any] = {key: value for key, value in self._rows[run].run.items() if key != "params"}
         steps = [_record(StepRecord, each) for each in self._rows[run].steps.values()]
-        row["exit_code"] = exit_code_of(row["state"], steps, row.get("source", ""))
+        row["exit_code"] = exit_code_of(row["state"], steps, row.get("source", ""), row.get("reason", ""))
         return RunSummary(workflow=row.pop("name", ""), **row)
 
 

@@ -29,7 +29,8 @@ def write_changes(connection: sqlite3.Connection, run: int, changes: Changes, wo
     attempts = [{**dict(zip(ATTEMPT_KEYS, key, strict=True)), **row} for key, row in changes.attempts.items()]
     _upsert(connection, "attempts", ATTEMPT_KEYS, run, attempts, only_while="ended_at IS NULL")
     if changes.finished:
-        changes.run["exit_code"] = _exit_code(connection, run, RunState(str(changes.run["state"])))
+        ended = RunState(str(changes.run["state"]))
+        changes.run["exit_code"] = _exit_code(connection, run, ended, str(changes.run["reason"]))
     if changes.run:
         names = ", ".join(f"{name} = ?" for name in changes.run)
         connection.execute(f"UPDATE runs SET {names} WHERE id = ?", (*_cells(changes.run), run))  # noqa: S608 - our own names
@@ -78,7 +79,7 @@ def _next_position(connection: sqlite3.Connection, run: int) -> int:
     return int(connection.execute("SELECT count(*) FROM steps WHERE run = ?", (run,)).fetchone()[0])
 
 
-def _exit_code(connection: sqlite3.Connection, run: int, state: RunState) -> int | None:
+def _exit_code(connection: sqlite3.Connection, run: int, state: RunState, reason: str) -> int | None:
     source = connection.execute("SELECT source FROM runs WHERE id = ?", (run,)).fetchone()[0]
     failed = connection.execute(
         f"SELECT step, kind, error_kind, state, ended_at, position FROM steps WHERE run = ? AND state IN ({_FAILED})",  # noqa: S608
@@ -88,7 +89,7 @@ def _exit_code(connection: sqlite3.Connection, run: int, state: RunState) -> int
         StepRecord(step=step, kind=kind, error_kind=error, state=StepState(state), ended_at=when(ended_at), position=position)
         for step, kind, error, state, ended_at, position in failed
     ]
-    return exit_code_of(state, steps, source)
+    return exit_code_of(state, steps, source, reason)
 
 
 def when(text: str | None) -> datetime | None:
