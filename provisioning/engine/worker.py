@@ -79,7 +79,7 @@ class Worker:
             outcome=result.outcome,
             exit_code=result.exit_code,
             error_kind=result.error_kind,
-            error=result.error,
+            error=result.error.encode("utf-8", "backslashreplace").decode(),  # a journal takes no half characters
             output=result.output,
             log=log,
         )

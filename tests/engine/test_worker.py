@@ -1,4 +1,4 @@
-"""What a worker makes of logs that the disk refuses."""
+"""What a worker makes of disks that refuse its logs, and of words that are none."""
 
 from __future__ import annotations
 
@@ -66,3 +66,12 @@ async def test_nothing_is_done_when_its_log_cannot_be_made() -> None:
 
     assert doer.started == []
     assert (run.steps["a"].error_kind, run.steps["a"].error) == ("store", f"{FULL.message}; {FULL.hint}")
+
+
+async def test_words_of_a_server_that_are_no_text_do_not_stop_the_run() -> None:
+    async def do(_task: Task, _context: Context) -> None:
+        raise StoreError("no file x\udcff")
+
+    run = await engine({"noop": Doer(do)}).run(workflow(step("a")))
+
+    assert run.steps["a"].error == r"no file x\udcff"
