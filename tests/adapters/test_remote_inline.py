@@ -82,6 +82,6 @@ def test_links_are_left_to_tar() -> None:
 def test_a_file_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
     function = write_files(bundle_of("echo"))
 
-    command = ["bash", "-c", f'{function}\nwrite_files "$1"', "bash", tmp_path / "missing"]
+    command = ["bash", "-c", f'{function}\nwrite_files "$1"', "bash", str(tmp_path / "missing")]
 
     assert subprocess.run(command, check=False, timeout=20).returncode != 0
