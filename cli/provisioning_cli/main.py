@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -44,7 +45,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     gc.set_threshold(50_000, 20, 50)  # large graphs are many small objects that live to the end: 40 % less time for 10,000
     arguments = sys.argv[1:] if args is None else list(args)
-    sys.exit(call(arguments))
+    _leave(call(arguments))
 
 
 def call(arguments: Sequence[str], app: App | None = None) -> int:
@@ -61,6 +62,14 @@ def call(arguments: Sequence[str], app: App | None = None) -> int:
 
         return exit_code(error, as_json=app.json or _asked_for_json(arguments))
     return code if isinstance(code, int) else 0
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process without waiting for its threads: one may be in a login that nobody wants any more, for seconds."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _prepare() -> None:

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -112,6 +113,7 @@ class Connector:
         """Exchange keys."""
         from paramiko import SSHException, Transport
 
+        _silence_paramiko()
         ears = Ears(self._reach(target, through))
         transport = Transport(cast("socket.socket", ears))
         transport.daemon = True
@@ -186,6 +188,14 @@ def _offer(transport: Transport, target: Target, called: str, key: PKey, *, firs
     except (SSHException, EOFError, OSError) as wrong:
         raise Unreachable(f"{target.name}: {_words(wrong)}", server=target.name) from wrong
     return f"{called} is not enough, it also wants {', '.join(wanted)}" if wanted else ""
+
+
+@cache
+def _silence_paramiko() -> None:
+    """Paramiko prints tracebacks of what it also raises, unless somebody listens to its log."""
+    import logging
+
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 def _prefer(transport: Transport, known: Sequence[str]) -> None:
