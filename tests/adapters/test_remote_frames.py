@@ -26,7 +26,7 @@ from provisioning.adapters.remote.request import (
 )
 
 NONCE = "0123456789abcdef0123456789abcdef"
-BEGIN = b"\x1e@" + NONCE.encode() + b" begin 0 0 " + NONCE.encode() + b"\n"
+BEGIN = b"\x1e@" + NONCE.encode() + b" begin " + NONCE.encode() + b" \n"
 END = b"\x1e@" + NONCE.encode() + b" exit 3 .\n"
 
 
@@ -75,11 +75,11 @@ def test_frames_of_another_request_are_output() -> None:
 
 def test_the_frame_of_an_adopted_unit_has_its_own_nonce() -> None:
     answer = Answer(NONCE)
-    begin = b"\x1e@" + NONCE.encode() + b" begin 1 0 ffff\n"
+    begin = b"\x1e@" + NONCE.encode() + b" begin ffff run-1.0123.1\n"
 
     assert fed(answer, [begin + b"out" + END + b"\x1e@ffff signal 9 .\n"]) == b"out" + END
     assert answer.verdict == Verdict(word="signal", code=9)
-    assert answer.adopted
+    assert answer.adopted == "run-1.0123.1"
 
 
 @pytest.mark.parametrize("size", range(36, len(END)))

@@ -97,6 +97,21 @@ async def test_a_second_start_while_it_runs_follows_the_one_that_runs(link: Remo
     assert runs(counter) == 1
 
 
+async def test_when_the_unit_that_was_followed_is_cancelled_our_own_runs(link: RemoteLink, home: Path, counter: Path) -> None:
+    first, second = Heard(), Heard()
+    bundle = bundle_of(counting(counter, "echo one", '[ "$PROVISIONING_RUN_ID" = run-2 ] || sleep 300', "echo two"))
+    runner = asyncio.create_task(link.start(unit_of(), bundle, first))
+    await until(lambda: first.data)
+    other = asyncio.create_task(local_link(home).start(unit_of(run="run-2"), bundle, second))
+    await until(lambda: second.data)
+
+    runner.cancel()
+
+    assert await other == Exit(kind="exit", code=0)
+    assert second.data.endswith(b"one\ntwo\n")
+    assert runs(counter) == 2
+
+
 async def test_another_operation_waits_until_the_running_one_is_through(link: RemoteLink, tmp_path: Path) -> None:
     order = tmp_path / "order"
     slow = bundle_of(f"echo begin >> '{order}'; sleep 0.5; echo end >> '{order}'")

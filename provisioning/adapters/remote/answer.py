@@ -31,7 +31,7 @@ class Stream:
     nonce: str
     before: bytes = b""
     began: bool = False
-    adopted: bool = False
+    adopted: str = ""  # the name of a unit that had been started before
     verdict: Verdict | None = None
     _rest: bytes = field(default=b"", repr=False)
     _end_sign: bytes = b""
@@ -53,9 +53,9 @@ class Stream:
             self._rest = self._rest[-_NOTES_LIMIT:]
             self.before = before[-_NOTES_LIMIT:]
             return False
-        adopted, _, nonce = line.split(b" ")
+        nonce, _, adopted = line.partition(b" ")
         self.before = before[-_NOTES_LIMIT:]
-        self.began, self.adopted = True, adopted == b"1"
+        self.began, self.adopted = True, adopted.decode("ascii", "replace")
         self._end_sign, self._rest = _SIGN + nonce + b" ", rest
         return True
 
@@ -106,8 +106,8 @@ class Answer:
         return self._said_hello or self._out.began or HELLO in self._all_notes()
 
     @property
-    def adopted(self) -> bool:
-        """Whether it is the answer of a unit that had been started before."""
+    def adopted(self) -> str:
+        """The name of the unit whose answer it is, when that had been started before."""
         return self._out.adopted
 
     @property

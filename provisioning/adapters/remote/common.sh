@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Shared by every verb. The request's header, evaluated before this text, has set: nonce, base_default (or empty),
 # and for unit verbs lineage, server, taskserv, name, entry, operation, digest, token, limit, idempotent, earlier,
-# offset, payload, inlined, secrets_size, secret_tar_size, upload_only, environment (array), sweep.
+# seen, offset, payload, inlined, secrets_size, secret_tar_size, upload_only, environment (array), sweep.
 # shellcheck disable=SC2154,SC2034  # set by the header; used by the verb that follows
 
 readonly RS=$'\x1e'         # starts every frame line in the output stream
@@ -9,7 +9,9 @@ readonly GRACE=3            # seconds between TERM and KILL
 readonly OUTPUT_KIB=65536   # kept of a unit's output on the server
 readonly MARK=PROVISIONING_UNIT
 
-PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # sshd gives non-login shells a path without them
+for place in /usr/local/sbin /usr/sbin /sbin; do # sshd gives non-login shells a path without them
+    [[ :$PATH: == *:$place:* ]] || PATH=$PATH:$place
+done
 
 # A pipe that nothing ever comes from: the built-in way to sleep. Made when it is needed, for it costs a process.
 quiet_pipe() {
@@ -81,8 +83,8 @@ alive() { # file; sets pid
 # Everything that belongs to a unit: what carries its mark, what is in its process group or control group, and all their
 # children. A child that left its session, forked twice and wiped its environment is caught by the control group only.
 members() { # mark group(or empty); sets members
-    local path stat fields parent
-    local -A found=() children=()
+    local path stat fields process
+    local -A found=() alive=() children=()
     while IFS= read -r path; do
         path=${path#/proc/}
         found[${path%%/*}]=1
@@ -92,27 +94,25 @@ members() { # mark group(or empty); sets members
     )
     for path in /proc/[0-9]*/stat; do
         read -r stat 2>/dev/null <"$path" || continue
-        path=${path#/proc/} parent=${path%%/*}
+        path=${path#/proc/} process=${path%%/*}
         read -ra fields <<<"${stat##*) }"
-        [[ -n ${fields[1]:-} ]] || continue # it has just ended
-        if [[ ${fields[0]} == Z ]]; then
-            unset "found[$parent]"
-        else
-            children["${fields[1]}"]+=" $parent"
-            [[ ${fields[2]} != "${process_group:-}" ]] || found[$parent]=1
-        fi
+        [[ ${fields[0]:-Z} != Z ]] || continue
+        alive[$process]=1
+        children["${fields[1]}"]+=" $process"
+        [[ ${fields[2]} != "${process_group:-}" ]] || found[$process]=1
     done
     local -a queue=("${!found[@]}")
     while ((${#queue[@]})); do
-        for path in ${children["${queue[0]}"]:-}; do
-            [[ -n ${found[$path]:-} ]] || { found[$path]=1 && queue+=("$path"); }
+        for process in ${children["${queue[0]}"]:-}; do
+            [[ -n ${found[$process]:-} ]] || { found[$process]=1 && queue+=("$process"); }
         done
         queue=("${queue[@]:1}")
     done
-    for path in "$$" "$BASHPID" "${spared[@]}"; do
-        [[ -n $path ]] && unset "found[$path]"
+    members=()
+    for process in "${!found[@]}"; do # our own search was in the control group, too, but is over
+        [[ -n ${alive[$process]:-} && " $$ $BASHPID ${spared[*]} " != *" $process "* ]] && members+=("$process")
     done
-    members=("${!found[@]}")
+    return 0
 }
 spared=()
 

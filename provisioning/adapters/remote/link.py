@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from provisioning.adapters.remote.answer import Answer, Verdict
-from provisioning.adapters.remote.request import Request, probe_request, start_request, stop_request
+from provisioning.adapters.remote.request import Request, probe_request, start_request, stop_request, unit_name
 from provisioning.adapters.remote.wire import LinkLost, Shell, Wire, listen
 from provisioning.core.ports import Bundle, Exit, Output, Unit
 from provisioning.errors import HostError, Unreachable
@@ -27,10 +27,13 @@ class Relay:
     """Passes output on and counts it: after a lost link, that is where it goes on."""
 
     output: Output
+    source: str = ""  # the unit it came from
     count: int = 0
 
-    def take(self, data: bytes) -> None:
+    def take(self, data: bytes, source: str) -> None:
         """Pass it on."""
+        if source != self.source:
+            self.source, self.count = source, 0
         self.count += len(data)
         self.output(data)
 
@@ -126,18 +129,21 @@ class RemoteLink:
         self, unit: Unit, bundle: Bundle | None, relay: Relay, *, within_s: float | None = None
     ) -> tuple[Verdict, bool]:
         """Return the verdict, and whether it is of a unit that had been started before. Raises HostError."""
-        request = start_request(unit, bundle, offset=relay.count, sweep=not self._swept)
+        own = unit_name(unit.run, unit.attempt, unit.step)
+        request = start_request(unit, bundle, seen=relay.source, offset=relay.count, sweep=not self._swept)
         answer = Answer(request.nonce)
         try:
             async with self._opened(request, within_s=within_s) as wire:
-                await listen(wire, answer, lambda _errors, data: relay.take(data))
+                await listen(wire, answer, lambda _errors, data: relay.take(data, answer.adopted or own))
                 verdict = answer.verdict or self._broken(answer, wire)
         except LinkLost as lost:
             return Verdict(word=_LINK_LOST, text=str(lost)), False
         self._swept = True
         if verdict.word == "cut":
             verdict = replace(verdict, text=f"{verdict.text} {answer.notes}".strip())
-        return verdict, answer.adopted
+        elif verdict.word == "cancelled" and answer.adopted not in {"", own}:  # by its own runner: now it is our turn
+            verdict = Verdict(word="lost", text="the unit that was followed has been cancelled")
+        return verdict, bool(answer.adopted)
 
     async def _stop(self, unit: Unit) -> Exit:
         """Stop a unit and return its recorded end; unknown when the server cannot be asked."""

@@ -7,7 +7,7 @@ frame() {
     printf '%s@%s %s\n' "$RS" "$nonce" "$1"
     printf '%s@%s %s\n' "$RS" "$nonce" "$1" >&2
 }
-frame "begin 0 0 $nonce"
+frame "begin $nonce "
 
 exec 8<> <(:)
 ( # the command, in a process group of its own

@@ -52,8 +52,11 @@ class Request:
         return self.head + self.payload
 
 
-def start_request(unit: Unit, bundle: Bundle | None, *, offset: int = 0, sweep: bool = False) -> Request:
-    """Ask for a unit to be run, or, without a bundle, what has become of it. Output before `offset` is not sent again."""
+def start_request(unit: Unit, bundle: Bundle | None, *, seen: str = "", offset: int = 0, sweep: bool = False) -> Request:
+    """Ask for a unit to be run, or, without a bundle, what has become of it.
+
+    `seen` is the name of the unit, ours or one followed in its stead, of whose output the first `offset` bytes have come.
+    """
     secret_text = secrets_file(unit.secrets) if bundle else b""
     secret_tar = bundle.secret_data if bundle else b""
     data = bundle.data if bundle else b""
@@ -67,6 +70,7 @@ def start_request(unit: Unit, bundle: Bundle | None, *, offset: int = 0, sweep: 
         "limit": f"{unit.timeout_s:.3f}",
         "idempotent": int(unit.idempotent),
         "earlier": unit_name(*unit.resumes) if unit.resumes else "",
+        "seen": seen,
         "offset": offset,
         "payload": len(data),
         "inlined": int(bool(inline)),

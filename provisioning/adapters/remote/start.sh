@@ -2,8 +2,8 @@
 # Claims a unit, unpacks its bundle, hands it to a supervisor and becomes the relay of its output; or adopts one.
 # shellcheck disable=SC2154,SC2034  # set by the header; used in common.sh
 
-begin() { # adopted unit-nonce
-    printf '%s@%s begin %s %s %s\n' "$RS" "$nonce" "$1" "$offset" "$2"
+begin() { # unit-nonce [name of an adopted unit]
+    printf '%s@%s begin %s %s\n' "$RS" "$nonce" "$1" "${2:-}"
 }
 
 # ---------------------------------------------------------------- adopting
@@ -13,10 +13,17 @@ take_over() {
     if alive "$1/relay"; then kill -KILL "$pid" 2>/dev/null; fi
 }
 
-replay() { # folder, whose result is in kind and code
-    claimed "$1" || claim_nonce=$nonce
-    begin 1 "$claim_nonce"
-    [[ -s $1/out ]] && tail -c "+$((offset + 1))" "$1/out"
+# What the runner has of a unit's output already; of any other unit it has nothing.
+skip() { # name
+    [[ $1 == "$seen" ]] || offset=0
+}
+
+replay() { # name of a unit whose result is in kind and code
+    local folder=$units/$1
+    skip "$1"
+    claimed "$folder" || claim_nonce=$nonce
+    begin "$claim_nonce" "$1"
+    [[ -s $folder/out ]] && tail -c "+$((offset + 1))" "$folder/out"
     printf '%s@%s %s %s .\n' "$RS" "$claim_nonce" "$kind" "$code"
     exit 0
 }
@@ -35,9 +42,10 @@ abandoned() { # unit name
 
 follow() { # name of a unit that runs
     local folder=$units/$1 tailer round
+    skip "$1"
     claimed "$folder"
     take_over "$folder"
-    begin 1 "$claim_nonce"
+    begin "$claim_nonce" "$1"
     for ((round = 0; round < 100; round++)); do
         [[ -e $folder/out ]] && break
         nap 0.05
@@ -70,7 +78,7 @@ wait_for_lock() {
             ((told)) || say "waits $current"
             told=1
         fi
-        recorded "$unit" && replay "$unit"
+        recorded "$unit" && replay "$name"
         ((SECONDS < until)) || finish "refused 0 another unit holds the resource: $current"
         flock -w 0.2 9 && break
     done
@@ -87,18 +95,18 @@ settle() { # folder why
 
 look_back() {
     newest
-    if known "$unit"; then replay "$unit"; fi
+    if known "$unit"; then replay "$name"; fi
     ((token >= highest)) || finish "fenced $highest"
     if claimed "$unit"; then settle "$unit" 'it had been started, and no result was recorded: nobody knows how far it went'; fi
     local before
-    for before in "$earlier" "$current"; do
+    for before in "$earlier" "$seen" "$current"; do
         [[ -n $before && $before != "$name" ]] || continue
         claimed "$units/$before" || continue
         if known "$units/$before"; then
             # A recorded failure is no reason not to try again; a recorded success is.
-            if [[ $before == "$earlier" && $kind == exit && $code == 0 && $claim_digest == "$digest" &&
+            if [[ $before == @("$earlier"|"$seen") && $kind == exit && $code == 0 && $claim_digest == "$digest" &&
                 $claim_operation == "$operation" ]]; then
-                replay "$units/$before"
+                replay "$before"
             fi
         else
             settle "$units/$before" 'an earlier attempt had been started, and no result was recorded: nobody knows how far it went'
@@ -157,7 +165,7 @@ deliver() {
         fresh=("$units" "$base/$lineage" "$base")
     fi
     if [[ -e $unit ]]; then # an upload that was cut, or a claim that was settled
-        if known "$unit"; then replay "$unit"; fi
+        if known "$unit"; then replay "$name"; fi
         forget_secrets
         rm -rf "$unit"
     fi
@@ -168,7 +176,7 @@ deliver() {
         cp -rs --remove-destination "$memory/." "$unit/bundle" || give_up 'secret files could not be linked'
     fi
     # From here on nothing is written to the channel: a dead one would end us between the claim and the start.
-    begin 0 "$nonce"
+    begin "$nonce"
     if ((trim)); then printf '%s %s .\n' "$highest" "$current" >"$resource/units"; fi
     if ! printf '%s\n' "$digest" "$operation" "$nonce" . >"$unit/claim" ||
         ! printf '%s %s .\n' "$token" "$name" >>"$resource/units"; then
@@ -185,7 +193,7 @@ keep_upload() {
         finish 'cut 0 the bundle did not unpack'
     fi
     sync "$resource/upload"
-    begin 0 "$nonce"
+    begin "$nonce"
     printf 'delivered to %s\n%s@%s exit 0 .\n' "$resource/upload" "$RS" "$nonce"
     exit 0
 }
