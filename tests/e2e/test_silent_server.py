@@ -23,7 +23,7 @@ class Imposter:
     def __init__(self, words: bytes) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._words = words
-        self._kept: list[socket.socket] = []
+        self.kept: list[socket.socket] = []
         self.port = self._socket.getsockname()[1]
         self.called = threading.Event()
         threading.Thread(target=self._serve, daemon=True).start()
@@ -34,13 +34,13 @@ class Imposter:
                 caller = self._socket.accept()[0]
             except OSError:
                 return
-            self._kept.append(caller)
+            self.kept.append(caller)
             self.called.set()
             caller.sendall(self._words)
 
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
-        for one in (self._socket, *self._kept):
+        for one in (self._socket, *self.kept):
             one.close()
 
 
@@ -69,6 +69,14 @@ def test_what_is_no_ssh_server_is_told_in_one_line(tmp_workspace: Path, imposter
     assert child.returncode == 7
     assert "Traceback" not in err
     assert [line for line in err.splitlines() if line.startswith("error: ") and "server x" in line]
+
+
+@pytest.mark.parametrize("imposter", [b""], indirect=True, ids=["silent"])
+def test_a_server_that_says_nothing_costs_its_limit_once(tmp_workspace: Path, imposter: Imposter) -> None:
+    child = _start(tmp_workspace, imposter.port, "connect_attempts = 2\nconnect_timeout_s = 1")
+    child.communicate(timeout=30)
+
+    assert len(imposter.kept) == 2
 
 
 @pytest.mark.parametrize("imposter", [b""], indirect=True, ids=["silent"])

@@ -121,21 +121,24 @@ class Line:
         self.target = target
         self._through = through
         self._connector, self._threads, self._burst, self._options = connector, threads, burst, options
-        self._lock = asyncio.Lock()
+        self._making: asyncio.Task[Connection] | None = None
         self._connection: Connection | None = None
         self._watch: asyncio.Task[None] | None = None
         self._ended = False
 
     async def connection(self) -> Connection:
-        """Return the live connection, made now if there is none. Raises HostError."""
-        async with self._lock:
-            if self._ended:
-                raise HostError(f"the connection to {self.target.name} has been closed", server=self.target.name)
-            if self._connection is None or not self._connection.alive:
-                self._drop()
-                self._connection = await self._connect()
-                self._watch = asyncio.create_task(self._keep_watch(self._connection))
+        """Return the live connection, made now if there is none. Raises HostError.
+
+        Who comes while it is being made shares what comes of it: a dead server costs its limit once, not once per caller.
+        """
+        if self._ended:
+            raise HostError(f"the connection to {self.target.name} has been closed", server=self.target.name)
+        if self._connection is not None and self._connection.alive:
             return self._connection
+        if self._making is None or self._making.done():
+            self._making = asyncio.create_task(self._make())
+            self._making.add_done_callback(lambda made: made.cancelled() or made.exception())  # all callers may be gone
+        return await asyncio.shield(self._making)
 
     async def way(self) -> Connection | None:
         """Return the connection of the jump host before us."""
@@ -144,7 +147,15 @@ class Line:
     def close(self) -> None:
         """Close the connection for good."""
         self._ended = True
+        if self._making is not None:
+            self._making.cancel()
         self._drop()
+
+    async def _make(self) -> Connection:
+        self._drop()
+        self._connection = await self._connect()
+        self._watch = asyncio.create_task(self._keep_watch(self._connection))
+        return self._connection
 
     def _drop(self) -> None:
         if self._watch is not None:
