@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from paramiko import Channel
 
 _PIECE_BYTES = 64 * 1024
+_REFUSED_S = 0.05
 _OPEN_S = 15.0
 _EXIT_S = 2.0  # a channel that has ended normally has its exit status already
 
@@ -103,7 +105,7 @@ class ChannelWire:
 
     def _server_is_slow(self) -> bool:
         """Whether a command that does nothing takes long as well. Raises SSHException."""
-        channel = self._connection.transport.open_session(timeout=_OPEN_S)
+        channel = _session(self._connection)
         try:
             channel.exec_command("true")
             return not channel.status_event.wait(0.15)
@@ -118,7 +120,7 @@ def open_channel(
     from paramiko import SSHException
 
     try:
-        channel = connection.transport.open_session(timeout=_OPEN_S)
+        channel = _session(connection)
     except (SSHException, EOFError, OSError) as wrong:
         raise LinkLost(str(wrong) or "the connection ended") from wrong
     wire = ChannelWire(connection, channel)
@@ -132,6 +134,20 @@ def open_channel(
         wire.close()
         raise
     return wire
+
+
+def _session(connection: Connection) -> Channel:
+    """Open a session. A busy server counts those we have closed a moment longer than we do: refusals are tried again."""
+    from paramiko import ChannelException
+
+    until = time.monotonic() + _OPEN_S
+    while True:
+        try:
+            return connection.transport.open_session(timeout=_OPEN_S)
+        except ChannelException:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_REFUSED_S)
 
 
 def _last_line(text: bytes) -> str:
