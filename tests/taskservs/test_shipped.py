@@ -18,7 +18,7 @@ from provisioning.formats.taskserv import load_catalogue
 from provisioning.profiles import SHIPPED
 
 CATALOGUE = load_catalogue([SHIPPED])
-NAMES = ["cilium", "containerd", "coredns", "etcd", "haproxy", "kubernetes", "nats", "os", "postgres", "redis"]
+NAMES = ["cilium", "containerd", "coredns", "etcd", "haproxy", "kubernetes", "nats", "os", "patroni", "postgres", "redis"]
 PROFILES = [(name, profile) for name in NAMES for profile in sorted(CATALOGUE[name].profiles)]
 MEMBERS = [{"name": "web-0", "address": "10.0.0.1"}, {"name": "web-1", "address": "10.0.0.2"}]
 SECRETS = {"cert": "file:ca.crt", "key": "file:ca.key", "token": "env:TOKEN", "password": "env:PASSWORD"}
@@ -51,9 +51,16 @@ SAMPLES: Mapping[str, Mapping[str, object]] = {
     "coredns": {"zones": [{"domain": "lab.example", "hosts": {"10.0.0.1": "web-0.lab.example"}, "log": True}, {"domain": "."}]},
     "haproxy": {
         "frontends": [
-            {"name": "api", "port": 6443, "check": "/readyz", "servers": [{"name": "web-0", "address": "10.0.0.1:6443"}]}
+            {"name": "api", "port": 6443, "check": "/readyz", "servers": [{"name": "web-0", "address": "10.0.0.1:6443"}]},
+            {"name": "db", "port": 5000, "check": "/primary", "check_port": 8008, "check_tls": False, "servers": []},
         ],
         "stats_port": 8404,
+    },
+    "patroni": {
+        "members": MEMBERS,
+        **dict.fromkeys(("superuser_password", "replication_password", "rest_password"), "password"),
+        "allow": [{"user": "app", "from": "10.0.0.0/24"}],
+        "settings": {"max_connections": 200},
     },
     "postgres": {
         "users": [{"name": "o'brien", "password": "password"}, {"name": "plain"}],
@@ -74,7 +81,12 @@ def request(name: str, profile: str, params: Mapping[str, object]) -> BundleRequ
 
 def least(name: str) -> Mapping[str, object]:
     """Return the fewest params with which a taskserv works."""
-    return {"endpoint": "10.0.0.9:6443", "init_server": "web-0"} if name == "kubernetes" else {}
+    passwords = dict.fromkeys(("superuser_password", "replication_password", "rest_password"), "password")
+    needed: Mapping[str, Mapping[str, object]] = {
+        "kubernetes": {"endpoint": "10.0.0.9:6443", "init_server": "web-0"},
+        "patroni": {"members": MEMBERS, **passwords},
+    }
+    return needed.get(name, {})
 
 
 def unpacked(name: str, profile: str, params: Mapping[str, object], folder: Path) -> Path:
@@ -166,6 +178,7 @@ def test_bash_can_read_the_rendered_environment(name: str, profile: str, tmp_pat
         ("etcd", "default", {"members": MEMBERS[1:]}, "server web-0 is not in the param members"),
         ("etcd", "default", {"members": MEMBERS}, "several members with TLS need the params ca_cert and ca_key"),
         ("kubernetes", "worker", {"init_server": "web-0"}, "param endpoint is not set"),
+        ("patroni", "default", {**least("patroni"), "members": MEMBERS[1:]}, "server web-0 is not in the param members"),
         ("nats", "default", {"user": "app"}, "param user needs the param password"),
         ("nats", "default", {"cluster": "c"}, "server web-0 is not in the param members"),
     ],

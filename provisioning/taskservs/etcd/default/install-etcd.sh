@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# One member of an etcd cluster. Members may be installed in any order: each waits for the others in the background.
+# One member of an etcd cluster. Members may be installed in any order: each waits for the others in the background. One
+# whose server was replaced gets its place back.
 set -euo pipefail
 # shellcheck source=/dev/null
 . ./provisioning-lib.sh
 # shellcheck source=/dev/null
 . ./pki.sh
+# shellcheck source=/dev/null
+. ./join.sh
 load_env etcd
 
 LOCAL=/usr/local/bin/etcd-local
@@ -46,6 +49,7 @@ config() {
     install_file etcd.env /etc/etcd/etcd.env
     install_file etcd.service "$UNIT"
     install_file etcd-local "$LOCAL" 0755
+    find_place
     service_restart_if_changed etcd.service "${files[@]}"
 }
 
