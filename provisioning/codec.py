@@ -133,7 +133,8 @@ def _guarded(data: bytes | str, type_: Any) -> Any:  # noqa: ANN401 - any type m
         with _collector_paused():
             return msgspec.json.decode(data, type=Any if type_ is None else type_)
     except msgspec.ValidationError as error:
-        raise _located(parse(data), type_, str(error)) from error
+        # Without a type there is nothing to fit, but msgspec says so of a number with too many digits as well.
+        raise _located(None if type_ is None else parse(data), type_, str(error)) from error
     except msgspec.DecodeError as error:
         raise _at_byte(str(error), data) from error
     except UnicodeError as error:

@@ -66,17 +66,19 @@ def too_big(folder: Path, count: int, total_bytes: int) -> Fault:
 
 
 def files_digest(files: Iterable[ProfileFile]) -> str:
-    """Return the SHA-256 over names, executable bits and contents; what cannot be read counts as empty."""
+    """Return the SHA-256 over names, executable bits and contents; what cannot be read, or is too big, counts as empty."""
     whole = hashlib.sha256()
     for file in files:
         whole.update(os.fsencode(file.name) + (b"\0x\0" if file.executable else b"\0-\0"))
-        whole.update(_content_digest(file.path))
+        whole.update(_content_digest(file))
     return whole.hexdigest()
 
 
-def _content_digest(path: Path) -> bytes:
+def _content_digest(file: ProfileFile) -> bytes:
+    if file.size_bytes > MAX_BYTES:  # its profile is refused: nobody waits for gigabytes to be hashed
+        return hashlib.sha256().digest()
     try:
-        with path.open("rb") as stream:
+        with file.path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").digest()
     except OSError:
         return hashlib.sha256().digest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from provisioning.core.faults import Fault
 from provisioning.core.suggest import nearest
 from provisioning.errors import ConfigError, StoreError
 
+SIZE_LIMIT_BYTES = 1024 * 1024
+MEND = "mend the file, or remove it"
 KEYS = ("active", "workspaces", "settings")
 
 
@@ -46,11 +49,13 @@ def read(path: Path | None = None) -> UserFile:
     """Return the user's file; one that does not exist is empty. Raises ConfigError."""
     path = path or config_path()
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(_text(path))
     except FileNotFoundError:
         return UserFile(path=path)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}", hint="mend the file, or remove it") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}", hint=MEND) from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, numbers without end, nesting without end
+        raise ConfigError(f"cannot read {path}: {error}", hint=MEND) from error
     faults = list(_faults(path, content))
     if faults:
         raise ConfigError(f"{path} is wrong", faults=faults)
@@ -60,6 +65,13 @@ def read(path: Path | None = None) -> UserFile:
         workspaces=content.get("workspaces", {}),
         settings=content.get("settings", {}),
     )
+
+
+def _text(path: Path) -> str:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > SIZE_LIMIT_BYTES:  # a pipe would be waited for
+        raise OSError("is no regular file" if status.st_size <= SIZE_LIMIT_BYTES else "is larger than 1 MiB")
+    return path.read_text(encoding="utf-8")
 
 
 def _faults(path: Path, content: Mapping[str, object]) -> list[Fault]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import tempfile
 import threading
 import uuid
@@ -20,6 +21,8 @@ from provisioning.codec import CodecError, build, parse, pretty
 from provisioning.core.resources import ResourceBook
 from provisioning.core.statedoc import MIGRATIONS, Migrations, StateDocument, doubts, migrate, to_book, to_document
 from provisioning.errors import StaleRevision, StateFileError, StoreError
+
+SIZE_LIMIT_BYTES = 1 << 30  # half a million taskservs fit
 
 
 class StateFile:
@@ -90,6 +93,11 @@ class StateFile:
 
     def _read(self) -> bytes | None:
         try:
+            status = self.path.stat()
+            if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # a pipe would be waited for
+                raise self._refusal("it is no regular file")
+            if status.st_size > SIZE_LIMIT_BYTES:
+                raise self._refusal(f"it has {status.st_size:,} bytes, at most {SIZE_LIMIT_BYTES:,} are read")
             return self.path.read_bytes()
         except FileNotFoundError:
             return None
