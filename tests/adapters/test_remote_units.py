@@ -15,6 +15,7 @@ from support.remote import (
     counting,
     local_link,
     local_shell,
+    members_of,
     open_folders,
     packed,
     runs,
@@ -26,9 +27,9 @@ from support.remote import (
 from provisioning.adapters.remote.answer import Answer
 from provisioning.adapters.remote.link import RemoteLink
 from provisioning.adapters.remote.request import Request, start_request
-from provisioning.adapters.remote.wire import listen
-from provisioning.core.ports import Exit
-from provisioning.errors import HostError
+from provisioning.adapters.remote.wire import Wire, listen
+from provisioning.core.ports import Bundle, Exit, Unit
+from provisioning.errors import HostError, Unreachable
 
 
 async def test_a_script_runs_in_its_bundle_with_its_operation_and_environment(link: RemoteLink) -> None:
@@ -110,6 +111,63 @@ async def test_when_the_unit_that_was_followed_is_cancelled_our_own_runs(link: R
     assert await other == Exit(kind="exit", code=0)
     assert second.data.endswith(b"one\ntwo\n")
     assert runs(counter) == 2
+
+
+class DeadRunner:
+    """A shell of a runner that dies when it is cancelled: it cannot ask for anything to be stopped."""
+
+    def __init__(self, home: Path) -> None:
+        self._shell = local_shell(home)
+        self.server = self._shell.server
+        self.refusal = self._shell.refusal
+
+    async def open(self, request: Request) -> Wire:
+        if request.urgent:
+            raise Unreachable("nobody asks")
+        return await self._shell.open(request)
+
+
+async def _killed(home: Path, unit: Unit, bundle: Bundle) -> None:
+    """Start a unit, or follow one, and kill the runner once there is output."""
+    heard = Heard()
+    task = asyncio.create_task(RemoteLink(DeadRunner(home), patience_s=0.1).start(unit, bundle, heard))
+    await until(lambda: heard.data)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _generation(number: int) -> Unit:
+    """A unit that resumes the one of the run before."""
+    return unit_of(run=f"run-{number}", token=number, resumes=(f"run-{number - 1}", 1, "web/web"))
+
+
+@pytest.mark.parametrize("deaths", [1, 2, 3])
+async def test_a_result_is_taken_however_many_runners_died_following_it(home: Path, counter: Path, deaths: int) -> None:
+    release = home.parent / "release"
+    bundle = bundle_of(counting(counter, "echo one", f"until [ -e '{release}' ]; do sleep 0.02; done"))
+    for number in range(1, deaths + 1):
+        await _killed(home, _generation(number), bundle)
+    release.touch()
+    await until((unit_folder(home, _generation(1)) / "result").exists)
+
+    exit = await local_link(home).start(_generation(deaths + 1), bundle, Heard())
+
+    assert exit == Exit(kind="exit", code=0, adopted=True)
+    assert runs(counter) == 1
+
+
+async def test_stopping_a_unit_that_follows_another_stops_that_one(home: Path, counter: Path) -> None:
+    bundle = bundle_of(counting(counter, "echo one", "sleep 300"))
+    await _killed(home, _generation(1), bundle)
+    heard = Heard()
+    task = asyncio.create_task(local_link(home).start(_generation(2), bundle, heard))
+    await until(lambda: heard.data)
+
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert not members_of(home, _generation(1))
+    assert (unit_folder(home, _generation(1)) / "result").read_text() == "cancelled 0 .\n"
 
 
 async def test_another_operation_waits_until_the_running_one_is_through(link: RemoteLink, tmp_path: Path) -> None:

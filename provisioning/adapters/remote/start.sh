@@ -40,8 +40,14 @@ abandoned() { # unit name
     ! recorded "$units/$1"
 }
 
+# A link under our name says whom we followed: who comes after us, or stops us, means that unit.
+stand_behind() { # name
+    [[ $1 == "$name" ]] || ln -sfnT "$1" "$unit" 2>/dev/null || { recorded "$unit" && replay "$name"; }
+}
+
 follow() { # name of a unit that runs
     local folder=$units/$1 tailer round
+    stand_behind "$1"
     skip "$1"
     claimed "$folder"
     take_over "$folder"
@@ -78,12 +84,13 @@ wait_for_lock() {
             ((told)) || say "waits $current"
             told=1
         fi
-        recorded "$unit" && replay "$name"
+        own recorded && replay "$name"
         ((SECONDS < until)) || finish "refused 0 another unit holds the resource: $current"
         flock -w 0.2 9 && break
     done
 }
 
+own() { [[ ! -L $unit ]] && "$1" "$unit"; }
 known() { recorded "$1" && [[ $kind != lost ]]; }
 
 # A claim without a result: nobody knows how far it went. What is left of it must be gone before anything runs again.
@@ -95,16 +102,18 @@ settle() { # folder why
 
 look_back() {
     newest
-    if known "$unit"; then replay "$name"; fi
+    if own known; then replay "$name"; fi
     ((token >= highest)) || finish "fenced $highest"
-    if claimed "$unit"; then settle "$unit" 'it had been started, and no result was recorded: nobody knows how far it went'; fi
-    local before
-    for before in "$earlier" "$seen" "$current"; do
+    if own claimed; then settle "$unit" 'it had been started, and no result was recorded: nobody knows how far it went'; fi
+    local before followed=''
+    if [[ -L $unit ]]; then followed=$(readlink "$unit"); fi
+    if [[ -n $earlier && -L $units/$earlier ]]; then earlier=$(readlink "$units/$earlier"); fi
+    for before in "$earlier" "$seen" "$followed" "$current"; do
         [[ -n $before && $before != "$name" ]] || continue
         claimed "$units/$before" || continue
         if known "$units/$before"; then
             # A recorded failure is no reason not to try again; a recorded success is.
-            if [[ $before == @("$earlier"|"$seen") && $kind == exit && $code == 0 && $claim_digest == "$digest" &&
+            if [[ $before == @("$earlier"|"$seen"|"$followed") && $kind == exit && $code == 0 && $claim_digest == "$digest" &&
                 $claim_operation == "$operation" ]]; then
                 replay "$before"
             fi
@@ -164,6 +173,7 @@ deliver() {
         (umask 077 && mkdir -p "$units") || finish "refused 0 cannot write to $base"
         fresh=("$units" "$base/$lineage" "$base")
     fi
+    [[ ! -L $unit ]] || rm -f "$unit"
     if [[ -e $unit ]]; then # an upload that was cut, or a claim that was settled
         if known "$unit"; then replay "$name"; fi
         forget_secrets
@@ -335,6 +345,7 @@ launch() {
 }
 
 sweep_old() {
+    find "$units" -mindepth 1 -maxdepth 1 -xtype l -delete
     find "$units" -mindepth 1 -maxdepth 1 -mtime +7 -exec test -s '{}/result' ';' -exec rm -rf '{}' +
 }
 

@@ -17,6 +17,9 @@ cancel_unborn() {
 
 deadline=$((SECONDS + limit))
 while ((SECONDS < deadline)); do
+    if [[ -L $unit ]]; then # it follows another one
+        name=$(readlink "$unit") unit=$units/$name
+    fi
     recorded "$unit" && finish "$kind $code"
     if flock -n 9; then # nobody supervises it
         recorded "$unit" && finish "$kind $code"
