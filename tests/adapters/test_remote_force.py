@@ -44,6 +44,7 @@ async def test_a_unit_past_its_limit_is_gone_with_all_its_children(home: Path, s
     exit = await link.start(unit, bundle_of(script), Heard())
 
     assert exit == Exit(kind="timeout")
+    assert (unit_folder(home, unit) / "trouble").read_text() == ""
     assert not members_of(home, unit)
 
 
@@ -58,6 +59,7 @@ async def test_a_cancelled_start_returns_when_the_unit_is_gone(link: RemoteLink,
 
     assert not members_of(home, unit_of())
     assert (unit_folder(home, unit_of()) / "result").read_text() == "cancelled 0 .\n"
+    assert (unit_folder(home, unit_of()) / "trouble").read_text() == "", "the supervisor itself has done it"
     assert (await link.start(unit_of(), bundle_of(counting(counter)), Heard())).kind == "signal", "that attempt is over"
     assert (await link.start(unit_of(attempt=2), bundle_of(counting(counter)), Heard())).ok
 

@@ -96,7 +96,7 @@ members() { # mark group(or empty); sets members
         read -r stat 2>/dev/null <"$path" || continue
         path=${path#/proc/} process=${path%%/*}
         read -ra fields <<<"${stat##*) }"
-        [[ ${fields[0]:-Z} != Z ]] || continue
+        [[ ${fields[0]:-Z} != Z && -n ${fields[2]:-} ]] || continue
         alive[$process]=1
         children["${fields[1]}"]+=" $process"
         [[ ${fields[2]} != "${process_group:-}" ]] || found[$process]=1

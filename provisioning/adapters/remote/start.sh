@@ -259,6 +259,7 @@ conclude() { # kind code
 }
 
 end_by_force() { # kind
+    local IFS=$' \t\n' # as a trap, we run inside of a read that has changed it
     trap '' TERM
     reap "$MARK=$unit" "$group" "$GRACE"
     conclude "$1" 0
