@@ -24,7 +24,7 @@ from provisioning.core.run import Run
 from provisioning.engine.recorder import Recorder
 from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Worker
-from provisioning.errors import ProvisioningError, UsageError
+from provisioning.errors import ProvisioningError, StoreError, UsageError
 from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning.operations.audience import Audience
 from provisioning.operations.catchup import catch_up
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 HARD_EXIT = 130
+STOPPED = "what ran on the servers was stopped, and the next run goes on from there"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,10 @@ class Session:
                     for task in serving:
                         task.cancel()
         except BaseExceptionGroup as group_error:
-            raise _first(group_error) from None
+            error = _first(group_error)
+            if isinstance(error, StoreError):
+                error.hint = "; ".join(filter(None, (error.hint, STOPPED)))
+            raise error from None
         if self.audience.failure is not None:
             raise self.audience.failure
         return self.store.history.run(run_id)
