@@ -75,10 +75,6 @@ class ReadyQueue:
             self.taken[name] -= 1
             self._unpark(name)
 
-    def waits_for(self, run: str, step: str) -> str:
-        """Return the name of the slot the step waits for, or an empty text."""
-        return next((name for name, items in self.parked.items() if any(item[1:] == (run, step) for item in items)), "")
-
     def _pass_on(self, names: Sequence[str]) -> None:
         """Bring back the next step for slots that are still free: the last one they brought back could not start."""
         for name in names:

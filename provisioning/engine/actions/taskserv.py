@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from provisioning.core.declare import Server, Taskserv, Workspace
 from provisioning.core.inputs import profile_of
 from provisioning.core.params import fill_params
+from provisioning.core.plan import read_resumes
 from provisioning.core.ports import BundleRequest, Bundles, Exit, Hosts, Outcome, Task, Unit
 from provisioning.engine.actions import OK, Context, Result
 from provisioning.errors import NotFoundError
@@ -70,7 +71,7 @@ class TaskservAction:
         )
 
     def _unit(self, task: Task, settings: Mapping[str, object], digest: str) -> Unit:
-        timeout = settings.get("timeout_s")
+        timeout, resumes = settings.get("timeout_s"), settings.get("resumes")
         return Unit(
             lineage=self._site.lineage,
             run=task.run,
@@ -85,17 +86,9 @@ class TaskservAction:
             token=self._site.token,
             timeout_s=float(timeout) if isinstance(timeout, int | float) else 1800.0,
             idempotent=bool(settings.get("idempotent")),
-            resumes=parse_resumes(settings.get("resumes")),
+            resumes=read_resumes(str(resumes)) if resumes else None,
             upload_only=bool(settings.get("upload_only")),
         )
-
-
-def parse_resumes(text: object) -> tuple[str, int, str] | None:
-    """Return (run, attempt, step) from `run attempt step`, the form that plans carry."""
-    if not isinstance(text, str) or not text:
-        return None
-    run, attempt, step = text.split(" ", 2)
-    return run, int(attempt), step
 
 
 def _result(exit: Exit, unit: Unit) -> Result:
