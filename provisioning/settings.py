@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from provisioning import userfile
 from provisioning.core.faults import Fault
+from provisioning.core.shown import quote, show, step
 from provisioning.core.suggest import nearest
 from provisioning.errors import ConfigError
 
@@ -181,11 +182,13 @@ def _typed(setting: Described, value: object) -> object:
 def _unknown(source: str, name: str, known: tuple[str, ...]) -> Fault:
     near = nearest(name, known)
     hint = f"did you mean {near}?" if near else f"settings: {', '.join(known)}"
-    return Fault(code="unknown_setting", message=f"unknown setting {name!r}", file=source, path=f"$.settings.{name}", hint=hint)
+    message = f"unknown setting {quote(name)}"
+    path = "$.settings" + "".join(step(part) for part in name.split("."))
+    return Fault(code="unknown_setting", message=message, file=source, path=path, hint=hint)
 
 
 def _wrong(source: str, setting: Described, value: object) -> Fault:
-    message = f"setting {setting.name} is {value!r}, expected {setting.expected}"
+    message = f"setting {setting.name} is {show(value)}, expected {setting.expected}"
     return Fault(code="wrong_setting", message=message, file=source, path=f"$.settings.{setting.name}")
 
 

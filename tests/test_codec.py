@@ -244,6 +244,12 @@ def test_text_that_is_nested_too_deeply_is_refused() -> None:
         parse(b"[" * 1_000_000)
 
 
+@pytest.mark.parametrize("digits", [b"9" * 10_000, b"-1e999"])
+def test_a_number_that_nothing_holds_is_refused(digits: bytes) -> None:
+    with pytest.raises(CodecError, match="out of range"):
+        parse(b'{"a": ' + digits + b"}")
+
+
 @pytest.mark.parametrize("value", [object(), "\ud800", {"a": {("b",): 1}}, [print]])
 def test_what_json_cannot_hold_is_refused(value: object) -> None:
     with pytest.raises(CodecError, match="cannot be written as JSON"):

@@ -48,6 +48,8 @@ class Asked:
         hint = "`provisioning taskserv create --help` explains each option"
         if self.connect and not self.check:
             raise UsageError("--connect goes with --check", hint=hint)
+        if self.operation == "":  # an unset variable in a script must not mean an installation
+            raise UsageError("--cmd is empty", hint=hint)
         if self.update and self.operation is not None:
             raise UsageError("--update installs what has changed, --cmd runs another operation", hint=hint)
         check_selection(self.selection())

@@ -110,7 +110,9 @@ class WorkspaceLock:
     def _next_token(self) -> int:
         """Return the next fencing number, on the disk before anybody uses it."""
         try:
-            text = self._fence.read_text() if self._fence.exists() else "0"
+            text = "0"
+            if self._fence.exists():  # a pipe or device in its place would be read for ever
+                text = self._fence.read_text() if self._fence.is_file() else ""
             token = int(text) + 1
             replace_file(self._fence, f"{token}\n".encode())
         except OSError as error:

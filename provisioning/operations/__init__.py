@@ -86,8 +86,10 @@ class Project:
 
     def retry(self, run: str, options: RunOptions, listener: Listener) -> RunResult:
         """Run the failed frontier of an ended run again, in the same run. Raises NotFoundError, UsageError, LockedError."""
+        from provisioning.operations.records import find_run
         from provisioning.operations.session import retry, run_blocking
 
+        find_run(self.folder, run)  # a name that nothing has leaves no trace
         return run_blocking(retry(self, run, options, listener))
 
     def check_connections(self, plan: Plan) -> Mapping[str, str]:

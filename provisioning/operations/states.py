@@ -26,11 +26,13 @@ def edit_state(folder: Path, event: str, change: Callable[[ResourceBook, Mark], 
     Raises LockedError while a runner holds the workspace, StateFileError, StoreError, and what `change` raises.
     """
     lock, file = wiring.workspace_lock(folder), wiring.state_file(folder)
+    mark = Mark(event=event, ts=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), actor=actor)
+    if not wiring.has_history(folder) and not file.path.exists():  # a name that nothing has leaves no trace
+        change(ResourceBook(lineage=""), mark)
     token = lock.acquire_sync()
     try:
         if wiring.has_history(folder):
             run_blocking(_catch_up(folder, actor, token))
-        mark = Mark(event=event, ts=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), actor=actor)
         edited = change(file.load_sync(), mark)
         if not edited.changed:
             return edited
