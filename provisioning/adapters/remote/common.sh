@@ -13,10 +13,12 @@ for place in /usr/local/sbin /usr/sbin /sbin; do # sshd gives non-login shells a
     [[ :$PATH: == *:$place:* ]] || PATH=$PATH:$place
 done
 
-# A pipe that nothing ever comes from: the built-in way to sleep. Made when it is needed, for it costs a process.
+# A pipe that nothing ever comes from is the built-in way to sleep. A named one takes no process to open.
 quiet_pipe() {
-    ((${quiet:-0})) || exec 4<> <(:)
-    quiet=1
+    if [[ -z ${quiet:-} ]]; then
+        if [[ -p ${base:-}/quiet ]]; then exec 4<>"$base/quiet"; else exec 4<> <(:); fi
+        quiet=1
+    fi
 }
 nap() {
     quiet_pipe
@@ -37,6 +39,14 @@ places() {
     unit=$units/$name
     resource=$base/$lineage/servers/$server/$taskserv
 }
+
+settle_in() {
+    [[ -d $resource && -d $units ]] && return
+    (umask 077 && mkdir -p "$resource" "$units") || finish "refused 0 cannot write to $base"
+    [[ -p $base/quiet ]] || mkfifo -m 600 "$base/quiet" 2>/dev/null
+    fresh=("$units" "$base/$lineage" "$base")
+}
+fresh=()
 
 # A result is one line that says where it ends, so that a torn write is no result.
 recorded() {

@@ -168,11 +168,6 @@ unpack() { # folder
 }
 
 deliver() {
-    local fresh=()
-    if [[ ! -d $units ]]; then
-        (umask 077 && mkdir -p "$units") || finish "refused 0 cannot write to $base"
-        fresh=("$units" "$base/$lineage" "$base")
-    fi
     [[ ! -L $unit ]] || rm -f "$unit"
     if [[ -e $unit ]]; then # an upload that was cut, or a claim that was settled
         if known "$unit"; then replay "$name"; fi
@@ -306,11 +301,11 @@ supervise() {
 # What a supervisor in a control group of its own needs to know, as a script: systemd starts it, not we.
 write_supervisor() {
     export -p
-    declare -p nonce unit entry operation environment limit spared RS GRACE OUTPUT_KIB MARK
+    declare -p nonce base unit entry operation environment limit spared RS GRACE OUTPUT_KIB MARK
     declare -f quiet_pipe nap recorded record started_at remember alive members reap forget_secrets keep run_script \
         conclude end_by_force in_own_group supervise post_mortem
     # shellcheck disable=SC2016  # expanded by the shell that reads it
-    printf '%s\n' 'in_service=1 quiet=0' 'if [[ ${1:-} == post ]]; then post_mortem; fi' 'exec 9<&0' supervise
+    printf '%s\n' 'in_service=1 quiet=' 'if [[ ${1:-} == post ]]; then post_mortem; fi' 'exec 9<&0' supervise
 }
 
 # The supervisor itself was killed, or hung past every limit.
@@ -352,7 +347,7 @@ sweep_old() {
 
 main() {
     places
-    [[ -d $resource ]] || (umask 077 && mkdir -p "$resource") || finish "refused 0 cannot write to $base"
+    settle_in
     exec 9>>"$resource/lock" || finish "refused 0 cannot write to $resource"
     wait_for_lock
     look_back

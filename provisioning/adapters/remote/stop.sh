@@ -3,7 +3,7 @@
 # shellcheck disable=SC2154  # set by the header
 
 places
-(umask 077 && mkdir -p "$resource" "$units") || finish "refused 0 cannot write to $base"
+settle_in
 exec 9>>"$resource/lock"
 asked=0
 
