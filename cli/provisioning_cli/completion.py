@@ -77,7 +77,7 @@ def script(shell: str) -> str:
 
 
 @click.command(cls=Command)
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish", "nushell"]))
+@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish", "nushell"]))
 @pass_app
 def completion(app: App, shell: str) -> None:
     """Print the completion script for SHELL.

@@ -59,7 +59,7 @@ class App:
             return Path(named).absolute()
         found = find_workspace(Path.cwd()) or _active()
         if found is None:
-            raise NotFoundError("no workspace here or above, and none is active", hint=f"give one with -w PATH, {INIT_HINT}")
+            raise NotFoundError("no workspace here or above, and none is active", hint=f"give one with -w PATH, or {INIT_HINT}")
         return found
 
     def workspace(self) -> Workspace:
@@ -103,7 +103,7 @@ class App:
 
 pass_app = click.make_pass_decorator(App, ensure=True)
 
-INIT_HINT = "or make one with `provisioning workspace init PATH`"
+INIT_HINT = "make one with `provisioning workspace init PATH`"
 
 
 def _active() -> Path | None:

@@ -24,6 +24,9 @@ def exit_code(error: BaseException, *, as_json: bool) -> int:
         return _quiet()
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return _report(Shown("interrupted", "interrupted", "", INTERRUPTED), as_json)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     if isinstance(error, click.ClickException):
         return _report(_of_click(error), as_json)
     if isinstance(error, ProvisioningError):
@@ -117,7 +120,8 @@ def readable(text: str) -> str:
 
 
 def _of_click(error: click.ClickException) -> Shown:
-    message = error.format_message().rstrip(".")
+    help_only = isinstance(error, click.exceptions.NoArgsIsHelpError)
+    message = "a command is missing" if help_only else " ".join(error.format_message().split()).rstrip(".")
     context = getattr(error, "ctx", None)
     hint = f"`{context.command_path} --help` shows what it takes" if context is not None else ""
     return Shown("usage", message[:1].lower() + message[1:], hint, 2)
@@ -161,6 +165,8 @@ def _report(view: Shown, as_json: bool) -> int:
             output.message(view.text())
     except BrokenPipeError:
         _quiet()
+    except ProvisioningError:  # not even the error can be printed as a result
+        output.message(view.text())
     return view.exit_code
 
 

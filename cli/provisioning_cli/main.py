@@ -45,6 +45,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
     gc.set_threshold(50_000, 20, 50)  # large graphs are many small objects that live to the end: 40 % less time for 10,000
     arguments = sys.argv[1:] if args is None else list(args)
+    _open_streams()
     _leave(call(arguments))
 
 
@@ -70,6 +71,14 @@ def _leave(code: int) -> NoReturn:
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
+
+
+def _open_streams() -> None:
+    """Put nothing in the place of standard streams that were closed, or the next file we open would be taken for one."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this stream's
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def _prepare() -> None:

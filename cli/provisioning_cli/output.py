@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -118,7 +119,9 @@ def screen_columns() -> int:
 def _rendered(renderable: object) -> str:
     from rich.console import Console
 
+    rendered = io.StringIO()  # or the console would write to the terminal's stream, which may be full
     console = Console(
+        file=rendered,
         width=screen_columns(),
         force_terminal=colored(),
         no_color=not colored(),
@@ -128,9 +131,8 @@ def _rendered(renderable: object) -> str:
         emoji=False,
         legacy_windows=False,
     )
-    with console.capture() as captured:
-        console.print(renderable, crop=False)
-    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    console.print(renderable, crop=False)
+    return "".join(f"{line.rstrip()}\n" for line in rendered.getvalue().splitlines())
 
 
 def paint(text: str, style: str, stream: object = None) -> str:
@@ -142,9 +144,16 @@ def paint(text: str, style: str, stream: object = None) -> str:
 
 
 def write(text: str) -> None:
-    """Print a result."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Print a result. Raises BrokenPipeError when nobody reads any more, StoreError when it cannot be stored."""
+    from provisioning.errors import StoreError
+
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StoreError(f"the result could not be printed: {(error.strerror or str(error)).lower()}") from error
 
 
 def message(text: str) -> None:

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from provisioning.core.history import AttemptRecord, RunDetail, RunSummary
 
 RUN = click.argument("run_ref", metavar="RUN", shell_complete=complete.runs)
+SHOWN_RUN = click.argument("run_ref", metavar="[RUN]", default="last", shell_complete=complete.runs)
 
 
 @click.group(cls=Group)
 def run() -> None:
-    """What ran and what became of it. RUN is an id, the beginning of one, or `last`."""
+    """What ran and what became of it. RUN is an id, the beginning of one, or `last`: the default of show and logs."""
 
 
 @run.command("list")
@@ -83,7 +84,7 @@ def _row(one: RunSummary) -> dict[str, object]:
 
 
 @run.command()
-@RUN
+@SHOWN_RUN
 @pass_app
 def show(app: App, run_ref: str) -> None:
     """Show a run and its steps."""
@@ -95,7 +96,7 @@ def show(app: App, run_ref: str) -> None:
 
 
 @run.command()
-@RUN
+@SHOWN_RUN
 @click.argument("step", required=False)
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Only this try.")
 @click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Only the last N lines of each.")

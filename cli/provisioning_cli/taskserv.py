@@ -13,7 +13,7 @@ from provisioning_cli.context import App, me, pass_app
 from provisioning_cli.groups import Group
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from provisioning.core.declare import Taskserv
     from provisioning.core.plan import Plan, Selection
@@ -197,9 +197,22 @@ def show(app: App, name: str) -> None:
         if name in resources
     ]
     facts |= {"formulas": _used(project).get(name, [])}
-    shown = {key: value for key, value in facts.items() if value not in (None, [], {})}
-    table = output.table(states, ["server", "state", "ended_at"], empty="not installed anywhere")
-    app.emit(facts | {"servers": states}, lambda: output.record(shown) + table)
+    shown = {key: value for key, value in facts.items() if key != "params" and value not in (None, [], {})}
+    app.emit(facts | {"servers": states}, lambda: output.record(shown) + _params_table(facts["params"]) + _states_table(states))
+
+
+def _params_table(params: object) -> str:
+    from provisioning_cli import output
+
+    rows = [{"param": name, **spec} for name, spec in params.items()] if isinstance(params, dict) else []
+    columns = ["param", "type", "required", "default", "description"]
+    return output.table(rows, columns, spare=["type", "required"]) if rows else ""
+
+
+def _states_table(states: Sequence[Mapping[str, object]]) -> str:
+    from provisioning_cli import output
+
+    return output.table(states, ["server", "state", "ended_at"], empty="not installed anywhere")
 
 
 def _facts(one: Taskserv) -> dict[str, object]:
