@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Shared by every verb. The request's header, evaluated before this text, has set: nonce, base_default (or empty),
-# and for unit verbs lineage, server, taskserv, name, entry, operation, digest, token, limit, idempotent, earlier,
+# and for unit verbs lineage, resource_name, taskserv, name, entry, operation, digest, token, limit, idempotent, earlier,
 # seen, offset, payload, inlined, secrets_size, secret_tar_size, upload_only, environment (array), sweep.
 # shellcheck disable=SC2154,SC2034  # set by the header; used by the verb that follows
 
@@ -37,14 +37,15 @@ places() {
     fi
     units=$base/$lineage/units
     unit=$units/$name
-    resource=$base/$lineage/servers/$server/$taskserv
+    resources=$base/$lineage/resources
+    resource=$resources/$resource_name # .lock, .units: one folder for all, so that a new resource takes no process
 }
 
 settle_in() {
-    [[ -d $resource && -d $units ]] && return
-    (umask 077 && mkdir -p "$resource" "$units") || finish "refused 0 cannot write to $base"
+    [[ -d $resources && -d $units ]] && return
+    (umask 077 && mkdir -p "$resources" "$units") || finish "refused 0 cannot write to $base"
     [[ -p $base/quiet ]] || mkfifo -m 600 "$base/quiet" 2>/dev/null
-    fresh=("$units" "$base/$lineage" "$base")
+    fresh=("$base/$lineage" "$base")
 }
 fresh=()
 
@@ -152,7 +153,7 @@ newest() {
     local line fields
     local -a lines=()
     highest=0 current=''
-    [[ -s $resource/units ]] && mapfile -t lines <"$resource/units"
+    [[ -s $resource.units ]] && mapfile -t lines <"$resource.units"
     for line in "${lines[@]}"; do
         read -ra fields <<<"$line"
         [[ ${fields[2]:-} == . ]] && highest=${fields[0]} current=${fields[1]}

@@ -114,10 +114,16 @@ def secrets_file(values: Mapping[str, str]) -> bytes:
 def _unit_settings(unit: Unit) -> dict[str, object]:
     return {
         "lineage": path_token(unit.lineage),
-        "server": path_token(unit.server),
+        "resource_name": _resource_name(unit),
         "taskserv": path_token(unit.taskserv),
         "name": unit_name(unit.run, unit.attempt, unit.step),
     }
+
+
+def _resource_name(unit: Unit) -> str:
+    """Return the file name of one taskserv on one server; `~` is in no name. File systems allow 255 bytes."""
+    name = f"{path_token(unit.server)}~{path_token(unit.taskserv)}"
+    return name if len(name) <= 200 else hashlib.sha256(name.encode()).hexdigest()
 
 
 def _environment(unit: Unit) -> dict[str, str]:

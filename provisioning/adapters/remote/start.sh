@@ -182,24 +182,27 @@ deliver() {
     fi
     # From here on nothing is written to the channel: a dead one would end us between the claim and the start.
     begin "$nonce"
-    if ((trim)); then printf '%s %s .\n' "$highest" "$current" >"$resource/units"; fi
+    if ((trim)); then
+        printf '%s %s .\n' "$highest" "$current" >"$resource.new"
+        sync "$resource.new" && mv "$resource.new" "$resource.units"
+    fi
     if ! printf '%s\n' "$digest" "$operation" "$nonce" . >"$unit/claim" ||
-        ! printf '%s %s .\n' "$token" "$name" >>"$resource/units"; then
+        ! printf '%s %s .\n' "$token" "$name" >>"$resource.units"; then
         give_up 'the claim could not be written'
     fi
     if recorded "$unit"; then give_up 'it was cancelled'; fi
     # Durable before the first effect: after a power cut the claim says that something may have happened.
-    sync "$unit/claim" "$resource/units" "$unit" "$units" "$resource" "${fresh[@]}" || give_up 'the claim could not be made durable'
+    sync "$unit/claim" "$resource.units" "$unit" "$units" "$resources" "${fresh[@]}" || give_up 'the claim could not be made durable'
 }
 
 keep_upload() {
-    rm -rf "$resource/upload"
-    if ! mkdir -m 700 "$resource/upload" || ! unpack "$resource/upload"; then
+    rm -rf "$resource.upload"
+    if ! mkdir -m 700 "$resource.upload" || ! unpack "$resource.upload"; then
         finish 'cut 0 the bundle did not unpack'
     fi
-    sync "$resource/upload"
+    sync "$resource.upload"
     begin "$nonce"
-    printf 'delivered to %s\n%s@%s exit 0 .\n' "$resource/upload" "$RS" "$nonce"
+    printf 'delivered to %s\n%s@%s exit 0 .\n' "$resource.upload" "$RS" "$nonce"
     exit 0
 }
 
@@ -348,7 +351,7 @@ sweep_old() {
 main() {
     places
     settle_in
-    exec 9>>"$resource/lock" || finish "refused 0 cannot write to $resource"
+    exec 9>>"$resource.lock" || finish "refused 0 cannot write to $resources"
     wait_for_lock
     look_back
     ((payload)) || finish absent

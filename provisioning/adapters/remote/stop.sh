@@ -4,7 +4,7 @@
 
 places
 settle_in
-exec 9>>"$resource/lock"
+exec 9>>"$resource.lock"
 asked=0
 
 # Puts a finished unit where a start would put its own. Each side writes, then looks for what the other has written.
