@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
 import tempfile
 import threading
@@ -23,12 +24,13 @@ from provisioning.core.statedoc import MIGRATIONS, Migrations, StateDocument, do
 from provisioning.errors import StaleRevision, StateFileError, StoreError
 
 SIZE_LIMIT_BYTES = 1 << 30  # half a million taskservs fit
+_LINEAGE = re.compile(rb'\{\s*"version"\s*:\s*\d+\s*,\s*"lineage"\s*:\s*"([\x21\x23-\x5b\x5d-\x7e]+)"')
 
 
 class StateFile:
     """Fulfils `ports.Resources`; the `_sync` methods are the same for callers without an event loop.
 
-    `lineage` None means that the file's own is taken, and a new one is made when there is no file. `fsync` exists for tests.
+    `lineage` None means that of the backup, else the file's own, else a new one. `fsync` exists for tests.
     """
 
     def __init__(
@@ -78,14 +80,25 @@ class StateFile:
     def _load(self) -> ResourceBook:
         data = self._read()
         if data is None:
-            self._lineage = self._lineage or str(uuid.uuid4())
+            self._lineage = self._lineage or self._family() or str(uuid.uuid4())
             self._serial, self._loaded = 0, True
             return ResourceBook(lineage=self._lineage)
         book = self._book(data)
-        if doubt := doubts(book, lineage=self._lineage, serial=self._serial):
+        if doubt := doubts(book, lineage=self._lineage or self._family(), serial=self._serial):
             raise self._refusal(doubt)
         self._know(book)
         return book
+
+    def _family(self) -> str | None:
+        """Return the lineage of the backup, for a process that has seen nothing yet; None where it tells none."""
+        try:
+            if not stat.S_ISREG(self.backup.stat().st_mode):
+                return None
+            with self.backup.open("rb") as file:  # its head is enough: `pretty` keeps the order of the fields
+                found = _LINEAGE.match(file.read(1024))
+        except OSError:
+            return None
+        return found[1].decode() if found else None
 
     def _know(self, book: ResourceBook) -> None:
         self._lineage, self._serial, self._loaded = book.lineage, book.serial, True
