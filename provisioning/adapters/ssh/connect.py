@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from provisioning.adapters.ssh.config import Target, known_name
 from provisioning.adapters.ssh.hostkeys import HostKey, KnownHosts
 from provisioning.adapters.ssh.keys import KeyRing
-from provisioning.errors import HostError, LoginRefused, Unreachable
+from provisioning.errors import LoginRefused, Unreachable
 
 if TYPE_CHECKING:
     from paramiko import Transport
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _KEX_FIRST = ("curve25519-sha256@libssh.org",)  # five times faster here than the post-quantum default
 _CIPHERS_FIRST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+_SILENT = logging.NullHandler()
+_HUNG_UP_S = 2.0  # without a greeting: sooner, the server hung up; later, it is silent
 _CHANNELS = 8  # of the 10 that sshd allows by default; the rest is for stopping things
 
 
@@ -121,11 +124,16 @@ class Connector:
         transport.handshake_timeout = self._options.greeting_s
         transport.auth_timeout = self._options.login_s
         _prefer(transport, known)
+        began_s = time.monotonic()
         try:
             transport.start_client(timeout=self._options.greeting_s)
         except (SSHException, EOFError, OSError) as wrong:
             transport.close()
-            raise self._no_greeting(target, transport, wrong) from wrong
+            hung_up = not transport.remote_version and time.monotonic() - began_s < _HUNG_UP_S
+            kind = Busy if hung_up else Unreachable
+            raise kind(
+                f"{target.name} ({known_name(target.host, target.port)}): {_words(wrong)}", server=target.name
+            ) from wrong
         if transport.get_remote_server_key is None or not transport.initial_kex_done:
             transport.close()
             raise Unreachable(f"{target.name}: no key exchange within {self._options.greeting_s:g} s", server=target.name)
@@ -150,11 +158,6 @@ class Connector:
             raise Unreachable(
                 f"{target.name} ({where}) through {through.target.name}: {_words(wrong)}", server=target.name
             ) from wrong
-
-    def _no_greeting(self, target: Target, transport: Transport, wrong: BaseException) -> HostError:
-        where = known_name(target.host, target.port)
-        kind = Busy if not transport.remote_version else Unreachable
-        return kind(f"{target.name} ({where}): {_words(wrong)}", server=target.name)
 
     def _log_in(self, transport: Transport, target: Target) -> None:
         troubles: list[str] = []

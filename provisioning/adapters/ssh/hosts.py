@@ -21,6 +21,7 @@ from provisioning.core.declare import Server
 from provisioning.core.ports import Secrets
 from provisioning.errors import BecomeRefused, HostError, Unreachable
 
+_BUSY_TRIES = 4
 _ASK_AFTER = 0.3  # of the time after which silence means dead
 
 
@@ -165,8 +166,8 @@ class Line:
         self._watch = self._connection = None
 
     async def _connect(self) -> Connection:
-        """Try with back-off and jitter; only what may pass is tried again."""
-        waits = _waits(self._options.tries)
+        """Try with back-off and jitter; only what may pass is tried again, a busy server some times more."""
+        waits = {False: _waits(self._options.tries), True: _waits(self._options.tries + _BUSY_TRIES)}
         while True:
             try:
                 through = await self.way()
@@ -174,11 +175,9 @@ class Line:
                     connect = partial(self._connector.connect, self.target, through)
                     return await made_in_thread(self._threads, connect, Connection.close)
             except Unreachable as failed:
-                pause = next(waits, None)
+                pause = next(waits[isinstance(failed, Busy)], None)
                 if pause is None:
                     raise
-                if isinstance(failed, Busy):
-                    pause *= 2
             await asyncio.sleep(pause)
 
     async def _keep_watch(self, connection: Connection) -> None:
