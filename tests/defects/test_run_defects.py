@@ -106,7 +106,7 @@ def test_defect_17_the_verdict_has_the_true_number_of_probes_and_seconds(chain: 
 
     ended = chain.create("kubernetes")
 
-    assert f"{len(chain.hosts.probed)} probes of at most 3 in 0." in ended.json["error"]["message"]
+    assert f"{len(chain.hosts.probed)} of 3 probes failed, in 0." in ended.json["error"]["message"]
     assert "starting" in ended.json["error"]["hint"]
 
 

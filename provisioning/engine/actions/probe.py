@@ -91,8 +91,9 @@ def _verdict(move: Move, command: str, times: GateTimes, watch: _Watch, elapsed_
     if move.next is Next.OPEN:
         return Result(outcome=Outcome.OK, exit_code=0, output=output)
     shown = command if len(command) <= SHOWN_COMMAND else command[:SHOWN_COMMAND] + "..."
-    probes = f"{count} probe{'s' if count != 1 else ''} of at most {times.retries} in {elapsed_s:.1f} s"
-    message = f"the gate did not open: {move.reason}, {probes}; the last one: {watch.said}; command: {' '.join(shown.split())}"
+    limit = "" if count >= times.retries else f" after {count} probe{'s' if count != 1 else ''} of at most {times.retries}"
+    ended = f"{move.reason}{limit}, in {elapsed_s:.1f} s"
+    message = f"the gate did not open: {ended}; the last one: {watch.said}; command: {' '.join(shown.split())}"
     kind = "gate" if watch.reached else "unreachable"
     return Result(outcome=Outcome.FAILED, error_kind=kind, error=message, output=output)
 
