@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 _KEX_FIRST = ("curve25519-sha256@libssh.org",)  # five times faster here than the post-quantum default
 _CIPHERS_FIRST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
-_SILENT = logging.NullHandler()
 _HUNG_UP_S = 2.0  # without a greeting: sooner, the server hung up; later, it is silent
 _CHANNELS = 8  # of the 10 that sshd allows by default; the rest is for stopping things
 
@@ -130,11 +128,10 @@ class Connector:
         except (SSHException, EOFError, OSError) as wrong:
             transport.close()
             hung_up = not transport.remote_version and time.monotonic() - began_s < _HUNG_UP_S
-            kind = Busy if hung_up else Unreachable
-            raise kind(
-                f"{target.name} ({known_name(target.host, target.port)}): {_words(wrong)}", server=target.name
-            ) from wrong
-        if transport.get_remote_server_key is None or not transport.initial_kex_done:
+            kind, where = Busy if hung_up else Unreachable, known_name(target.host, target.port)
+            why = "the server hung up before it greeted" if hung_up else _words(wrong)
+            raise kind(f"{target.name} ({where}): {why}", server=target.name) from wrong
+        if not transport.initial_kex_done:
             transport.close()
             raise Unreachable(f"{target.name}: no key exchange within {self._options.greeting_s:g} s", server=target.name)
         return transport, ears
