@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _KEX_FIRST = ("curve25519-sha256@libssh.org",)  # five times faster here than the post-quantum default
 _CIPHERS_FIRST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
-_HUNG_UP_S = 2.0  # without a greeting: sooner, the server hung up; later, it is silent
 _CHANNELS = 8  # of the 10 that sshd allows by default; the rest is for stopping things
 
 
@@ -127,7 +126,7 @@ class Connector:
             transport.start_client(timeout=self._options.greeting_s)
         except (SSHException, EOFError, OSError) as wrong:
             transport.close()
-            hung_up = not transport.remote_version and time.monotonic() - began_s < _HUNG_UP_S
+            hung_up = not transport.remote_version and time.monotonic() - began_s < self._options.greeting_s / 2
             kind, where = Busy if hung_up else Unreachable, known_name(target.host, target.port)
             why = "the server hung up before it greeted" if hung_up else _words(wrong)
             raise kind(f"{target.name} ({where}): {why}", server=target.name) from wrong
