@@ -16,7 +16,7 @@ from support.real import Ended, formula
 
 SEED = 20260102
 QUICK, SOAK = 2_000, 20_000
-OTHER_VALUES = (None, True, -1, 0, 1.5, 10**30, "", "x", "\u0000", [], [[]], {}, {"x": 1})
+OTHER_VALUES: tuple[object, ...] = (None, True, -1, 0, 1.5, 10**30, "", "x", "\u0000", [], [[]], {}, {"x": 1})
 OTHER_DOCUMENTS = (
     b"",
     b" \n",
@@ -30,7 +30,11 @@ OTHER_DOCUMENTS = (
     b'{"a":' * 50_000,
     b"\xff\xfe{}",
 )
-STRANGERS = ({"servers": {}}, {"formulas": []}, {"version": 4, "terraform_version": "1.5", "serial": 1, "resources": []})
+STRANGERS: tuple[object, ...] = (
+    {"servers": {}},
+    {"formulas": []},
+    {"version": 4, "terraform_version": "1.5", "serial": 1, "resources": []},
+)
 
 
 @pytest.fixture
