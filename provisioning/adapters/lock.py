@@ -18,6 +18,7 @@ from provisioning.adapters.files import PRIVATE_FILE, private_folder, replace_fi
 from provisioning.errors import LockedError, StoreError
 
 PROBE_S = 0.02  # how long another process may hold the lock only to look who has it
+SIGNED_WITHIN_S = 0.5  # how long a holder may take to sign, on a slow disk
 
 
 class WorkspaceLock:
@@ -55,8 +56,12 @@ class WorkspaceLock:
         fd = self._open()
         try:
             self._take(fd, wait=wait)
+            os.ftruncate(fd, 0)  # from here on nobody is told of the holder before us
             token = self._next_token()
             self._sign(fd, token)
+        except OSError as error:
+            os.close(fd)
+            raise store_error("signing the lock", self.path, error) from error
         except BaseException:
             os.close(fd)
             raise
@@ -94,10 +99,11 @@ class WorkspaceLock:
             raise store_error("taking the lock", self.path, error) from error
 
     def _take(self, fd: int, *, wait: bool) -> None:
-        deadline_s = time.monotonic() + PROBE_S
+        began_s = time.monotonic()
         while not try_flock(fd):
-            if time.monotonic() > deadline_s and not wait:
-                raise self._refusal(_signature(fd))
+            waited_s, holder = time.monotonic() - began_s, _signature(fd)
+            if not wait and waited_s > (PROBE_S if holder else SIGNED_WITHIN_S):
+                raise self._refusal(holder)
             time.sleep(self._poll_s if wait else PROBE_S / 4)
 
     def _refusal(self, holder: dict[str, object]) -> LockedError:
@@ -133,12 +139,8 @@ class WorkspaceLock:
             "token": token,
             "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         }
-        try:
-            os.ftruncate(fd, 0)
-            os.lseek(fd, 0, os.SEEK_SET)
-            write_all(fd, json.dumps(signature).encode() + b"\n")
-        except OSError as error:
-            raise store_error("signing the lock", self.path, error) from error
+        os.lseek(fd, 0, os.SEEK_SET)
+        write_all(fd, json.dumps(signature).encode() + b"\n")
 
 
 def _user() -> str:
