@@ -103,7 +103,7 @@ class _Compiler:
             "operation": planned.operation,
             "digest": planned.digest,
             "timeout_s": timeout_s,
-            "idempotent": taskserv.idempotent,
+            "idempotent": taskserv.idempotent or planned.again,
             "upload_only": self.plan.selection.upload,
             "params": given_params(taskserv, node, self.infra.workspace.params),
             "resumes": planned.resumes,

@@ -53,6 +53,7 @@ class PlanStep:
     operation: str | None = None
     digest: str | None = None  # of the node's inputs: scripts, templates, params, profile
     resumes: str | None = None  # `RUN ATTEMPT STEP` of an interrupted attempt whose result may still be on the server
+    again: bool = False  # the operator says so: an attempt that nobody knows the end of may be repeated
     depends_on: tuple[str, ...] = ()  # step ids
 
 

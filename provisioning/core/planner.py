@@ -109,6 +109,7 @@ class _Planner:
             operation=operation,
             digest=digest,
             resumes=_resumes(resource),
+            again=self._reset(target=target),
         )
 
     def _has_gate(self, chosen: Chosen) -> bool:
@@ -144,14 +145,16 @@ class _Planner:
 
     def _verdict(self, resource: Resource | None, digest: str, *, target: bool) -> _Verdict:
         asked = self._asked() if target else ""
-        reset = self.selection.reset if target else self.selection.reset_prerequisites
         if asked:
             return _Verdict(action=StepAction.RESET if _completed(resource) else StepAction.CREATE, runs=True, told=asked)
         if resource is None or not _completed(resource):
             return _Verdict(action=StepAction.CREATE, runs=True, told=_tried(resource))
-        if reset:
+        if self._reset(target=target):
             return _Verdict(action=StepAction.RESET, runs=True, told="completed, reset requested")
         return _settled(resource, digest, update=self.selection.update)
+
+    def _reset(self, *, target: bool) -> bool:
+        return self.selection.reset if target else self.selection.reset_prerequisites
 
     def _asked(self) -> str:
         if self.selection.upload:
@@ -247,5 +250,6 @@ def _linked(step: PlanStep, depends_on: tuple[str, ...]) -> PlanStep:
         operation=step.operation,
         digest=step.digest,
         resumes=step.resumes,
+        again=step.again,
         depends_on=depends_on,
     )

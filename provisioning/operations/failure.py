@@ -57,7 +57,10 @@ def _hint(detail: RunDetail, first: StepRecord, resume: str, lines: Sequence[str
         parts.append(f"blocked: {_some(blocked)}")
     if first.log:
         parts.append(f"log: {first.log}")
-    parts.append(f"resume: {resume}")
+    if first.error_kind == "unknown":
+        parts.append(f"look at {first.server}, then say that it may run again: {resume} --reset")
+    else:
+        parts.append(f"resume: {resume}")
     return "\n".join(parts)
 
 

@@ -89,6 +89,25 @@ def test_a_server_that_goes_away_leaves_the_outcome_unknown_until_asked(workspac
     assert workspace.states() == {"etcd": "completed", "kubernetes": "completed"}
 
 
+def test_what_nobody_knows_the_end_of_is_repeated_only_when_the_operator_says_so(
+    workspace: RealWorkspace, tmp_path: Path
+) -> None:
+    once = f"[ -e {tmp_path}/once ] || {{ touch {tmp_path}/once; while ! read -r pid _ <../supervisor; do :; done; $KILL; }}"
+    killer = once.replace("$KILL", 'kill -9 "$pid"; sleep 60')
+    workspace.taskserv("etcd", killer)
+    workspace.dag(formula("etcd", "etcd-0", "etcd"))
+
+    for _ in range(2):
+        refused = workspace.run("taskserv", "create", "etcd")
+        assert refused.code == 1, refused.err
+        assert "look at etcd-0" in refused.err
+        assert workspace.states() == {"etcd": "interrupted"}
+        assert workspace.begun() == ["etcd/etcd"]
+
+    assert workspace.run("taskserv", "create", "etcd", "--reset").code == 0
+    assert workspace.states() == {"etcd": "completed"}
+
+
 def test_a_dead_server_is_told_from_a_failed_step(workspace: RealWorkspace) -> None:
     workspace.taskserv("etcd")
     workspace.dag(formula("etcd", "etcd-0", "etcd"))
