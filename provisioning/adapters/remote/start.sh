@@ -210,6 +210,7 @@ keep_upload() {
 
 # Stands between the script and the channel: a copy for those who come later, and never an end because of a dead reader.
 keep() {
+    umask 077 # what a script prints may be anything
     trap '' XFSZ # past the cap only the copy stops
     ulimit -f "$OUTPUT_KIB"
     exec tee -p "$unit/out" 4>&- 7>&- 9>&-
