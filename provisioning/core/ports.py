@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -358,6 +358,3 @@ class Bundles(Protocol):
     async def build(self, request: BundleRequest) -> tuple[Bundle, Mapping[str, str]]:
         """Return the bundle and the secret values it used, by name, so that output can be masked. Raises ConfigError."""
         ...
-
-
-EventStream = AsyncIterator[Event]
