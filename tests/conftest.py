@@ -13,6 +13,7 @@ from hypothesis import settings
 from lab.laboratory import Lab
 from servers import ThrowawayServers
 from sshd import sshd_path
+from support.closing import close_all
 from support.labs import lab_reason
 
 settings.register_profile("steady", derandomize=True, deadline=None, database=None)
@@ -44,8 +45,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a test that is a coroutine in an event loop of its own."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
-    wanted = pyfuncitem._fixtureinfo.argnames
-    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in wanted}))
+    wanted = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+
+    async def run() -> None:
+        try:
+            await pyfuncitem.obj(**wanted)
+        finally:
+            close_all()
+
+    asyncio.run(run())
     return True
 
 

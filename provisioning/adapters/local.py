@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from typing import IO, cast
 
 from provisioning.adapters.remote.link import RemoteLink
-from provisioning.adapters.remote.request import COMMAND, Request
+from provisioning.adapters.remote.program import COMMAND
 from provisioning.adapters.remote.wire import Chunk, Wire, made_in_thread, missing_programs
 from provisioning.errors import HostError
 
@@ -28,28 +29,29 @@ class LocalShell:
         """The server's name, for messages."""
         return "this machine"
 
-    async def open(self, request: Request) -> Wire:
+    async def open(self, program: bytes) -> Wire:
         """See Shell."""
-        return await made_in_thread(None, lambda: self._launch(request), LocalWire.close)
+        wire = await made_in_thread(None, self._launch, LocalWire.close)
+        await wire.write(program)
+        return wire
 
     def refusal(self, code: int, notes: str) -> HostError:
         """See Shell."""
         return missing_programs(self.server, code, notes)
 
-    def _launch(self, request: Request) -> LocalWire:
+    def _launch(self) -> LocalWire:
         # A session of its own: an interrupt typed at our terminal is ours to handle, the unit's end is asked for.
-        child = subprocess.Popen(
-            ["sh", "-c", COMMAND],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env=self._environment,
-            start_new_session=True,
+        return LocalWire(
+            subprocess.Popen(
+                ["sh", "-c", COMMAND],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                env=self._environment,
+                start_new_session=True,
+            )
         )
-        wire = LocalWire(child)
-        wire.send(request)
-        return wire
 
 
 class LocalWire:
@@ -57,19 +59,21 @@ class LocalWire:
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         self._child = child
+        self._turn = asyncio.Lock()
         self._streams = {False: cast("IO[bytes]", child.stdout), True: cast("IO[bytes]", child.stderr)}
         for stream in self._streams.values():
             os.set_blocking(stream.fileno(), False)
 
-    def send(self, request: Request) -> None:
-        """Write the request. A child that stops reading early has a reason, which is in its answer."""
-        stdin = cast("IO[bytes]", self._child.stdin)
-        data = memoryview(request.data)
-        with contextlib.suppress(BrokenPipeError):
-            while data:
-                data = data[stdin.write(data) :]
-        if not request.stays_open:
-            stdin.close()
+    async def write(self, data: bytes) -> None:
+        """See Wire. A wrapper that stops reading has ended; why is in what it says."""
+        async with self._turn:
+            await asyncio.to_thread(self._write, data)
+
+    def _write(self, data: bytes) -> None:
+        stdin, left = cast("IO[bytes]", self._child.stdin), memoryview(data)
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            while left:
+                left = left[stdin.write(left) :]
 
     def watched(self) -> list[int]:
         """See Wire."""
@@ -86,10 +90,10 @@ class LocalWire:
                     self._streams.pop(from_errors).close()
         return chunks
 
-    def exit_code(self) -> int | None:
+    async def exit_code(self) -> int | None:
         """See Wire. A killed wrapper is a broken link."""
         try:
-            code = self._child.wait(timeout=1)
+            code = await asyncio.to_thread(self._child.wait, timeout=1)
         except subprocess.TimeoutExpired:
             return None
         return code if code >= 0 else None
@@ -100,16 +104,7 @@ class LocalWire:
             if stream is not None:
                 stream.close()
         if self._child.poll() is None:
-            threading.Thread(target=_bury, args=(self._child,), daemon=True).start()
-
-
-def _bury(child: subprocess.Popen[bytes]) -> None:
-    """Collect a child that has nobody to talk to. A wrapper ends by itself; a relay of a silent unit has to be ended."""
-    try:
-        child.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+            threading.Thread(target=self._child.wait, daemon=True).start()  # without input it ends by itself
 
 
 def local_link(*, environment: Mapping[str, str] | None = None) -> RemoteLink:

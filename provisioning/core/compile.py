@@ -13,7 +13,7 @@ from provisioning.core.declare import Condition, DepKind, Formula, HealthGate, I
 from provisioning.core.edges import GATE, Part, conditional, in_order, step_edges, step_id
 from provisioning.core.inputs import given_params
 from provisioning.core.model import Action, Dep, OnFailure, Placement, Policy, Retry, Source, Step, Workflow
-from provisioning.core.plan import REMOVING, Plan, PlanStep
+from provisioning.core.plan import INSTALL, REMOVING, Plan, PlanStep
 from provisioning.core.scope import formulas_of
 
 NODE_TIMEOUT_S = 1800.0
@@ -104,6 +104,7 @@ class _Compiler:
             "digest": planned.digest,
             "timeout_s": timeout_s,
             "idempotent": taskserv.idempotent or planned.again,
+            "fresh": planned.again or planned.operation != INSTALL,
             "upload_only": self.plan.selection.upload,
             "params": given_params(taskserv, node, self.infra.workspace.params),
             "resumes": planned.resumes,

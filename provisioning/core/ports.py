@@ -261,6 +261,7 @@ class Unit:
     token: int = 0  # fencing token: lower ones are refused
     timeout_s: float = 1800.0
     idempotent: bool = False  # a claim without result may run again
+    fresh: bool = False  # asked for anew: the success of an attempt that `resumes` does not name is not taken for it
     resumes: tuple[str, int, str] | None = None  # (run, attempt, step) of an interrupted attempt to ask for first
     upload_only: bool = False
     secrets: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)  # name -> value
@@ -322,6 +323,10 @@ class Hosts(Protocol):
 
     async def warm(self, servers: Sequence[Server]) -> Mapping[str, Exception | None]:
         """Open connections in parallel; return for each hostname its error or None."""
+        ...
+
+    async def recorded(self) -> None:
+        """Say that every end of a unit that was passed on has been recorded: servers may forget what it printed."""
         ...
 
     async def close(self) -> None:

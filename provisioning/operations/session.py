@@ -67,6 +67,7 @@ class Session:
                     await self.runner.ended(run_id)
                     for task in serving:
                         task.cancel()
+                await self.hosts.recorded()
         except BaseExceptionGroup as group_error:
             error = _first(group_error)
             if isinstance(error, StoreError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import subprocess
 from itertools import pairwise
@@ -13,111 +15,82 @@ from hypothesis import strategies as st
 from support.remote import bundle_of, packed, unit_of
 
 import provisioning.adapters.remote as package
-from provisioning.adapters.remote.answer import Answer, Verdict
+from provisioning.adapters.remote.frames import Frame, FrameReader, Verdict, frame_bytes, netstrings, verdict_of
+from provisioning.adapters.remote.program import COMMAND, SUDO_COMMAND, SUDO_PASSWORD_COMMAND, program_bytes
 from provisioning.adapters.remote.quote import quote
-from provisioning.adapters.remote.request import (
-    COMMAND,
-    SUDO_COMMAND,
-    SUDO_PASSWORD_COMMAND,
-    path_token,
-    probe_request,
-    start_request,
-    unit_name,
-)
+from provisioning.adapters.remote.request import path_token, probe_request, start_request, unit_name
+from provisioning.errors import ProvisioningError
 
 NONCE = "0123456789abcdef0123456789abcdef"
-BEGIN = b"\x1e@" + NONCE.encode() + b" begin " + NONCE.encode() + b" \n"
-END = b"\x1e@" + NONCE.encode() + b" exit 3 .\n"
+READY = b"\x1e@" + NONCE.encode() + b" ready\n"
+PARTS = sorted((Path(package.__file__).parent / "wrapper").glob("*.pl"))
+
+words = st.sampled_from(["out", "err", "begin", "end", "gap", "waits"])
+payloads = st.one_of(st.binary(max_size=80), st.sampled_from([READY, b"out 1 3\nabc", b"\n"]))
+frames = st.builds(lambda word, id, payload: Frame(word=word, id=id, payload=payload), words, st.integers(0, 99_999), payloads)
 
 
-def fed(answer: Answer, pieces: list[bytes]) -> bytes:
-    return b"".join(answer.feed_out(piece) for piece in pieces)
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
+def fed(reader: FrameReader, data: bytes, places: list[int]) -> list[Frame]:
     edges = [0, *sorted(min(place, len(data)) for place in places), len(data)]
-    return [data[a:b] for a, b in pairwise(edges)]
+    return [frame for a, b in pairwise(edges) for frame in reader.feed(data[a:b])]
 
 
-nasty = st.one_of(st.binary(max_size=60), st.sampled_from([b"\x1e", b"\x1e@", b"\x1e@0123", END[:20], b"\n"]))
+@given(noise=st.binary(max_size=3000), sent=st.lists(frames, max_size=8), places=st.lists(st.integers(0, 4000), max_size=30))
+def test_frames_come_through_whole_wherever_they_are_cut(noise: bytes, sent: list[Frame], places: list[int]) -> None:
+    reader = FrameReader(NONCE)
+    data = noise + READY + b"".join(frame_bytes(frame.word, frame.id, frame.payload) for frame in sent)
+
+    assert fed(reader, data, places) == sent
+    assert reader.ready
 
 
-@given(output=st.lists(nasty, max_size=8).map(b"".join), places=st.lists(st.integers(0, 400), max_size=30))
-def test_output_comes_through_whole_wherever_it_is_cut(output: bytes, places: list[int]) -> None:
-    answer = Answer(NONCE)
+@given(noise=st.binary(max_size=9000))
+def test_what_a_login_shell_prints_is_not_believed(noise: bytes) -> None:
+    reader = FrameReader(NONCE)
 
-    assert fed(answer, cut(BEGIN + output + END + b"a daemon's later words", places)) == output
-    assert answer.verdict == Verdict(word="exit", code=3)
-
-
-@given(noise=st.binary(max_size=3000), places=st.lists(st.integers(0, 3000), max_size=10))
-def test_what_a_login_shell_prints_first_is_not_output(noise: bytes, places: list[int]) -> None:
-    answer = Answer(NONCE)
-
-    assert fed(answer, cut(noise + BEGIN + b"out" + END, places)) == b"out"
+    assert fed(reader, noise + b"end 1 6\nexit 0", [5, 500]) == []
+    assert not reader.ready
 
 
-@given(places=st.lists(st.integers(0, 400), max_size=30))
-def test_output_is_passed_on_before_the_end(places: list[int]) -> None:
-    answer = Answer(NONCE)
-
-    assert fed(answer, cut(BEGIN + b"step 1\nstep 2\n", places)) == b"step 1\nstep 2\n"
-    assert answer.verdict is None
+@given(data=st.binary(max_size=300), places=st.lists(st.integers(0, 300), max_size=8))
+def test_nonsense_is_an_error_of_ours_or_waits_for_more(data: bytes, places: list[int]) -> None:
+    with contextlib.suppress(ProvisioningError):
+        fed(FrameReader(NONCE), READY + data, places)
 
 
-def test_frames_of_another_request_are_output() -> None:
-    other = END.replace(b"0123", b"9999")
-    answer = Answer(NONCE)
-
-    assert fed(answer, [BEGIN + other]) == other
-    assert answer.verdict is None
+@pytest.mark.parametrize("data", [b"no frame at all, but very long text that goes on and on", b"out 1 9999999999\n", b"x\n"])
+def test_what_is_no_frame_is_refused(data: bytes) -> None:
+    with pytest.raises(ProvisioningError):
+        fed(FrameReader(NONCE), READY + data, [])
 
 
-def test_the_frame_of_an_adopted_unit_has_its_own_nonce() -> None:
-    answer = Answer(NONCE)
-    begin = b"\x1e@" + NONCE.encode() + b" begin ffff run-1.0123.1\n"
-
-    assert fed(answer, [begin + b"out" + END + b"\x1e@ffff signal 9 .\n"]) == b"out" + END
-    assert answer.verdict == Verdict(word="signal", code=9)
-    assert answer.adopted == "run-1.0123.1"
+def test_half_a_frame_is_no_frame() -> None:
+    whole = frame_bytes("end", 1, b"exit 3")
+    for size in range(len(whole)):
+        assert fed(FrameReader(NONCE), READY + whole[:size], []) == []
 
 
-@pytest.mark.parametrize("size", range(36, len(END)))
-def test_a_frame_that_was_cut_by_a_size_limit_does_not_hide_the_whole_one(size: int) -> None:
-    answer = Answer(NONCE)
-
-    assert fed(answer, [BEGIN + b"out" + END[:size], END]) == b"out"
-    assert answer.verdict == Verdict(word="exit", code=3)
-
-
-@pytest.mark.parametrize("size", range(len(END)))
-def test_half_an_end_frame_is_no_verdict(size: int) -> None:
-    answer = Answer(NONCE)
-
-    fed(answer, [BEGIN + b"out" + END[:size]])
-
-    assert answer.verdict is None
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("exit 3", Verdict(word="exit", code=3)),
+        ("refused 0 no reason at all", Verdict(word="refused", text="no reason at all")),
+        ("absent", Verdict(word="absent")),
+        ("exit ٣", Verdict(word="exit")),
+    ],
+)
+def test_a_verdict_is_a_word_a_number_and_words(text: str, verdict: Verdict) -> None:
+    assert verdict_of(text) == verdict
 
 
-def test_control_lines_are_believed_only_with_the_nonce() -> None:
-    answer = Answer(NONCE)
+@given(values=st.lists(st.binary(max_size=50), max_size=6))
+def test_netstrings_are_read_back_by_the_wrapper(values: list[bytes]) -> None:
+    common = (Path(package.__file__).parent / "wrapper" / "common.pl").read_text()
+    script = common + "\nmy $text = do { local $/; <STDIN> }; print scalar(words($text)), ':', netstrings(words($text));"
 
-    answer.feed_err(b"motd\n@provisioning hello \n@ffff end exit 0\nbash: tar: not found\n@" + NONCE.encode()[:7])
-    assert answer.said_hello
-    assert answer.verdict is None
-    assert answer.notes == "bash: tar: not found"
+    done = subprocess.run(["perl", "-e", script], input=netstrings(values), capture_output=True, check=True, timeout=20)
 
-    answer.feed_err(NONCE.encode()[7:] + b" end refused 0 no reason at all\n")
-    assert answer.verdict == Verdict(word="refused", text="no reason at all")
-
-
-def test_a_probe_ends_when_both_of_its_streams_have() -> None:
-    answer = Answer(NONCE, framed_errors=True)
-
-    assert answer.feed_err(b"motd\n@provisioning hello \n" + BEGIN + b"trouble" + END) == b"trouble"
-    assert answer.verdict is None
-    assert answer.feed_out(BEGIN + b"ready" + END) == b"ready"
-    assert answer.verdict == Verdict(word="exit", code=3)
+    assert done.stdout.partition(b":")[2] == netstrings(values)
 
 
 @given(st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=60))
@@ -151,11 +124,10 @@ def test_nothing_of_a_request_is_in_the_command() -> None:
     secret_files = packed({"x": "s3cret" * 9999})
     request = start_request(unit_of(secrets={"A": "s3cret"}), bundle_of("script", secret_data=secret_files))
 
-    assert b"s3cret" in request.data
-    assert b"s3cret" not in request.head, "it is read byte by byte, not evaluated"
-    for command in (COMMAND, SUDO_COMMAND, SUDO_PASSWORD_COMMAND):
-        assert request.nonce not in command
+    assert b"s3cret" in request.payload
     assert "s3cret" not in repr(request)
+    assert NONCE not in COMMAND + SUDO_COMMAND + SUDO_PASSWORD_COMMAND
+    assert NONCE.encode() in program_bytes(NONCE)
 
 
 @pytest.mark.parametrize("shell", ["sh", "dash", "bash", "ash", "ksh", "zsh", "fish"])
@@ -163,29 +135,46 @@ def test_the_command_means_the_same_to_every_login_shell(shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     request = probe_request("printf ready", timeout_s=10)
+    process = subprocess.Popen([shell, "-c", COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(program_bytes(NONCE) + frame_bytes(request.verb, 1, request.payload))
+        process.stdin.flush()
+        reader, found = FrameReader(NONCE), list[Frame]()
+        while not found or found[-1].word != "end":
+            found += reader.feed(os.read(process.stdout.fileno(), 4096))
+        process.stdin.close()
 
-    done = subprocess.run([shell, "-c", COMMAND], input=request.data, capture_output=True, timeout=20, check=False)
-
-    answer = Answer(request.nonce, framed_errors=True)
-    answer.feed_err(done.stderr)
-    assert answer.feed_out(done.stdout) == b"ready"
+    assert [frame.payload for frame in found] == [b"ready", b"exit 0"]
 
 
 def test_the_command_has_nothing_that_shells_read_differently() -> None:
     inside = COMMAND.split("'")[1]
 
     assert "\\" not in inside
+    assert "!" not in inside
     assert COMMAND.count("'") == 2
 
 
-@pytest.mark.parametrize("script", sorted(Path(package.__file__).parent.glob("*.sh")), ids=lambda path: path.stem)
-def test_the_wrapper_passes_shellcheck(script: Path) -> None:
-    program = shutil.which("shellcheck") or str(Path(__file__).parents[2] / ".venv" / "bin" / "shellcheck")
+def test_the_wrapper_compiles_without_a_warning() -> None:
+    text = "".join(part.read_text("ascii") for part in PARTS)
 
-    done = subprocess.run([program, script], capture_output=True, text=True, check=False)
+    done = subprocess.run(["perl", "-wc"], input=text, capture_output=True, text=True, check=False, timeout=20)
 
-    assert done.stdout == ""
+    assert done.stderr == "- syntax OK\n"
 
 
-def test_the_wrapper_is_small_enough_to_travel_with_every_request() -> None:
-    assert len(start_request(unit_of(), None).head) < 16 * 1024
+def test_the_wrapper_needs_no_module(tmp_path: Path) -> None:
+    loaded = tmp_path / "loaded"
+    program = (
+        program_bytes(NONCE).split(b"\n", 2)[2].decode() + f"open my $f, '>', '{loaded}'; print $f join ' ', sort keys %INC;"
+    )
+
+    subprocess.run(["perl", "-e", program], check=True, timeout=20)
+
+    assert loaded.read_text() == ""
+
+
+def test_the_wrapper_is_small_enough_to_travel_with_every_connection() -> None:
+    assert len(program_bytes(NONCE)) < 32 * 1024

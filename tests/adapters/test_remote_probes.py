@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.remote import (
     Heard,
-    alive_with,
+    commands_with,
     local_link,
     timed,
     until,
@@ -48,7 +48,7 @@ async def test_a_hung_probe_is_killed_with_its_children(home: Path, command: str
     seconds = await timed(link.probe(command, timeout_s=1, output=lambda _data: None))
 
     assert seconds < 2
-    await until(lambda: not alive_with(f"{home}-probe"))
+    await until(lambda: not commands_with(f"{home}-probe"))
 
 
 async def test_a_probe_whose_runner_is_gone_is_killed(home: Path) -> None:
@@ -61,7 +61,7 @@ async def test_a_probe_whose_runner_is_gone_is_killed(home: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    await until(lambda: not alive_with(f"{home}-probe"))
+    await until(lambda: not commands_with(f"{home}-probe"))
 
 
 def test_a_bundle_does_not_show_its_bytes() -> None:

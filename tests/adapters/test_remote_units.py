@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from support.remote import (
     Heard,
+    MortalShell,
     bundle_of,
     counting,
     local_link,
@@ -24,12 +26,12 @@ from support.remote import (
     until,
 )
 
-from provisioning.adapters.remote.answer import Answer
+from provisioning.adapters.remote.frames import frame_bytes
 from provisioning.adapters.remote.link import RemoteLink
-from provisioning.adapters.remote.request import Request, start_request
-from provisioning.adapters.remote.wire import Wire, listen
+from provisioning.adapters.remote.program import program_bytes
+from provisioning.adapters.remote.request import start_request
 from provisioning.core.ports import Bundle, Exit, Unit
-from provisioning.errors import HostError, Unreachable
+from provisioning.errors import HostError
 
 
 async def test_a_script_runs_in_its_bundle_with_its_operation_and_environment(link: RemoteLink) -> None:
@@ -93,7 +95,7 @@ async def test_a_second_start_while_it_runs_follows_the_one_that_runs(link: Remo
     release.touch()
 
     assert await other == Exit(kind="exit", code=4, adopted=True)
-    assert await runner == Exit(kind="exit", code=4, adopted=True), "its own relay was taken over, so it asked again"
+    assert await runner == Exit(kind="exit", code=4), "who comes later takes nothing from who was there"
     assert first.data == second.data == b"one\ntwo\n"
     assert runs(counter) == 1
 
@@ -113,26 +115,14 @@ async def test_when_the_unit_that_was_followed_is_cancelled_our_own_runs(link: R
     assert runs(counter) == 2
 
 
-class DeadRunner:
-    """A shell of a runner that dies when it is cancelled: it cannot ask for anything to be stopped."""
-
-    def __init__(self, home: Path) -> None:
-        self._shell = local_shell(home)
-        self.server = self._shell.server
-        self.refusal = self._shell.refusal
-
-    async def open(self, request: Request) -> Wire:
-        if request.urgent:
-            raise Unreachable("nobody asks")
-        return await self._shell.open(request)
-
-
 async def _killed(home: Path, unit: Unit, bundle: Bundle) -> None:
     """Start a unit, or follow one, and kill the runner once there is output."""
-    heard = Heard()
-    task = asyncio.create_task(RemoteLink(DeadRunner(home), patience_s=0.1).start(unit, bundle, heard))
+    heard, shell = Heard(), MortalShell(local_shell(home))
+    link = RemoteLink(shell, patience_s=0.1)
+    task = asyncio.create_task(link.start(unit, bundle, heard))
     await until(lambda: heard.data)
-    task.cancel()
+    shell.die()
+    link.close()
     await asyncio.gather(task, return_exceptions=True)
 
 
@@ -215,13 +205,13 @@ async def test_tokens_are_of_one_taskserv_on_one_server(link: RemoteLink) -> Non
     assert (await link.start(unit_of(taskserv="db", step="web/db", token=1), bundle_of("exit 0"), Heard())).ok
 
 
-BIG = "# " + "x" * 99_999 + "\n"  # too big to travel in the script
+BIG = "# " + random.Random(1).randbytes(300_000).hex() + "\n"  # too big to travel with the request
 
 
 @pytest.mark.parametrize("padding", [pytest.param("", id="small"), pytest.param(BIG, id="big")])
 async def test_a_bundle_that_was_damaged_is_never_executed(link: RemoteLink, counter: Path, padding: str) -> None:
     whole = bundle_of(padding + counting(counter))
-    for size in range(1, len(whole.data), 11):
+    for size in range(1, len(whole.data), 11 if len(whole.data) < 1000 else 49_999):
         with pytest.raises(HostError, match="could not be delivered"):
             await link.start(unit_of(), replace(whole, data=whole.data[:size]), Heard())
     assert runs(counter) == 0
@@ -232,11 +222,11 @@ async def test_a_bundle_that_was_damaged_is_never_executed(link: RemoteLink, cou
 
 @pytest.mark.parametrize("padding", [pytest.param("", id="small"), pytest.param(BIG, id="big")])
 async def test_an_upload_that_is_cut_is_never_executed_by_halves(home: Path, counter: Path, padding: str) -> None:
-    whole = start_request(unit_of(), bundle_of(padding + counting(counter))).data
-    shell = local_shell(home)
-    for size in (*range(0, len(whole), 499), *range(len(whole) - 40, len(whole))):
-        wire = await shell.open(Request(nonce="", head=whole[:size]))
-        await listen(wire, Answer(""), lambda _errors, _data: None)
+    request = start_request(unit_of(), bundle_of(padding + counting(counter)))
+    whole = program_bytes("nonce") + frame_bytes("start", 1, request.payload)
+    whole += frame_bytes("data", 1, request.archive) if request.archive else b""
+    for size in (*range(0, len(whole), 2999), *range(len(whole) - 40, len(whole))):
+        wire = await local_shell(home).open(whole[:size])
         wire.close()
         assert runs(counter) == 0, size
 
@@ -332,8 +322,58 @@ async def test_the_bundle_goes_and_the_small_record_stays(link: RemoteLink, home
     folder = unit_folder(home, unit_of())
     await until(lambda: not (folder / "bundle").exists())
     assert (folder / "result").read_text() == "exit 0 .\n"
-    assert (folder / "out").read_bytes().startswith(b"out\n")
+    assert (folder / "out").read_bytes() == b"out\n"
     assert open_folders(home) == []
+
+
+async def test_what_a_script_printed_goes_once_its_end_is_recorded(link: RemoteLink, home: Path) -> None:
+    await link.start(unit_of(), bundle_of("echo out"), Heard())
+
+    await link.recorded()
+
+    assert not (unit_folder(home, unit_of()) / "out").exists()
+    heard = Heard()
+    assert (await link.start(unit_of(), bundle_of(""), heard)).adopted
+    assert heard.data == b""
+
+
+async def test_an_end_that_nobody_recorded_is_taken_by_whoever_comes_next(home: Path, counter: Path) -> None:
+    bundle = bundle_of(counting(counter))
+    await local_link(home).start(unit_of(run="run-1"), bundle, Heard())
+
+    # The runner of run-2 was killed before it reached the server: run-3 knows of run-2 only.
+    exit = await local_link(home).start(unit_of(run="run-3", token=3, resumes=("run-2", 1, "web/web")), bundle, Heard())
+
+    assert exit == Exit(kind="exit", code=0, adopted=True)
+    assert runs(counter) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"fresh": True}, id="it is asked for anew"),
+        pytest.param({"digest": "d2"}, id="the bundle is another one"),
+        pytest.param({"step": "other/web"}, id="it is another step"),
+        pytest.param({"run": "run-1", "attempt": 2}, id="its runner is still there"),
+    ],
+)
+async def test_an_end_that_nobody_recorded_is_not_taken_for_something_else(
+    link: RemoteLink, counter: Path, change: dict[str, object]
+) -> None:
+    await link.start(unit_of(), bundle_of("exit 0"), Heard())
+
+    await link.start(unit_of(**{"run": "run-3", **change}), bundle_of(counting(counter)), Heard())
+
+    assert runs(counter) == 1
+
+
+async def test_an_end_that_was_recorded_is_not_taken_again(link: RemoteLink, counter: Path) -> None:
+    await link.start(unit_of(), bundle_of("exit 0"), Heard())
+    await link.recorded()
+
+    await link.start(unit_of(run="run-3"), bundle_of(counting(counter)), Heard())
+
+    assert runs(counter) == 1
 
 
 async def test_old_records_are_cleared_away_but_not_unresolved_claims(link: RemoteLink, home: Path) -> None:
@@ -344,9 +384,11 @@ async def test_old_records_are_cleared_away_but_not_unresolved_claims(link: Remo
     for unit in (old, unresolved):
         os.utime(unit_folder(home, unit), (time.time() - 8 * 86400,) * 2)
 
-    await local_link(home).start(unit_of(), bundle_of("exit 0"), Heard())
+    again = local_link(home)
+    await again.start(unit_of(digest="d2"), bundle_of("exit 0"), Heard())
+    await again.recorded()
 
-    await until(lambda: not unit_folder(home, old).exists())
+    assert not unit_folder(home, old).exists()
     assert unit_folder(home, unresolved).exists()
     assert unit_folder(home, unit_of()).exists()
 

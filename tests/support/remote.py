@@ -12,10 +12,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+from support.closing import closed_at_end
+
 from provisioning.adapters.local import LocalShell
 from provisioning.adapters.remote.link import RemoteLink
 from provisioning.adapters.remote.request import unit_name
+from provisioning.adapters.remote.wire import Shell, Wire
 from provisioning.core.ports import Bundle, Unit
+from provisioning.errors import Unreachable
 
 
 class Heard:
@@ -78,8 +82,24 @@ def local_shell(home: Path, **environment: str) -> LocalShell:
 
 
 def local_link(home: Path, *, patience_s: float = 10.0, **environment: str) -> RemoteLink:
-    """Return a link to this machine."""
-    return RemoteLink(local_shell(home, **environment), patience_s=patience_s)
+    """Return a link to this machine, which is closed when the test ends."""
+    return closed_at_end(RemoteLink(local_shell(home, **environment), patience_s=patience_s))
+
+
+class MortalShell:
+    """A shell that can die: from then on nothing can be opened."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell, self._dead = shell, False
+        self.server, self.refusal = shell.server, shell.refusal
+
+    async def open(self, program: bytes) -> Wire:
+        if self._dead:
+            raise Unreachable("nobody asks")
+        return await self._shell.open(program)
+
+    def die(self) -> None:
+        self._dead = True
 
 
 def unit_folder(home: Path, unit: Unit) -> Path:
@@ -122,6 +142,11 @@ def name_of(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
+
+
+def commands_with(mark: str) -> list[int]:
+    """Return those of them that are not the wrapper."""
+    return [pid for pid in alive_with(mark) if name_of(pid) not in {"perl", ""}]
 
 
 def end_all(mark: str) -> None:

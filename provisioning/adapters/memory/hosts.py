@@ -67,6 +67,7 @@ class FakeHosts:
         self.clock: Clock = clock or SystemClock()
         self.calls: list[Call] = []
         self.closed = False
+        self.times_recorded = 0
         self._starts: dict[tuple[str | None, str], list[Answer]] = {}
         self._probes: dict[tuple[str | None, str], list[Answer]] = {}
         self._refusals: dict[str, list[HostError | None]] = {}
@@ -143,6 +144,10 @@ class FakeHosts:
             except HostError as error:
                 found[server.hostname] = error
         return found
+
+    async def recorded(self) -> None:
+        """Count it."""
+        self.times_recorded += 1
 
     async def close(self) -> None:
         """Forget all connections."""

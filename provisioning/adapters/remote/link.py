@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from provisioning.adapters.remote.answer import Answer, Verdict
-from provisioning.adapters.remote.request import Request, probe_request, start_request, stop_request, unit_name
-from provisioning.adapters.remote.wire import LinkLost, Shell, Wire, listen
+from provisioning.adapters.remote.frames import Frame, Verdict
+from provisioning.adapters.remote.request import forget_request, probe_request, start_request, stop_request, unit_name
+from provisioning.adapters.remote.session import Session, open_session
+from provisioning.adapters.remote.wire import LinkLost, Shell
 from provisioning.core.ports import Bundle, Exit, Output, Unit
 from provisioning.errors import HostError, Unreachable
 
@@ -20,6 +21,7 @@ _LINK_LOST = "link_lost"
 _ASK_AGAIN = frozenset({_LINK_LOST, "absent", "lost"})
 _STEADY_S = 5.0  # a link that held this long starts with fresh patience when it is lost again
 _STOP_PATIENCE_S = 10.0  # somebody waits for their prompt
+_FORGET_S = 5.0
 
 
 @dataclass(slots=True)
@@ -32,10 +34,18 @@ class Relay:
 
     def take(self, data: bytes, source: str) -> None:
         """Pass it on."""
+        self._count(source, len(data))
+        self.output(data)
+
+    def skip(self, count: int, source: str) -> None:
+        """Say that so many bytes were printed faster than they could be passed on, and are not kept any more."""
+        self._count(source, count)
+        self.output(f"\n[{count} bytes of output were not kept by the server]\n".encode())
+
+    def _count(self, source: str, count: int) -> None:
         if source != self.source:
             self.source, self.count = source, 0
-        self.count += len(data)
-        self.output(data)
+        self.count += count
 
 
 class Patience:
@@ -70,7 +80,9 @@ class RemoteLink:
         self._shell = shell
         self._patience_s = patience_s
         self._stop_s = stop_s
-        self._swept = False
+        self._session: Session | None = None
+        self._opening: asyncio.Task[Session] | None = None
+        self._told: dict[str, Unit] = {}  # units of which we have passed on the end, by name
 
     async def start(self, unit: Unit, bundle: Bundle, output: Output) -> Exit:
         """See HostLink."""
@@ -87,17 +99,15 @@ class RemoteLink:
         """See HostLink. A lost link is `unknown`: a probe is not asked for again, the next one is another probe."""
         kept = bytearray()
 
-        def show(from_errors: bool, data: bytes) -> None:  # noqa: FBT001 - the shape of `listen`'s callback
-            if not from_errors:
-                kept.extend(data[: STDOUT_KEPT_BYTES - len(kept)])
-            output(data)
+        def show(frame: Frame) -> None:
+            if frame.word == "out":
+                kept.extend(frame.payload[: STDOUT_KEPT_BYTES - len(kept)])
+            output(frame.payload)
 
-        request = probe_request(command, timeout_s=timeout_s)
-        answer = Answer(request.nonce, framed_errors=True)
         try:
-            async with asyncio.timeout(timeout_s * 1.05 + 0.5), self._opened(request) as wire:
-                await listen(wire, answer, show)
-                verdict = answer.verdict or self._broken(answer, wire)
+            async with asyncio.timeout(timeout_s * 1.05 + 0.5):
+                session = await self._current()
+                verdict = await session.ask(probe_request(command, timeout_s=timeout_s), show)
         except (LinkLost, Unreachable) as lost:
             verdict = Verdict(word="unknown", text=f"the link to {self._shell.server} was lost: {lost}")
         except TimeoutError:  # the server kills it as well, as soon as it can
@@ -105,79 +115,110 @@ class RemoteLink:
         kind = verdict.word if verdict.word in {"exit", "timeout"} else "unknown"
         return Exit(kind=kind, code=verdict.code, message=verdict.text, stdout=bytes(kept))
 
+    async def recorded(self) -> None:
+        """See HostLink."""
+        told, self._told = self._told, {}
+        if told and self._session is not None and self._session.alive:
+            with suppress(LinkLost, HostError, TimeoutError):
+                async with asyncio.timeout(_FORGET_S):
+                    await self._session.ask(forget_request(next(iter(told.values())), tuple(told)), lambda _frame: None)
+
+    def close(self) -> None:
+        """Let go of the wrapper. Units go on."""
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._session is not None:
+            self._session.close()
+
+    async def _current(self) -> Session:
+        """Return the running wrapper, started now if there is none; who comes meanwhile shares it."""
+        if self._session is not None and self._session.alive:
+            return self._session
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(lambda opened: opened.cancelled() or opened.exception())  # all may be gone
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> Session:
+        if self._session is not None:
+            self._session.close()
+        self._session = await open_session(self._shell)
+        return self._session
+
     async def _run(self, unit: Unit, bundle: Bundle, relay: Relay) -> Exit:
         """Ask until there is a verdict. The bundle is sent the first time, and again only if the server lacks it."""
-        verdict, adopted = await self._ask(unit, bundle, relay)
+        verdict, adopted, _ = await self._ask(unit, bundle, relay)
         patience = Patience(self._patience_s)
         while verdict.word in _ASK_AGAIN:
             if not await patience.wait():
                 return Exit(kind="unknown", message=f"no answer from {self._shell.server}: {verdict.text or verdict.word}")
             again = bundle if verdict.word == "absent" else None
-            counted, asked_s = relay.count, time.monotonic()
+            counted, held_s = relay.count, 0.0
             try:
-                verdict, adopted = await self._ask(unit, again, relay, within_s=patience.left_s)
+                verdict, adopted, held_s = await self._ask(unit, again, relay, within_s=patience.left_s)
             except HostError as refused:  # something may be running: one more way not to know
                 verdict = Verdict(word=_LINK_LOST if refused.retryable else "unknown", text=refused.message)
-            if relay.count > counted or time.monotonic() - asked_s > _STEADY_S:
+            if relay.count > counted or held_s > _STEADY_S:
                 patience = Patience(self._patience_s)
         if verdict.word == "cut":
             why = f"{self._shell.server}: the bundle could not be delivered: {verdict.text}"
             raise HostError(why, server=self._shell.server)
+        self._told[unit_name(unit.run, unit.attempt, unit.step)] = unit
         return _exit(verdict, adopted=adopted)
 
     async def _ask(
         self, unit: Unit, bundle: Bundle | None, relay: Relay, *, within_s: float | None = None
-    ) -> tuple[Verdict, bool]:
-        """Return the verdict, and whether it is of a unit that had been started before. Raises HostError."""
+    ) -> tuple[Verdict, bool, float]:
+        """Return the verdict, whether it is of a unit that had been started before, and for how many seconds the link held.
+
+        Raises HostError.
+        """
         own = unit_name(unit.run, unit.attempt, unit.step)
-        request = start_request(unit, bundle, seen=relay.source, offset=relay.count, sweep=not self._swept)
-        answer = Answer(request.nonce)
+        adopted, ready_s = "", math.inf
+
+        def hear(frame: Frame) -> None:
+            nonlocal adopted
+            if frame.word == "begin":
+                adopted = frame.text
+            elif frame.word == "out":
+                relay.take(frame.payload, adopted or own)
+            elif frame.word == "gap" and frame.payload.isdigit():
+                relay.skip(int(frame.payload), adopted or own)
+
+        request = start_request(unit, bundle, seen=relay.source, offset=relay.count)
         try:
-            async with self._opened(request, within_s=within_s) as wire:
-                await listen(wire, answer, lambda _errors, data: relay.take(data, answer.adopted or own))
-                verdict = answer.verdict or self._broken(answer, wire)
+            session = await self._ready(within_s)
+            ready_s = time.monotonic()
+            verdict = await session.ask(request, hear)
         except LinkLost as lost:
-            return Verdict(word=_LINK_LOST, text=str(lost)), False
-        self._swept = True
+            return Verdict(word=_LINK_LOST, text=str(lost)), False, max(time.monotonic() - ready_s, 0)
         if verdict.word == "cut":
-            verdict = replace(verdict, text=f"{verdict.text} {answer.notes}".strip())
-        elif verdict.word == "cancelled" and answer.adopted not in {"", own}:  # by its own runner: now it is our turn
+            verdict = replace(verdict, text=f"{verdict.text} {self._notes()}".strip())
+        elif verdict.word == "cancelled" and adopted not in {"", own}:  # by its own runner: now it is our turn
             verdict = Verdict(word="lost", text="the unit that was followed has been cancelled")
-        return verdict, bool(answer.adopted)
+        return verdict, bool(adopted), time.monotonic() - ready_s
 
     async def _stop(self, unit: Unit) -> Exit:
         """Stop a unit and return its recorded end; unknown when the server cannot be asked."""
         patience = Patience(min(self._patience_s, _STOP_PATIENCE_S))
         reason = ""
         while await patience.wait():
-            request = stop_request(unit, limit_s=self._stop_s)
-            answer = Answer(request.nonce)
             try:
-                async with self._opened(request, within_s=patience.left_s) as wire:
-                    await listen(wire, answer, lambda _errors, _data: None)
-                    return _exit(answer.verdict or self._broken(answer, wire))
+                session = await self._ready(patience.left_s)
+                return _exit(await session.ask(stop_request(unit, limit_s=self._stop_s), lambda _frame: None))
             except (LinkLost, HostError) as lost:
                 reason = str(lost)
         return Exit(kind="unknown", message=f"could not confirm that the unit on {self._shell.server} has stopped: {reason}")
 
-    @asynccontextmanager
-    async def _opened(self, request: Request, *, within_s: float | None = None) -> AsyncIterator[Wire]:
+    async def _ready(self, within_s: float | None) -> Session:
         try:
             async with asyncio.timeout(within_s):
-                wire = await self._shell.open(request)
+                return await self._current()
         except TimeoutError as late:
             raise LinkLost(f"{self._shell.server} did not answer in time") from late
-        try:
-            yield wire
-        finally:
-            wire.close()
 
-    def _broken(self, answer: Answer, wire: Wire) -> Verdict:
-        """Say why the streams ended without a verdict. Raises LinkLost, or HostError when asking again cannot help."""
-        code = wire.exit_code()
-        if code is None or answer.said_hello:
-            raise LinkLost(answer.notes or "the channel ended without a result")
-        raise self._shell.refusal(code, answer.notes)
+    def _notes(self) -> str:
+        return self._session.notes if self._session is not None else ""
 
 
 def _exit(verdict: Verdict, *, adopted: bool = False) -> Exit:

@@ -1,97 +1,80 @@
-"""What is sent to the wrapper: a constant command, and on its standard input a script, its settings and the bundle.
-
-Nothing of a request is in the command's arguments, so no listing of processes shows it.
-"""
+"""What the wrapper is asked. Nothing of a request is in a command's arguments, so no listing of processes shows it."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 
-from provisioning.adapters.remote.inline import write_files
+from provisioning.adapters.remote.contents import contents
+from provisioning.adapters.remote.frames import fields, netstrings
 from provisioning.adapters.remote.quote import quote
 from provisioning.core.declare import NAME_PATTERN
 from provisioning.core.ports import Bundle, Unit
+from provisioning.errors import HostError
 
-HELLO = b"@provisioning hello"
-
-# Skips to the mark, because a password that sudo did not ask for may come first; then reads exactly the script, no byte
-# more: what follows is for others. No quotes and no backslashes, so that sh, bash, dash and fish read it alike.
-_BOOTSTRAP = (
-    'printf "@provisioning hello %s" "" >&2; echo >&2; '
-    '[ -z "$1" ] || export PROVISIONING_HOME="$1"; '
-    'while IFS= read -r l; do [ "$l" = "@begin" ] && break; done; '
-    'read -r n && IFS= read -rN "$n" s && eval "$s"'
-)
-_BASH = f"bash -c '{_BOOTSTRAP}' provisioning"
-COMMAND = f'exec {_BASH} ""'
-_AS_ROOT = f'-- {_BASH} "$PROVISIONING_HOME"'  # sudo drops the environment, so the folder is handed over
-SUDO_PROMPT = "@provisioning password"
-SUDO_COMMAND = f"exec sudo -n {_AS_ROOT}"
-SUDO_PASSWORD_COMMAND = f"exec sudo -S -p '{SUDO_PROMPT}' {_AS_ROOT}"
+Settings = dict[str, str | bytes | int]
+_SECRETS_LIMIT_BYTES = 8 * 1024 * 1024  # they are kept in the server's memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request. `nonce` marks what the wrapper says, so that nothing else can be taken for it."""
+    """One request: a verb of the wrapper and its fields. `archive` is sent when the wrapper says that it wants it."""
 
-    nonce: str
-    head: bytes = field(repr=False)
-    payload: bytes = field(default=b"", repr=False)
-    urgent: bool = False  # not to wait behind others
-    stays_open: bool = False  # the end of input tells the wrapper that we are gone
-
-    @property
-    def data(self) -> bytes:
-        """All of it."""
-        return self.head + self.payload
+    verb: str
+    payload: bytes = field(repr=False)
+    archive: bytes = field(default=b"", repr=False)
 
 
-def start_request(unit: Unit, bundle: Bundle | None, *, seen: str = "", offset: int = 0, sweep: bool = False) -> Request:
+def start_request(unit: Unit, bundle: Bundle | None, *, seen: str = "", offset: int = 0) -> Request:
     """Ask for a unit to be run, or, without a bundle, what has become of it.
 
     `seen` is the name of the unit, ours or one followed in its stead, of whose output the first `offset` bytes have come.
     """
-    secret_text = secrets_file(unit.secrets) if bundle else b""
-    secret_tar = bundle.secret_data if bundle else b""
-    data = bundle.data if bundle else b""
-    inline = write_files(bundle) if bundle else ""
-    settings: dict[str, object] = {
+    inline = contents(bundle.data) if bundle else None
+    archive = bundle.data if bundle and inline is None else b""
+    settings: Settings = {
         **_unit_settings(unit),
+        "payload": int(bundle is not None),
         "entry": bundle.entry if bundle else "",
         "operation": unit.operation,
         "digest": unit.digest or "-",
         "token": unit.token,
         "limit": f"{unit.timeout_s:.3f}",
         "idempotent": int(unit.idempotent),
+        "fresh": int(unit.fresh),
         "earlier": unit_name(*unit.resumes) if unit.resumes else "",
         "seen": seen,
         "offset": offset,
-        "payload": len(data),
-        "inlined": int(bool(inline)),
-        "secrets_size": len(secret_text),
-        "secret_tar_size": len(secret_tar),
+        "files": inline or b"",
+        "archive": len(archive),
+        "secrets": _secret_files(unit, bundle) if bundle else b"",
         "upload_only": int(unit.upload_only),
-        "sweep": int(sweep),
-        "environment": tuple(f"{name}={value}" for name, value in _environment(unit).items()),
+        "environment": netstrings(item for pair in _environment(unit).items() for item in pair),
     }
-    payload = secret_text + secret_tar + (b"" if inline else data)
-    return _request("start", settings, payload=payload, definitions=inline)
+    return Request(verb="start", payload=fields(settings), archive=archive)
 
 
 def stop_request(unit: Unit, *, limit_s: float) -> Request:
     """Ask for a unit to be stopped; the answer comes when it is gone, or after `limit_s`."""
-    return _request("stop", {**_unit_settings(unit), "limit": int(limit_s)}, urgent=True)
+    return Request(verb="stop", payload=fields({**_unit_settings(unit), "limit": int(limit_s)}))
 
 
 def probe_request(command: str, *, timeout_s: float) -> Request:
     """Ask for a command to be run and killed after `timeout_s`."""
-    return _request("probe", {"command": command, "limit": f"{max(timeout_s, 0.001):.3f}"}, stays_open=True)
+    return Request(
+        verb="probe", payload=fields({"nonce": _nonce(), "command": command, "limit": f"{max(timeout_s, 0.001):.3f}"})
+    )
+
+
+def forget_request(unit: Unit, names: Sequence[str]) -> Request:
+    """Ask for the output of finished units, in the workspace of `unit`, to be removed: their ends have been recorded.
+
+    Records that are older than a week go as well.
+    """
+    return Request(verb="forget", payload=fields({**_unit_settings(unit), "names": netstrings(names)}))
 
 
 def unit_name(run: str, attempt: int, step: str) -> str:
@@ -111,10 +94,26 @@ def secrets_file(values: Mapping[str, str]) -> bytes:
     return "".join(f"{name}={quote(value)}\n" for name, value in sorted(values.items())).encode("ascii")
 
 
-def _unit_settings(unit: Unit) -> dict[str, object]:
+def _secret_files(unit: Unit, bundle: Bundle) -> bytes:
+    """Return what goes to memory only: the file that can be sourced, and rendered files with secret values."""
+    values = netstrings(("secrets.env", "600", secrets_file(unit.secrets))) if unit.secrets else b""
+    if not bundle.secret_data:
+        return values
+    rendered = contents(bundle.secret_data, limit_bytes=_SECRETS_LIMIT_BYTES)
+    if rendered is None:
+        raise HostError(f"{unit.taskserv}: the rendered files that hold secrets are too large", server=unit.server)
+    return values + rendered
+
+
+def _nonce() -> str:
+    return secrets.token_hex(16)
+
+
+def _unit_settings(unit: Unit) -> Settings:
     return {
+        "nonce": _nonce(),
         "lineage": path_token(unit.lineage),
-        "resource_name": _resource_name(unit),
+        "resource": _resource_name(unit),
         "taskserv": path_token(unit.taskserv),
         "name": unit_name(unit.run, unit.attempt, unit.step),
     }
@@ -138,33 +137,3 @@ def _environment(unit: Unit) -> dict[str, str]:
         "PROVISIONING_ATTEMPT": str(unit.attempt),
         "PROVISIONING_TOKEN": str(unit.token),
     }
-
-
-def _request(
-    verb: str,
-    settings: Mapping[str, object],
-    *,
-    payload: bytes = b"",
-    definitions: str = "",
-    urgent: bool = False,
-    stays_open: bool = False,
-) -> Request:
-    nonce = secrets.token_hex(16)
-    header = "".join(f"{name}={_word(value)}\n" for name, value in {"nonce": nonce, **settings}.items())
-    script = f"{header}{definitions}{_script('common')}{_script(verb)}"
-    head = f"@begin\n{len(script)}\n{script}".encode("ascii")
-    return Request(nonce=nonce, head=head, payload=payload, urgent=urgent, stays_open=stays_open)
-
-
-def _word(value: object) -> str:
-    if isinstance(value, tuple):
-        return "(" + " ".join(quote(item) for item in value) + ")"
-    return quote(str(value))
-
-
-@cache
-def _script(name: str) -> str:
-    """Return a part of the wrapper without comments: it travels with every request."""
-    text = files(__package__).joinpath(f"{name}.sh").read_text("ascii")
-    lines = (line.strip() for line in text.splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("#")) + "\n"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
-from provisioning.adapters.remote.request import HELLO, SUDO_PROMPT, Request
-from provisioning.adapters.remote.wire import Chunk, LinkLost
+from provisioning.adapters.remote.program import HELLO, SUDO_PROMPT
+from provisioning.adapters.remote.wire import Chunk, LinkLost, made_in_thread
 from provisioning.adapters.ssh.connect import Connection, quietly
 from provisioning.errors import BecomeRefused
 
@@ -21,28 +22,32 @@ _EXIT_S = 2.0  # a channel that has ended normally has its exit status already
 
 
 class ChannelWire:
-    """One exec. `freed` is called once, when it is let go of."""
+    """One exec."""
 
-    def __init__(self, connection: Connection, channel: Channel) -> None:
-        self._connection = connection
-        self._channel = channel
-        self.freed: Callable[[], None] = lambda: None
+    def __init__(self, connection: Connection, channel: Channel, threads: Executor) -> None:
+        self._connection, self._channel, self._threads = connection, channel, threads
+        self._turn = asyncio.Lock()
         self._early: list[Chunk] = []
-        self._open = True
 
-    def send(self, request: Request, password: str | None, sudo_s: float) -> None:
-        """Send the request. Raises LinkLost, BecomeRefused."""
+    def begin(self, program: bytes, password: str | None, sudo_s: float) -> None:
+        """Send the program. Blocking. Raises LinkLost, BecomeRefused."""
+        if password is not None:
+            self._channel.sendall(password.encode() + b"\n")
+            self._await_hello(sudo_s)
+        self._send(program)
+
+    async def write(self, data: bytes) -> None:
+        """See Wire."""
+        async with self._turn:
+            await made_in_thread(self._threads, lambda: self._send(data), lambda _: None)
+
+    def _send(self, data: bytes) -> None:
         try:
-            if password is not None:
-                self._channel.sendall(password.encode() + b"\n")
-                self._await_hello(sudo_s)
-            self._channel.sendall(request.data)
-            if not request.stays_open:
-                self._channel.shutdown_write()
+            self._channel.sendall(data)
         except OSError as wrong:
             if not self._connection.alive:
                 raise LinkLost(str(wrong) or "the connection ended") from wrong
-            # The wrapper has stopped reading: why is in its answer.
+            # The wrapper has stopped reading: why is in what it says.
 
     def watched(self) -> list[int]:
         """See Wire."""
@@ -61,19 +66,17 @@ class ChannelWire:
             chunks = [(False, b""), (True, b"")]
         return chunks
 
-    def exit_code(self) -> int | None:
+    async def exit_code(self) -> int | None:
         """See Wire."""
-        if not self._channel.status_event.wait(_EXIT_S if self._connection.alive else 0):
+        patience_s = _EXIT_S if self._connection.alive else 0
+        if not await asyncio.get_running_loop().run_in_executor(self._threads, self._channel.status_event.wait, patience_s):
             return None
         code = self._channel.recv_exit_status()
         return code if code >= 0 else None
 
     def close(self) -> None:
         """See Wire."""
-        if self._open:
-            self._open = False
-            quietly(self._channel.close)
-            self.freed()
+        quietly(self._channel.close)
 
     def _await_hello(self, sudo_s: float) -> None:
         """Wait until sudo has let us in; a second prompt means that the password was wrong.
@@ -114,19 +117,20 @@ class ChannelWire:
 
 
 def open_channel(
-    connection: Connection, command: str, request: Request, password: str | None = None, *, sudo_s: float = 1.8
+    connection: Connection, threads: Executor, program: bytes, way_in: tuple[str, str | None], *, sudo_s: float = 1.8
 ) -> ChannelWire:
-    """Start the wrapper and send it the request. Blocking. Raises LinkLost, BecomeRefused."""
+    """Start the wrapper with a command and a password to say first. Blocking. Raises LinkLost, BecomeRefused."""
     from paramiko import SSHException
 
+    command, password = way_in
     try:
         channel = _session(connection)
     except (SSHException, EOFError, OSError) as wrong:
         raise LinkLost(str(wrong) or "the connection ended") from wrong
-    wire = ChannelWire(connection, channel)
+    wire = ChannelWire(connection, channel, threads)
     try:
         channel.exec_command(command)
-        wire.send(request, password, sudo_s)
+        wire.begin(program, password, sudo_s)
     except (SSHException, EOFError, OSError) as wrong:
         wire.close()
         raise LinkLost(str(wrong) or "the connection ended") from wrong

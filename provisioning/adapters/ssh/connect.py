@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import time
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 _KEX_FIRST = ("curve25519-sha256@libssh.org",)  # five times faster here than the post-quantum default
 _CIPHERS_FIRST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
-_CHANNELS = 8  # of the 10 that sshd allows by default; the rest is for stopping things
 
 
 class Busy(Unreachable):
@@ -69,7 +67,6 @@ class Connection:
         self.target = target
         self.transport = transport
         self.ears = ears
-        self.places = asyncio.Semaphore(_CHANNELS)
 
     @property
     def alive(self) -> bool:

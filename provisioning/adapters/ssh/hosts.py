@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from provisioning.adapters.remote.link import RemoteLink
-from provisioning.adapters.remote.request import COMMAND, SUDO_COMMAND, SUDO_PASSWORD_COMMAND, Request
+from provisioning.adapters.remote.program import COMMAND, SUDO_COMMAND, SUDO_PASSWORD_COMMAND
 from provisioning.adapters.remote.wire import Wire, made_in_thread, missing_programs
 from provisioning.adapters.ssh.channel import ChannelWire, open_channel
 from provisioning.adapters.ssh.config import Resolver, SshConfig, Target
@@ -22,6 +22,7 @@ from provisioning.core.ports import Secrets
 from provisioning.errors import BecomeRefused, HostError, Unreachable
 
 _BUSY_TRIES = 4
+_BOOTING_S = 1.0  # between tries of a server that was there before
 _ASK_AFTER = 0.3  # of the time after which silence means dead
 
 
@@ -71,8 +72,14 @@ class SshHosts:
             errors[server.hostname] = one if isinstance(one, Exception) else None
         return errors
 
+    async def recorded(self) -> None:
+        """See Hosts."""
+        await asyncio.gather(*(link.recorded() for link in self._links.values()))
+
     async def close(self) -> None:
         """See Hosts."""
+        for link in self._links.values():
+            link.close()
         for line in self._lines.values():
             line.close()
         self._lines.clear()
@@ -125,6 +132,7 @@ class Line:
         self._making: asyncio.Task[Connection] | None = None
         self._connection: Connection | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._was_there = False
         self._ended = False
 
     async def connection(self) -> Connection:
@@ -155,6 +163,7 @@ class Line:
     async def _make(self) -> Connection:
         self._drop()
         self._connection = await self._connect()
+        self._was_there = True
         self._watch = asyncio.create_task(self._keep_watch(self._connection))
         return self._connection
 
@@ -166,7 +175,11 @@ class Line:
         self._watch = self._connection = None
 
     async def _connect(self) -> Connection:
-        """Try with back-off and jitter; only what may pass is tried again, a busy server some times more."""
+        """Try with back-off and jitter; only what may pass is tried again, a busy server some times more.
+
+        A server that we have been on has lost its link, or is booting: that is waited for as long as for an answer.
+        """
+        until_s = time.monotonic() + (self._options.patience_s if self._was_there else 0)
         waits = {False: _waits(self._options.tries), True: _waits(self._options.tries + _BUSY_TRIES)}
         while True:
             try:
@@ -176,8 +189,9 @@ class Line:
                     return await made_in_thread(self._threads, connect, Connection.close)
             except Unreachable as failed:
                 pause = next(waits[isinstance(failed, Busy)], None)
-                if pause is None:
+                if pause is None and time.monotonic() >= until_s:
                     raise
+                pause = _BOOTING_S if pause is None else pause
             await asyncio.sleep(pause)
 
     async def _keep_watch(self, connection: Connection) -> None:
@@ -209,22 +223,11 @@ class SshShell:
         """See Shell."""
         return self._line.target.name
 
-    async def open(self, request: Request) -> Wire:
+    async def open(self, program: bytes) -> Wire:
         """See Shell."""
         connection = await self._line.connection()
-        command, password = self._way_in()
-        if not request.urgent:
-            await connection.places.acquire()
-        launch = partial(open_channel, connection, command, request, password, sudo_s=self._sudo_s)
-        try:
-            wire = await made_in_thread(self._threads, launch, ChannelWire.close)
-        except BaseException:
-            if not request.urgent:
-                connection.places.release()
-            raise
-        if not request.urgent:
-            wire.freed = connection.places.release
-        return wire
+        launch = partial(open_channel, connection, self._threads, program, self._way_in(), sudo_s=self._sudo_s)
+        return await made_in_thread(self._threads, launch, ChannelWire.close)
 
     def refusal(self, code: int, notes: str) -> HostError:
         """See Shell."""

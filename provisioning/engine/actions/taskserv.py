@@ -86,6 +86,7 @@ class TaskservAction:
             token=self._site.token,
             timeout_s=float(timeout) if isinstance(timeout, int | float) else 1800.0,
             idempotent=bool(settings.get("idempotent")),
+            fresh=bool(settings.get("fresh")),
             resumes=read_resumes(str(resumes)) if resumes else None,
             upload_only=bool(settings.get("upload_only")),
         )

@@ -1,0 +1,180 @@
+"""A wrapper that runs: many requests at a time over one pair of streams."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from itertools import count
+
+from provisioning.adapters.remote.frames import Frame, FrameReader, Verdict, frame_bytes, verdict_of
+from provisioning.adapters.remote.program import HELLO, program_bytes
+from provisioning.adapters.remote.request import Request
+from provisioning.adapters.remote.wire import LinkLost, Shell, Wire
+from provisioning.errors import HostError
+
+_NOTES_LIMIT = 4096  # bytes of standard error that are kept
+_PIECE_BYTES = 256 * 1024
+
+Listener = Callable[[Frame], None]
+
+
+async def open_session(shell: Shell) -> Session:
+    """Start a wrapper. Raises LinkLost, HostError."""
+    nonce = secrets.token_hex(16)
+    session = Session(shell, await shell.open(program_bytes(nonce)), nonce)
+    session.listen()
+    return session
+
+
+class Session:
+    """One running wrapper. Used by one event loop."""
+
+    def __init__(self, shell: Shell, wire: Wire, nonce: str) -> None:
+        self._shell, self._wire = shell, wire
+        self._reader = FrameReader(nonce)
+        self._notes = b""
+        self._watched: set[int] = set()
+        self._open_streams = {False, True}
+        self._ids = count(1)
+        self._listeners: dict[int, Listener] = {}
+        self._verdicts: dict[int, asyncio.Future[Verdict]] = {}
+        self._archives: dict[int, bytes] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended: Exception | None = None
+        self._ending: asyncio.Task[None] | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests can be sent, as far as we know."""
+        return not self._ended and self._ending is None
+
+    @property
+    def notes(self) -> str:
+        """The last words on standard error, one line."""
+        lines = self._notes.replace(HELLO, b"").decode("utf-8", "replace").splitlines()
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def listen(self) -> None:
+        """Begin to take what comes."""
+        loop = asyncio.get_running_loop()
+        self._watched = set(self._wire.watched())
+        for descriptor in self._watched:
+            loop.add_reader(descriptor, self._take)
+        self._take()
+
+    async def ask(self, request: Request, listener: Listener) -> Verdict:
+        """Send a request, pass its frames on, return its verdict. Raises LinkLost, HostError.
+
+        When we are cancelled, or the listener raises, the wrapper is told that nobody listens any more.
+        """
+        async with self._numbered(listener) as id:
+            self._archives[id] = request.archive
+            await self._wire.write(frame_bytes(request.verb, id, request.payload))
+            return await self._verdicts[id]
+
+    def close(self) -> None:
+        """End it. Units on the server go on."""
+        self._stop_listening()
+        self._wire.close()
+        self._fail(LinkLost("the connection has been closed"))
+
+    @asynccontextmanager
+    async def _numbered(self, listener: Listener) -> AsyncIterator[int]:
+        if self._ended is not None:
+            raise self._ended
+        id = next(self._ids)
+        self._listeners[id], self._verdicts[id] = listener, asyncio.get_running_loop().create_future()
+        try:
+            yield id
+        finally:
+            del self._listeners[id]
+            self._archives.pop(id, None)
+            verdict = self._verdicts.pop(id)
+            if (verdict.cancelled() or not verdict.done()) and self.alive:
+                self._background(self._wire.write(frame_bytes("cancel", id)))
+
+    def _send_archive(self, id: int) -> None:
+        """Send what the server has asked for, piece by piece: other requests find their way between."""
+
+        async def send() -> None:
+            archive = self._archives.pop(id, b"")
+            for at in range(0, len(archive), _PIECE_BYTES):
+                await self._wire.write(frame_bytes("data", id, archive[at : at + _PIECE_BYTES]))
+
+        self._background(send())
+
+    def _background(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # a link that is lost is told to those who wait for verdicts
+
+    def _take(self) -> None:
+        """Take what there is. Called by the event loop; each call takes a bounded amount."""
+        try:
+            for from_errors, data in self._wire.read():
+                if not data:
+                    self._open_streams.discard(from_errors)
+                elif from_errors:
+                    self._notes = (self._notes + data)[-_NOTES_LIMIT:]
+                else:
+                    self._hear(data)
+        except HostError as nonsense:
+            self._fail(nonsense)
+            self.close()
+            return
+        loop = asyncio.get_running_loop()
+        still = set(self._wire.watched())
+        for descriptor in self._watched - still:  # an ended stream is readable for ever
+            loop.remove_reader(descriptor)
+        self._watched &= still
+        if not self._open_streams and self._ending is None:
+            self._ending = asyncio.create_task(self._end())
+
+    def _hear(self, data: bytes) -> None:
+        for frame in self._reader.feed(data):
+            if frame.word == "end":
+                verdict = self._verdicts.get(frame.id)
+                if verdict is not None and not verdict.done():
+                    verdict.set_result(verdict_of(frame.text))
+            elif frame.word == "want":
+                self._send_archive(frame.id)
+            elif frame.id in self._listeners:
+                self._tell(frame)
+
+    def _tell(self, frame: Frame) -> None:
+        try:
+            self._listeners[frame.id](frame)
+        except Exception as wrong:  # noqa: BLE001 - it is the asker's, who gets it
+            verdict = self._verdicts[frame.id]
+            if not verdict.done():
+                verdict.set_exception(wrong)
+
+    async def _end(self) -> None:
+        """Find out why both streams have ended, and tell everyone who waits."""
+        self._stop_listening()
+        code = await self._wire.exit_code()
+        started = self._reader.ready or HELLO in self._notes
+        if code is None or started:
+            self._fail(LinkLost(self.notes or "the channel ended without a result"))
+        else:
+            self._fail(self._shell.refusal(code, self.notes))
+        self._wire.close()
+
+    def _fail(self, why: Exception) -> None:
+        self._ended = self._ended or why
+        for verdict in self._verdicts.values():
+            if not verdict.done():
+                verdict.set_exception(self._ended)
+
+    def _stop_listening(self) -> None:
+        loop = asyncio.get_running_loop()
+        for descriptor in self._watched:
+            loop.remove_reader(descriptor)
+        self._watched = set()
