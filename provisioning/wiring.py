@@ -42,9 +42,10 @@ def identity() -> str:
 
 def state_file(folder: Path) -> StateFile:
     """Return the state file of a workspace."""
+    from provisioning.adapters.sqlite.serials import StateSerials
     from provisioning.adapters.statefile import StateFile
 
-    return StateFile(folder / HIDDEN / "state.json")
+    return StateFile(folder / HIDDEN / "state.json", serials=StateSerials(folder / HIDDEN / "history.db"))
 
 
 def workspace_lock(folder: Path) -> WorkspaceLock:
