@@ -86,7 +86,7 @@ def rounds(workspace: RealWorkspace, say: Callable[[str], None], *, most: int | 
         work = dice.sample(of_state, most - most // 2) + dice.sample(work, most // 2)
     codes: Counter[tuple[str, str]] = Counter()
     for point, error in work:
-        codes[f"{point.call} {error}", refused_at(workspace, point, error)] += 1
+        codes[f"{error} at {point.call} of {point.name or '.provisioning'}", refused_at(workspace, point, error)] += 1
     told = ", ".join(f"{what} -> {code}: {count}" for (what, code), count in sorted(codes.items()))
     say(f"{len(work)} system calls made to fail, seed {SEED}: {told}")
 
