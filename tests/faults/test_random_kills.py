@@ -1,4 +1,4 @@
-"""`kill -9` of the runner at random moments of a diamond on real servers: nothing is lost or made up; the next run ends well."""
+"""`kill -9` of the runner at random moments of a diamond on real servers: nothing is lost, and the next run ends well."""
 
 from __future__ import annotations
 
