@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 STATE_VERSION = 1
 LOG_LIMIT = 20  # entries kept per resource
@@ -56,9 +57,9 @@ class Resource:
     actor: Actor = field(default_factory=Actor)
     log: tuple[LogEntry, ...] = ()
 
-    def logged(self, entry: LogEntry) -> Resource:
-        """Return the resource with `entry` at the end of its log, the oldest entries dropped past `LOG_LIMIT`."""
-        return replace(self, log=(*self.log, entry)[-LOG_LIMIT:])
+    def logged(self, entry: LogEntry, **changes: Any) -> Resource:  # noqa: ANN401 - as `replace`
+        """Return the resource, changed, with `entry` at the end of its log, the oldest entries dropped past `LOG_LIMIT`."""
+        return replace(self, log=(*self.log, entry)[-LOG_LIMIT:], **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
