@@ -53,8 +53,9 @@ fmt: $(READY) ## format the Python files, and fix what can be fixed safely
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(READY) packages ## the benchmarks, one after the other
-	@for file in benchmarks/*.py; do [ ! -e "$$file" ] || { echo "== $$file"; $(BIN)/python "$$file"; } || exit; done
+bench: $(READY) packages ## planning, start-up and work over SSH beside their peers; ARGS=--quick, ARGS=--publish
+	@.ci/setup-bench
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(READY) ## write requirements.txt anew from pyproject.toml
 	$(BIN)/python .ci/lock.py
