@@ -15,7 +15,7 @@ from lab.disk import Disk
 from lab.shell import run
 from servers import ThrowawayServers
 from support.cutoff import Round, Told, forget, told
-from support.disks import powered_disk
+from support.disks import power_returns, powered_disk
 from support.real import RealWorkspace, formula
 
 pytestmark = pytest.mark.sshd
@@ -57,8 +57,7 @@ def power_lost(workspace: RealWorkspace, disk: Disk, dice: random.Random, *words
     disk.cut_power()
     os.kill(child.pid, signal.SIGKILL)
     _out, rest = child.communicate()
-    disk.detach()
-    disk.attach()
+    power_returns(disk)
     return told("".join(printed) + rest)
 
 

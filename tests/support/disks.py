@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from lab.disk import Disk, share, unmount
-from lab.shell import LabError, environment
+from lab.shell import LabError, environment, run
 
 NOBODY = 65534
 
@@ -98,6 +98,18 @@ def powered_disk(folder: Path, *, size_mb: int) -> Iterator[Disk]:
     finally:
         disk.detach()
         unmount(disk.mount.parent)
+
+
+def power_returns(disk: Disk) -> None:
+    """Mount again what had been synced when the power was cut.
+
+    From a copy: processes that left for a mount namespace of their own meanwhile keep the dead file system of the old image.
+    """
+    disk.detach()
+    copy = disk.image.with_name("copy")
+    run("cp", "--sparse=always", disk.image, copy)
+    copy.replace(disk.image)
+    disk.attach()
 
 
 def fill(folder: Path) -> Path:
