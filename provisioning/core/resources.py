@@ -8,6 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from provisioning.core.layered import Layered
+
 STATE_VERSION = 1
 LOG_LIMIT = 20  # entries kept per resource
 
@@ -80,10 +82,11 @@ class ResourceBook:
 
     def put(self, changes: Mapping[tuple[str, str], Resource | None]) -> ResourceBook:
         """Return a book with `changes` by (server, taskserv) applied; None forgets. The serial is the writer's to raise."""
-        servers = dict(self.servers)
+        by_server: dict[str, dict[str, Resource | None]] = {}
         for (server, taskserv), resource in changes.items():
-            kept = {name: kept for name, kept in servers.get(server, {}).items() if name != taskserv}
-            if resource is not None:
-                kept[taskserv] = resource
-            servers[server] = kept
-        return replace(self, servers={server: kept for server, kept in servers.items() if kept})
+            by_server.setdefault(server, {})[taskserv] = resource
+        kept = {
+            server: Layered.over(self.servers.get(server, {})).updated(resources) for server, resources in by_server.items()
+        }
+        servers = Layered.over(self.servers).updated({server: resources or None for server, resources in kept.items()})
+        return replace(self, servers=servers)

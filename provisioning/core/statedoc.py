@@ -47,7 +47,7 @@ class StateDocument:
 
 def to_document(book: ResourceBook) -> StateDocument:
     """Return the book as it stands in the file."""
-    servers = {host: HostDocument(taskservs=taskservs) for host, taskservs in book.servers.items()}
+    servers = {host: HostDocument(taskservs=dict(taskservs.items())) for host, taskservs in book.servers.items()}
     return StateDocument(
         version=book.version,
         lineage=book.lineage,
