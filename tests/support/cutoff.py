@@ -19,6 +19,7 @@ from provisioning.adapters.sqlite.serials import StateSerials
 from provisioning.adapters.statefile import StateFile
 from provisioning.core.model import StepState
 from provisioning.core.resources import ResourceState
+from provisioning.errors import NotFoundError
 
 Key = tuple[str, str]  # server, taskserv
 _RUN = re.compile(r"^\S+ run (\S+) started$", re.MULTILINE)
@@ -77,7 +78,7 @@ class Round:
                 new = {key: each for key, each in completed.items() if each.run_id != self.known.get(key)}
                 for key, each in new.items():
                     assert each.step in _succeeded(journal, each.run_id), f"{where}: {key} is not in the journal"
-                lost = set(said.done) - _succeeded(journal, said.run) if said.run else set()
+                lost = set(said.done) - _succeeded(journal, said.run)
                 assert not lost, f"{where}: {lost} were called done and are not in the journal"
         wait_until(lambda: self._ended().total() == self._begun().total())
         for each in new.values():
@@ -107,7 +108,13 @@ class Round:
 
 
 def _succeeded(journal: SqliteHistory, run: str) -> set[str]:
-    return {step.step for step in journal.run(run).steps if step.state is StepState.SUCCEEDED}
+    if not run:
+        return set()
+    try:
+        steps = journal.run(run).steps
+    except NotFoundError:
+        raise AssertionError(f"run {run} has begun and is not in the journal") from None
+    return {step.step for step in steps if step.state is StepState.SUCCEEDED}
 
 
 @contextmanager
