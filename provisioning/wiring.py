@@ -113,6 +113,15 @@ def hosts(folder: Path, servers: Sequence[Server], settings: Settings) -> SshHos
     )
 
 
+def declared_secrets(infra: Infra, folder: Path) -> Sequence[str]:
+    """Return the values of all secrets that a workspace and its servers name, as far as they can be read."""
+    from provisioning.adapters.secrets import ReferenceSecrets
+
+    becomes = (server.ssh.become for server in infra.servers)
+    passwords = (become.password for become in becomes if become is not None and become.password is not None)
+    return ReferenceSecrets(folder).readable({*infra.workspace.secrets.values(), *passwords})
+
+
 def actions(infra: Infra, folder: Path, links: Hosts, *, lineage: str, token: int) -> Mapping[str, Action]:
     """Return what the worker can do."""
     from provisioning.adapters.bundle import TarBundles
