@@ -252,13 +252,13 @@ def test_a_new_start_keeps_the_lineage_that_the_backup_has(workspace: FakedWorks
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_twenty_thousand_damaged_files(workspace: FakedWorkspace, say: Callable[[str], None]) -> None:
     found = mutate(workspace, SOAK)
     say(f"{SOAK} mutated state files, seed {SEED}: {dict(sorted(found.items()))}")
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(3600)
 def test_a_file_cut_after_any_byte(workspace: FakedWorkspace, say: Callable[[str], None]) -> None:
     say(f"{cut_after(workspace, each=1)} cuts of a state file, one after each byte: all refused")
