@@ -62,7 +62,7 @@ lock: $(READY) ## write requirements.txt anew from pyproject.toml
 
 clean: ## remove everything that make has made, the virtual environment too
 	@[ ! -d $(DEMO_FOLDER) ] || $(PYTHON) workspaces/demo/servers.py down $(DEMO_FOLDER)
-	rm -rf .venv dist build .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .bench dist build .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 packages:

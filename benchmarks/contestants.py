@@ -60,6 +60,12 @@ def environment(home: Path) -> dict[str, str]:
     return {"HOME": str(home), "PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
 
 
+def program(checkout: Path, folder: Path, *words: str) -> Call:
+    """Return a call of the program, with the code of `checkout` and the packages of this environment."""
+    command = (str(Path(sys.executable).with_name("provisioning")), *words)
+    return Call(command=command, folder=folder, environment={"PYTHONPATH": f"{checkout}:{checkout / 'cli'}"})
+
+
 def _scripts(job: Job) -> Call:
     return Call(command=(sys.executable, str(HERE / "scripts_alone.py"), "job.json"), folder=job.folder)
 
@@ -78,11 +84,7 @@ def _provisioning(job: Job, checkout: Path) -> Call:
         shutil.copytree(job.bundles / name, folder / "taskservs" / name / "default")
     (folder / ".provisioning").mkdir(mode=0o700)
     shutil.copy(job.known_hosts, folder / ".provisioning" / "known_hosts")
-    return Call(
-        command=(sys.executable, "-m", "provisioning_cli.main", "-w", str(folder), "taskserv", "create", "--all"),
-        folder=folder,
-        environment={"PYTHONPATH": f"{checkout}:{checkout / 'cli'}"},
-    )
+    return program(checkout, folder, "taskserv", "create", "--all")
 
 
 def _declared(job: Job, row: Mapping[str, object]) -> dict[str, object]:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from servers import ThrowawayServers
 
@@ -19,6 +20,8 @@ from benchmarks.work import WorkError, prepare, verify
 
 STOPWATCH = Path(__file__).with_name("stopwatch.py")
 LIMIT_S = 1800
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -37,7 +40,7 @@ def compete(
         _once(contestant, servers, count=min(count, 2), round=0)
     found = []
     for round in range(1, rounds + 1):
-        for contestant in _turned(some, round):
+        for contestant in turned(some, round):
             timed = _once(contestant, servers, count=count, round=round)
             tell(f"{count:4} servers, round {round}: {contestant.name:13} {timed.wall_s:8.2f} s")
             found.append(timed)
@@ -72,7 +75,7 @@ def _once(contestant: Contestant, servers: ThrowawayServers, *, count: int, roun
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _turned(some: Sequence[Contestant], round: int) -> Sequence[Contestant]:
-    """Who was first is last next time, so that nobody always follows the same one."""
+def turned(some: Sequence[T], round: int) -> Sequence[T]:
+    """Return who goes when: the first of one round is the last of the next, so that nobody always follows the same one."""
     at = round % len(some)
     return (*some[at:], *some[:at])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from benchmarks.bars import Held
 from benchmarks.figures import Timed, digits, ratio, summaries
+from benchmarks.planning import Planned
+from benchmarks.startup import BARE
 
 Row = Sequence[str]
 
 
-def ssh_rows(runs: Sequence[Timed], titles: dict[str, str]) -> list[Row]:
+def ssh_rows(runs: Sequence[Timed], titles: Mapping[str, str]) -> list[Row]:
     """Return a head and a row for each size and contestant, contestants in the order of `titles`."""
     rows: list[Row] = [
         ("servers", "", "wall s", "times the floor", "times provisioning", "client CPU ms per server", "peak MB")
@@ -31,11 +34,26 @@ def start_rows(runs: Sequence[Timed]) -> list[Row]:
     """Return a head and a row for each command."""
     rows: list[Row] = [("", "wall ms", "more than bare Python, ms", "times bare Python", "peak MB")]
     found = summaries(runs)
-    bare_s = next(one.wall_s for one in found if one.name == "python")
+    bare_s = next(one.wall_s for one in found if one.name == BARE)
     for one in found:
-        more = digits((one.wall_s - bare_s) * 1000) if one.name != "python" else ""
-        rows.append((one.name, digits(one.wall_s * 1000), more, str(ratio(runs, one.name, "python", 0)), f"{one.peak_mb:.0f}"))
+        more = digits((one.wall_s - bare_s) * 1000) if one.name != BARE else ""
+        rows.append((one.name, digits(one.wall_s * 1000), more, str(ratio(runs, one.name, BARE, 0)), f"{one.peak_mb:.0f}"))
     return rows
+
+
+def planning_rows(found: Sequence[Planned]) -> list[Row]:
+    """Return a head and a row for each shape."""
+    rows: list[Row] = [("", "planning, CPU s", "compiling, CPU s", "edges between steps", "times the shape before")]
+    for one in found:
+        growth = digits(one.growth) if one.growth else ""
+        rows.append((one.name, digits(one.plan_s), digits(one.compile_s), f"{one.edges:,}", growth))
+    return rows
+
+
+def held_rows(judged: Iterable[Held]) -> list[Row]:
+    """Return a head and a row for each figure that has a bar."""
+    rows: list[Row] = [("", "bar", "measured", "")]
+    return [*rows, *((one.what, one.bar, one.measured, "holds" if one.holds else "**missed**") for one in judged)]
 
 
 def plain(rows: Sequence[Row]) -> str:
