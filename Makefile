@@ -53,15 +53,16 @@ fmt: $(READY) ## format the Python files, and fix what can be fixed safely
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(READY) packages ## the benchmarks, one after the other
-	@for file in benchmarks/*.py; do [ ! -e "$$file" ] || { echo "== $$file"; $(BIN)/python "$$file"; } || exit; done
+bench: $(READY) packages ## planning, start-up and work over SSH beside their peers; ARGS=--quick, ARGS=--publish
+	@.ci/setup-bench
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(READY) ## write requirements.txt anew from pyproject.toml
 	$(BIN)/python .ci/lock.py
 
 clean: ## remove everything that make has made, the virtual environment too
 	@[ ! -d $(DEMO_FOLDER) ] || $(PYTHON) workspaces/demo/servers.py down $(DEMO_FOLDER)
-	rm -rf .venv dist build .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .bench dist build .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 packages:

@@ -1,15 +1,16 @@
-"""How long it takes to plan and compile, and how that grows: `python benchmarks/planning.py`.
+"""How long it takes to plan and compile, and how that grows.
 
 Shapes: a chain, a fan-out, 30,000 random edges over 10,000 formulas (nothing installed, and everything), then doublings of
-the chain up to 100,000 formulas. Every figure is processor time, the best of three.
+the chain up to 100,000 formulas. Every figure is processor time, the best of three; it is this tree's code, whatever
+--checkout says.
 """
 
 from __future__ import annotations
 
 import gc
 import random
-import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from time import process_time
 
 from provisioning.core.compile import compile_plan
@@ -26,7 +27,7 @@ from provisioning.core.declare import (
     Workspace,
 )
 from provisioning.core.inputs import input_digest
-from provisioning.core.plan import Plan, Selection
+from provisioning.core.plan import Selection
 from provisioning.core.planner import make_plan
 from provisioning.core.resources import Resource, ResourceBook, ResourceState
 
@@ -36,6 +37,17 @@ EVERYTHING = Selection(everything=True)
 OS = Taskserv(name="os", path="/os", profiles={"default": Profile(name="default", path="/os/default", files_digest="d")})
 NODE = Node(id="os", taskserv="os")
 GATE = HealthGate(check_cmd="true")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """One shape. `growth` is over the shape before it, which had half as many formulas."""
+
+    name: str
+    plan_s: float
+    compile_s: float
+    edges: int  # of steps
+    growth: float | None
 
 
 def chain(size: int) -> Infra:
@@ -77,16 +89,32 @@ def all_completed(infra: Infra) -> ResourceBook:
     return ResourceBook(lineage="l", servers={server.hostname: {"os": done} for server in infra.servers})
 
 
-def measure(infra: Infra, book: ResourceBook | None = None, repeats: int = 3) -> tuple[float, float]:
-    """Return the seconds that planning and compiling everything take."""
+def measure() -> list[Planned]:
+    """Plan and compile every shape; a minute of processor time."""
+    tangle = scattered(10_000, 30_000)
+    found = [
+        _measured("10,000 formulas in a chain", chain(10_000)),
+        _measured("10,000 formulas after one", fan_out(10_000)),
+        _measured("30,000 random edges over 10,000 formulas", tangle),
+        _measured("the same, everything completed", tangle, all_completed(tangle)),
+    ]
+    before = None
+    for size in (12_500, 25_000, 50_000, 100_000):
+        before = _measured(f"{size:,} formulas in a chain", chain(size), before=before)
+        found.append(before)
+    return found
+
+
+def _measured(name: str, infra: Infra, book: ResourceBook | None = None, *, before: Planned | None = None) -> Planned:
     plan = make_plan(infra, EVERYTHING, book)
-    return (
-        _best(lambda: make_plan(infra, EVERYTHING, book), repeats),
-        _best(lambda: compile_plan(plan, infra), repeats),
-    )
+    plan_s = _best(lambda: make_plan(infra, EVERYTHING, book))
+    compile_s = _best(lambda: compile_plan(plan, infra))
+    edges = sum(len(step.depends_on) for step in plan.steps)
+    growth = (plan_s + compile_s) / (before.plan_s + before.compile_s) if before else None
+    return Planned(name=name, plan_s=plan_s, compile_s=compile_s, edges=edges, growth=growth)
 
 
-def _best(work: Callable[[], object], repeats: int) -> float:
+def _best(work: Callable[[], object], repeats: int = 3) -> float:
     times = []
     for _ in range(repeats):
         gc.collect()
@@ -94,37 +122,3 @@ def _best(work: Callable[[], object], repeats: int) -> float:
         work()
         times.append(process_time() - start)
     return min(times)
-
-
-def _steps(plan: Plan) -> int:
-    return sum(len(step.depends_on) for step in plan.steps)
-
-
-def main() -> int:
-    failures = []
-    tangle = scattered(10_000, 30_000)
-    cases: list[tuple[str, Infra, ResourceBook | None]] = [
-        ("10,000 chain", chain(10_000), None),
-        ("10,000 fan-out", fan_out(10_000), None),
-        ("30,000 edges", tangle, None),
-        ("30,000 edges, all completed", tangle, all_completed(tangle)),
-    ]
-    for name, infra, book in cases:
-        plan_s, compile_s = measure(infra, book)
-        edges = _steps(make_plan(infra, EVERYTHING, book))
-        print(f"{name:30} plan {plan_s:6.3f} s   compile {compile_s:6.3f} s   {edges} step edges")
-        failures += [name] if max(plan_s, compile_s) > LIMIT_S else []
-    before = 0.0
-    for size in (12_500, 25_000, 50_000, 100_000):
-        total = sum(measure(chain(size)))
-        growth = f"x {total / before:.2f}" if before else ""
-        print(f"chain of {size:7}               plan and compile {total:6.3f} s   {growth}")
-        failures += [f"chain of {size}"] if before and total / before > GROWTH_LIMIT else []
-        before = total
-    if failures:
-        print(f"too slow: {', '.join(failures)}", file=sys.stderr)
-    return 1 if failures else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -42,9 +42,10 @@ def identity() -> str:
 
 def state_file(folder: Path) -> StateFile:
     """Return the state file of a workspace."""
+    from provisioning.adapters.sqlite.serials import StateSerials
     from provisioning.adapters.statefile import StateFile
 
-    return StateFile(folder / HIDDEN / "state.json")
+    return StateFile(folder / HIDDEN / "state.json", serials=StateSerials(folder / HIDDEN / "history.db"))
 
 
 def workspace_lock(folder: Path) -> WorkspaceLock:
@@ -110,6 +111,15 @@ def hosts(folder: Path, servers: Sequence[Server], settings: Settings) -> SshHos
             login_s=limit + 5,
         ),
     )
+
+
+def declared_secrets(infra: Infra, folder: Path) -> Sequence[str]:
+    """Return the values of all secrets that a workspace and its servers name, as far as they can be read."""
+    from provisioning.adapters.secrets import ReferenceSecrets
+
+    becomes = (server.ssh.become for server in infra.servers)
+    passwords = (become.password for become in becomes if become is not None and become.password is not None)
+    return ReferenceSecrets(folder).readable({*infra.workspace.secrets.values(), *passwords})
 
 
 def actions(infra: Infra, folder: Path, links: Hosts, *, lineage: str, token: int) -> Mapping[str, Action]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from provisioning.formats.draw.escape import visible, width
+from provisioning_cli import grid
 from provisioning_cli.terminal import colored, colored_stream
 
 if TYPE_CHECKING:
@@ -32,6 +33,18 @@ STYLES: Mapping[str, str] = {
     **dict.fromkeys(("pending", "ready", "created", "queued"), "bright_black"),
 }
 """Words that are shown in a colour where they fill a cell."""
+
+CODES: Mapping[str, str] = {
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "magenta": "35",
+    "cyan": "36",
+    "bright_black": "90",
+    "bold": "1",
+    "bold green": "1;32",
+}
+"""Colours as terminals want them."""
 
 
 def to_json(document: object) -> str:
@@ -64,14 +77,22 @@ def table(
     cells = [{column: cell(row.get(column)) for column in columns} for row in rows]
     if not cells:
         return f"{empty}\n"
-    shown = _fitting(cells, columns, spare)
+    head = ["#", *_fitting(cells, columns, spare)]
+    lines = [[str(index), *(record.get(column, "…") for column in head[1:])] for index, record in enumerate(cells)]
+    widths = grid.widths([head, *lines])
+    if grid.grid_width(widths) <= screen_columns():
+        return grid.grid(head, lines, widths, _in_cell if colored() else grid.unpainted)
+    return _folded(head, lines, min(widths[1], NAME_WIDTH, screen_columns() // 2))
+
+
+def _folded(head: Sequence[str], lines: Sequence[Sequence[str]], least: int) -> str:
+    """Return a table that is wider than the screen; its first column keeps at least so many columns."""
     made = _new_table()
-    made.add_column("#", justify="right", header_style="bold green", style="bold green", no_wrap=True)
-    for number, column in enumerate(shown):
-        least = min(_widest(cells, column), NAME_WIDTH, screen_columns() // 2) if number == 0 else None
-        made.add_column(column, header_style="bold green", overflow="fold", min_width=least)
-    for index, record in enumerate(cells):
-        made.add_row(str(index), *(_painted(record.get(column, "…")) for column in shown))
+    made.add_column(head[0], justify="right", header_style="bold green", style="bold green", no_wrap=True)
+    for number, column in enumerate(head[1:]):
+        made.add_column(column, header_style="bold green", overflow="fold", min_width=None if number else least)
+    for index, *texts in lines:
+        made.add_row(index, *map(_painted, texts))
     return _rendered(made)
 
 
@@ -137,10 +158,17 @@ def _rendered(renderable: object) -> str:
 
 def paint(text: str, style: str, stream: object = None) -> str:
     """Return text in a colour, where the stream (stdout if None) takes colours. `style` is a word of `STYLES` or a colour."""
-    codes = {"red": 31, "green": 32, "yellow": 33, "magenta": 35, "cyan": 36, "bright_black": 90, "bold": 1}
-    code = codes.get(STYLES.get(style, style))
-    allowed = colored_stream(sys.stdout if stream is None else stream)
-    return f"\x1b[{code}m{text}\x1b[0m" if code and allowed else text
+    return _in_color(text, style) if colored_stream(sys.stdout if stream is None else stream) else text
+
+
+def _in_color(text: str, style: str) -> str:
+    code = CODES.get(STYLES.get(style, style))
+    return f"\x1b[{code}m{text}\x1b[0m" if code else text
+
+
+def _in_cell(text: str, part: grid.Part) -> str:
+    style = {grid.Part.EDGE: "bright_black", grid.Part.HEAD: "bold green"}.get(part) or STYLES.get(text, "")
+    return _in_color(text, style)
 
 
 def write(text: str) -> None:

@@ -33,8 +33,9 @@ class FileLogs:
     def open(self, run: str, step: str, attempt: int) -> FileLog:
         """Start a log. One that is there already, of an attempt whose worker was lost, is kept. Raises StoreError."""
         folder = self._run_folder(run)
-        private_folder(self.folder)
-        private_folder(folder)
+        if not folder.is_dir():
+            private_folder(self.folder)
+            private_folder(folder)
         return FileLog(*_create(folder, f"{slug(step)}.{attempt}"), head_bytes=self._head_bytes, tail_bytes=self._tail_bytes)
 
     def delete(self, run: str) -> None:

@@ -90,7 +90,7 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
 
 def _environment(request: BundleRequest, input_path: Path) -> dict[str, str]:
     return {
-        **os.environ,
+        **_not_secret(request),
         "PROVISIONING_TASKSERV": request.taskserv,
         "PROVISIONING_PROFILE": request.profile,
         "PROVISIONING_OPERATION": request.operation,
@@ -98,6 +98,12 @@ def _environment(request: BundleRequest, input_path: Path) -> dict[str, str]:
         "PROVISIONING_SERVER": str(request.server.get("hostname", "")),
         "PROVISIONING_INPUT": str(input_path),
     }
+
+
+def _not_secret(request: BundleRequest) -> dict[str, str]:
+    """Return our environment without the variables that secrets are taken from."""
+    taken = {reference.removeprefix("env:") for reference in request.secrets.values() if reference.startswith("env:")}
+    return {name: value for name, value in os.environ.items() if name not in taken}
 
 
 def _how(code: int | None, timeout_s: float) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from provisioning.core.shown import quote
@@ -43,6 +44,22 @@ class ReferenceSecrets:
             raise ConfigError(f"secret {quote(reference)} is empty", hint="set a value, or remove the secret")
         return value
 
+    def readable(self, references: Iterable[str]) -> Sequence[str]:
+        """Return the values that can be read now without waiting for anybody: pipes are left alone, and what is missing."""
+        values = []
+        for reference in references:
+            with suppress(ConfigError):
+                if not reference.startswith("file:") or self._path(reference.removeprefix("file:")).is_file():
+                    values.append(self.resolve(reference))
+        return values
+
+    def _path(self, place: str) -> Path:
+        """Return where a file is. Raises ConfigError."""
+        try:
+            return self._workspace / Path(place).expanduser()
+        except (ValueError, RuntimeError) as error:  # no home folder
+            raise _unreadable(place, error) from None
+
     def _from_env(self, name: str) -> str:
         value = self._environ.get(name)
         if value is None:
@@ -50,15 +67,11 @@ class ReferenceSecrets:
         return value
 
     def _from_file(self, place: str) -> str:
-        path = self._workspace / Path(place).expanduser()
         try:
-            with path.open("rb") as stream:  # may be a pipe, whose size nobody knows before
+            with self._path(place).open("rb") as stream:  # may be a pipe, whose size nobody knows before
                 data = stream.read(MAX_BYTES + 1)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ConfigError(
-                f"secret {quote(f'file:{place}')} cannot be read: {getattr(error, 'strerror', None) or error}",
-                hint="relative paths are relative to the workspace",
-            ) from None
+        except (OSError, ValueError) as error:
+            raise _unreadable(place, error) from None
         if len(data) > MAX_BYTES:
             raise ConfigError(f"secret {quote(f'file:{place}')} is bigger than {MAX_BYTES // 1024} KiB")
         try:
@@ -68,6 +81,12 @@ class ReferenceSecrets:
             raise ConfigError(
                 f"secret {quote(f'file:{place}')} is not UTF-8 text", hint="store binary values as base64"
             ) from None
+
+
+def _unreadable(place: str, error: Exception) -> ConfigError:
+    why = getattr(error, "strerror", None) or error
+    hint = "relative paths are relative to the workspace"
+    return ConfigError(f"secret {quote(f'file:{place}')} cannot be read: {why}", hint=hint)
 
 
 def _unknown_scheme(scheme: str) -> ConfigError:

@@ -13,15 +13,20 @@ import stat
 import tempfile
 import threading
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provisioning.adapters.files import Fsync, private_folder, short_lock, store_error, sync_folder, write_new
 from provisioning.codec import CodecError, build, parse, pretty
 from provisioning.core.resources import ResourceBook
 from provisioning.core.statedoc import MIGRATIONS, Migrations, StateDocument, doubts, migrate, to_book, to_document
 from provisioning.errors import StaleRevision, StateFileError, StoreError
+
+if TYPE_CHECKING:
+    from provisioning.adapters.sqlite.serials import StateSerials
 
 SIZE_LIMIT_BYTES = 1 << 30  # half a million taskservs fit
 _LINEAGE = re.compile(rb'\{\s*"version"\s*:\s*\d+\s*,\s*"lineage"\s*:\s*"([\x21\x23-\x5b\x5d-\x7e]+)"')
@@ -30,16 +35,24 @@ _LINEAGE = re.compile(rb'\{\s*"version"\s*:\s*\d+\s*,\s*"lineage"\s*:\s*"([\x21\
 class StateFile:
     """Fulfils `ports.Resources`; the `_sync` methods are the same for callers without an event loop.
 
-    `lineage` None means that of the backup, else the file's own, else a new one. `fsync` exists for tests.
+    `lineage` None means that of the backup, else the file's own, else a new one. `serials` remembers across processes how
+    far the file has come. `fsync` exists for tests.
     """
 
     def __init__(
-        self, path: Path, *, lineage: str | None = None, fsync: Fsync = os.fsync, migrations: Migrations = MIGRATIONS
+        self,
+        path: Path,
+        *,
+        lineage: str | None = None,
+        serials: StateSerials | None = None,
+        fsync: Fsync = os.fsync,
+        migrations: Migrations = MIGRATIONS,
     ) -> None:
         self.path = path
         self.backup = path.with_name(path.name + ".backup")
         self.errored = path.with_name(path.name + ".errored")
         self._lineage = lineage
+        self._serials = serials
         self._serial = 0  # newest one read or written; 0 with _loaded: there was no file
         self._loaded = False
         self._seen: tuple[int, ...] | None = None  # the file that was read or written last; None: there was none
@@ -48,7 +61,7 @@ class StateFile:
         self._busy = threading.Lock()
 
     async def load(self) -> ResourceBook:
-        """Return the book; a new one with serial 0 when there is no file. Raises StateFileError."""
+        """Return the book; where there is no file an empty one, at the serial of the last that was. Raises StateFileError."""
         return await asyncio.to_thread(self.load_sync)
 
     async def save(self, book: ResourceBook) -> ResourceBook:
@@ -73,21 +86,30 @@ class StateFile:
                 written = replace(book, serial=book.serial + 1)
                 self._write(pretty(to_document(written)), written)
             self._know(written)
-            return written
+        if self._serials is not None:
+            self._serials.note(written.lineage, written.serial)
+        return written
 
     # ------------------------------------------------------------ reading
 
     def _load(self) -> ResourceBook:
-        data = self._read()
+        known, data = self._known(), self._read()
         if data is None:
             self._lineage = self._lineage or self._family() or str(uuid.uuid4())
-            self._serial, self._loaded = 0, True
-            return ResourceBook(lineage=self._lineage)
+            self._serial, self._loaded = known.get(self._lineage, 0), True
+            return ResourceBook(lineage=self._lineage, serial=self._serial)
         book = self._book(data)
-        if doubt := doubts(book, lineage=self._lineage or self._family(), serial=self._serial):
-            raise self._refusal(doubt)
+        self._trust(book, self._lineage or self._family(), known)
         self._know(book)
         return book
+
+    def _known(self) -> Mapping[str, int]:
+        return self._serials.known() if self._serials is not None else {}
+
+    def _trust(self, book: ResourceBook, lineage: str | None, known: Mapping[str, int]) -> None:
+        """Refuse a book that cannot be the newest of our own."""
+        if doubt := doubts(book, lineage=lineage, serial=max(self._serial, known.get(book.lineage, 0))):
+            raise self._refusal(doubt.reason, doubt.hint)
 
     def _family(self) -> str | None:
         """Return the lineage of the backup, for a process that has seen nothing yet; None where it tells none."""
@@ -143,12 +165,12 @@ class StateFile:
 
     def _refuse_stale(self, book: ResourceBook) -> None:
         """Compare with what is on the disk now: another process may have written since we read."""
-        data = None if self._loaded and _signature(self.path) in {None, self._seen} else self._read()
-        if data is not None:
-            on_disk = self._book(data)
-            if doubt := doubts(on_disk, lineage=book.lineage, serial=self._serial):
-                raise self._refusal(doubt)
-            self._lineage, self._serial, self._loaded = on_disk.lineage, on_disk.serial, True
+        if not self._loaded or _signature(self.path) not in {None, self._seen}:
+            known, data = self._known(), self._read()
+            if data is not None:
+                on_disk = self._book(data)
+                self._trust(on_disk, book.lineage, known)
+                self._lineage, self._serial, self._loaded = on_disk.lineage, on_disk.serial, True
         if self._lineage is not None and book.lineage != self._lineage:
             raise self._refusal(f"its lineage is {self._lineage}, that of the change {book.lineage}: another workspace's")
         if self._loaded and book.serial != self._serial:

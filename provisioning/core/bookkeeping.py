@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from provisioning.core.events import Event, Kind
 from provisioning.core.model import Step
@@ -51,17 +52,18 @@ def _after(before: Resource | None, event: Event, step: Step, actor: Actor) -> R
     state = _STATES.get(event.kind)
     if state is None or not _concerns(before, event, state):
         return None
-    resource = before or Resource(state=state)
+    at = _iso(event.at)
     if state is ResourceState.RUNNING:
-        resource = _begun(resource, event, step)
+        changed = _begun(event, step, at)
     elif state is ResourceState.COMPLETED:
-        resource = replace(resource, digest=step.labels.get("digest", ""), blocker=None, ended_at=_iso(event.at))
+        changed = {"digest": step.labels.get("digest", ""), "blocker": None, "ended_at": at}
     else:
-        resource = replace(resource, blocker=_blocker(event), ended_at=_iso(event.at))
+        changed = {"blocker": _blocker(event), "ended_at": at}
     if state is ResourceState.COMPLETED and step.labels.get("operation") in REMOVING:
         state = ResourceState.PENDING
-    entry = LogEntry(ts=_iso(event.at), event=event.kind.value.removeprefix("step_"), source=event.run)
-    return replace(resource, state=state, run_id=event.run, step=event.step, actor=actor).logged(entry)
+    entry = LogEntry(ts=at, event=event.kind.value.removeprefix("step_"), source=event.run)
+    resource = before or Resource(state=state)
+    return resource.logged(entry, state=state, run_id=event.run, step=event.step, actor=actor, **changed)
 
 
 def _concerns(before: Resource | None, event: Event, state: ResourceState) -> bool:
@@ -73,16 +75,15 @@ def _concerns(before: Resource | None, event: Event, state: ResourceState) -> bo
     return True
 
 
-def _begun(resource: Resource, event: Event, step: Step) -> Resource:
-    return replace(
-        resource,
-        operation=step.labels.get("operation", INSTALL),
-        profile=step.labels.get("profile", "default"),
-        attempt=event.attempt,
-        started_at=_iso(event.at),
-        ended_at=None,
-        blocker=None,
-    )
+def _begun(event: Event, step: Step, at: str) -> dict[str, Any]:
+    return {
+        "operation": step.labels.get("operation", INSTALL),
+        "profile": step.labels.get("profile", "default"),
+        "attempt": event.attempt,
+        "started_at": at,
+        "ended_at": None,
+        "blocker": None,
+    }
 
 
 def _blocker(event: Event) -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote, quote_plus
 
 MASK = b"***"
 MIN_BYTES = 4
 MIN_LINE_BYTES = 8  # of one line of a value of several lines
+MIN_NEEDLE_BYTES = 6
 _KEY = 4  # bytes of a form that are searched for before the rest is compared
 
 
@@ -26,11 +27,12 @@ class Masker:
     the beginning of a secret, so at most the longest form is kept in memory.
     """
 
-    __slots__ = ("_forms", "_held", "_pattern")
+    __slots__ = ("_forms", "_held", "_needles", "_pattern")
 
     def __init__(self, values: Iterable[str]) -> None:
         forms = {form for value in values for form in _forms(value) if len(form) >= MIN_BYTES}
         self._forms = sorted(forms, key=lambda form: (-len(form), form))  # alternatives are tried in order: longest wins
+        self._needles = _needles(self._forms)
         self._pattern = re.compile(b"|".join(re.escape(form) for form in self._forms)) if forms else None
         self._held = b""
 
@@ -62,12 +64,20 @@ class Masker:
 
     def _matches(self, data: bytes) -> Iterator[re.Match[bytes]]:
         """Yield matches, leftmost first. `in` is many times faster than the pattern, and most data hold no secret."""
-        if self._pattern is not None and any(form in data for form in self._forms):
+        if self._pattern is not None and any(needle in data for needle in self._needles):
             yield from self._pattern.finditer(data)
 
     def _hold_from(self, data: bytes, start: int) -> int:
         """Return the first position from `start` at which the rest of `data` may be the beginning of a form."""
         return min((_partial(data, start, form) for form in self._forms), default=len(data))
+
+
+def _needles(forms: Sequence[bytes]) -> Sequence[bytes]:
+    """Return few texts so that every form has one of them in it: spellings of a value share their longest plain run."""
+    runs = {max(re.findall(b"[A-Za-z0-9]+", form), key=len, default=b"") for form in forms}
+    keys = {run if len(run) >= MIN_NEEDLE_BYTES else b"" for run in runs} - {b""}
+    keys.update(form for form in forms if not any(key in form for key in keys))
+    return [key for key in keys if not any(other in key for other in keys if other != key)]
 
 
 def _partial(data: bytes, start: int, form: bytes) -> int:

@@ -36,6 +36,16 @@ class ReadyQueue:
             if step.state in ACTIVE:
                 self._take(run, step.spec.id)
 
+    def close_run(self, run: Run) -> None:
+        """Forget a run that has ended: its slots, its pools, and what of it still waits for a slot."""
+        for step in run.steps:
+            self.give_back(run.id, step)
+        left = [step for step in run.steps if (run.id, step) in self.queued]
+        if left:
+            self._drop(run, left)
+        for name in run_pools(run):
+            self.capacity.pop(name, None)
+
     def add(self, run: Run, step: str) -> None:
         """Queue a ready step. Queueing it twice is no error."""
         if (run.id, step) in self.queued:
@@ -73,7 +83,19 @@ class ReadyQueue:
         """Return the slots of a step that ended or lost its worker. Returning them twice is no error."""
         for name in self.holders.pop((run, step), ()):
             self.taken[name] -= 1
+            if not self.taken[name]:
+                del self.taken[name]
             self._unpark(name)
+
+    def _drop(self, run: Run, steps: Sequence[str]) -> None:
+        """Take steps out. One that a returned slot had brought back passes that slot on."""
+        called = [step for _order, of, step in self.heap if of == run.id]
+        self.heap = _without(self.heap, run.id)
+        for name in {name for step in steps for name in needs(run, step)} & self.parked.keys():
+            self._park(name, _without(self.parked[name], run.id))
+        self.queued.difference_update((run.id, step) for step in steps)
+        for step in called:
+            self._pass_on(needs(run, step))
 
     def _pass_on(self, names: Sequence[str]) -> None:
         """Bring back the next step for slots that are still free: the last one they brought back could not start."""
@@ -90,8 +112,22 @@ class ReadyQueue:
         self.holders[(run.id, step)] = tuple(names)
 
     def _unpark(self, name: str) -> None:
-        if self.parked.get(name):
-            heapq.heappush(self.heap, heapq.heappop(self.parked[name]))
+        if items := self.parked.get(name):
+            heapq.heappush(self.heap, heapq.heappop(items))
+            self._park(name, items)
+
+    def _park(self, name: str, items: list[Item]) -> None:
+        """Put `items` in the place of those that wait for a name."""
+        if items:
+            self.parked[name] = items
+        else:
+            del self.parked[name]
+
+
+def _without(items: Sequence[Item], run_id: str) -> list[Item]:
+    kept = [item for item in items if item[1] != run_id]
+    heapq.heapify(kept)
+    return kept
 
 
 def run_pools(run: Run) -> dict[str, int]:

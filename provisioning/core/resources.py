@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
+
+from provisioning.core.layered import Layered
 
 STATE_VERSION = 1
 LOG_LIMIT = 20  # entries kept per resource
@@ -56,9 +59,9 @@ class Resource:
     actor: Actor = field(default_factory=Actor)
     log: tuple[LogEntry, ...] = ()
 
-    def logged(self, entry: LogEntry) -> Resource:
-        """Return the resource with `entry` at the end of its log, the oldest entries dropped past `LOG_LIMIT`."""
-        return replace(self, log=(*self.log, entry)[-LOG_LIMIT:])
+    def logged(self, entry: LogEntry, **changes: Any) -> Resource:  # noqa: ANN401 - as `replace`
+        """Return the resource, changed, with `entry` at the end of its log, the oldest entries dropped past `LOG_LIMIT`."""
+        return replace(self, log=(*self.log, entry)[-LOG_LIMIT:], **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +82,11 @@ class ResourceBook:
 
     def put(self, changes: Mapping[tuple[str, str], Resource | None]) -> ResourceBook:
         """Return a book with `changes` by (server, taskserv) applied; None forgets. The serial is the writer's to raise."""
-        servers = dict(self.servers)
+        by_server: dict[str, dict[str, Resource | None]] = {}
         for (server, taskserv), resource in changes.items():
-            kept = {name: kept for name, kept in servers.get(server, {}).items() if name != taskserv}
-            if resource is not None:
-                kept[taskserv] = resource
-            servers[server] = kept
-        return replace(self, servers={server: kept for server, kept in servers.items() if kept})
+            by_server.setdefault(server, {})[taskserv] = resource
+        kept = {
+            server: Layered.over(self.servers.get(server, {})).updated(resources) for server, resources in by_server.items()
+        }
+        servers = Layered.over(self.servers).updated({server: resources or None for server, resources in kept.items()})
+        return replace(self, servers=servers)

@@ -19,6 +19,11 @@ Migrations = Mapping[int, Callable[[Document], Document]]
 MIGRATIONS: Migrations = MappingProxyType({})
 """By version: what turns a document of that version into one of the next."""
 
+OLDER = (
+    "`provisioning run list` tells what ran since; put the newer file back, or, to go on from what this one says, "
+    "move it away and take it in with `provisioning state import`"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostDocument:
@@ -42,7 +47,7 @@ class StateDocument:
 
 def to_document(book: ResourceBook) -> StateDocument:
     """Return the book as it stands in the file."""
-    servers = {host: HostDocument(taskservs=taskservs) for host, taskservs in book.servers.items()}
+    servers = {host: HostDocument(taskservs=dict(taskservs.items())) for host, taskservs in book.servers.items()}
     return StateDocument(
         version=book.version,
         lineage=book.lineage,
@@ -82,20 +87,29 @@ def migrate(document: Document, *, to: int = STATE_VERSION, migrations: Migratio
     return document
 
 
-def doubts(book: ResourceBook, *, lineage: str | None, serial: int) -> str:
-    """Return why a book that was read cannot be the one we know, or nothing.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """Why a book that was read cannot be the one we know; `hint` says what to do where more is known than usual."""
 
-    `lineage` None is not known yet; `serial` is the newest one that this process has read or written.
+    reason: str
+    hint: str = ""
+
+
+def doubts(book: ResourceBook, *, lineage: str | None, serial: int) -> Doubt | None:
+    """Return what speaks against a book that was read, or None.
+
+    `lineage` None is not known yet; `serial` is the highest one that is known to have been written durably.
     """
     if not book.lineage:
-        return "it has no lineage"
+        return Doubt(reason="it has no lineage")
     if book.serial < 0:
-        return f"its serial {book.serial} is negative"
+        return Doubt(reason=f"its serial {book.serial} is negative")
     if lineage is not None and book.lineage != lineage:
-        return f"it is of lineage {book.lineage}, expected {lineage}: it belongs to another workspace"
+        return Doubt(reason=f"it is of lineage {book.lineage}, expected {lineage}: it belongs to another workspace")
     if book.serial < serial:
-        return f"its serial {book.serial} is older than {serial}, which was seen before: somebody put an old file back"
-    return ""
+        reason = f"its serial {book.serial} is older than {serial}, which was written before: somebody put an old file back"
+        return Doubt(reason=reason, hint=OLDER)
+    return None
 
 
 # ---------------------------------------------------------------- import

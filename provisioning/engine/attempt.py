@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from provisioning.core.mask import Masker
 from provisioning.core.ports import Clock, LogWriter
@@ -18,13 +18,15 @@ SHOW_EVERY_S = 0.1  # a flood of output must not drown the event loop: only its 
 class AttemptOutput:
     """The `Context` of one attempt. `write` may be called from a reader thread; everything else from the event loop.
 
-    A disk that refuses the log costs the rest of the log, not the attempt: what runs on a server does not depend on it.
+    `hidden` are values that are masked from the beginning. A disk that refuses the log costs the rest of the log, not the
+    attempt: what runs on a server does not depend on it.
     """
 
-    def __init__(self, step: str, clock: Clock, log: LogWriter, watcher: Watcher) -> None:
+    def __init__(self, step: str, clock: Clock, log: LogWriter, watcher: Watcher, hidden: Sequence[str] = ()) -> None:
         self.clock = clock
         self._step, self._log, self._watcher = step, log, watcher
-        self._masker = Masker(())
+        self._hidden = tuple(hidden)
+        self._masker = Masker(self._hidden)
         self._loop = asyncio.get_running_loop()
         self._pending = b""
         self._shown_at = float("-inf")
@@ -35,8 +37,22 @@ class AttemptOutput:
         self._store(self._masker.feed(data))
 
     def mask(self, secrets: Mapping[str, str]) -> None:
-        """Mask these values from now on."""
-        self._masker = Masker(tuple(secrets.values()))
+        """Mask these values too from now on."""
+        new = tuple(value for value in secrets.values() if value not in self._hidden)
+        if new:
+            self._store(self._masker.flush())
+            self._hidden += new
+            self._masker = Masker(self._hidden)
+
+    def masked(self, value: object) -> object:
+        """Return a verdict, or a part of one, with the values masked in all its texts."""
+        if isinstance(value, str):
+            masker = Masker(self._hidden)
+            data = masker.feed(value.encode("utf-8", "surrogatepass"))
+            return (data + masker.flush()).decode("utf-8", "surrogatepass")
+        if isinstance(value, Mapping):
+            return {key: self.masked(inner) for key, inner in value.items()}
+        return value
 
     def note(self, text: str) -> None:
         """Write a line of our own."""

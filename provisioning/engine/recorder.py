@@ -55,6 +55,8 @@ class Recorder:
         self._dirty = self._dirty or reopened or self._book.servers is not before.servers
         if reopened or run.state in RUN_ENDED:  # which older run goes on is known before any of its steps does
             await self.flush()
+            if run.state in RUN_ENDED:
+                del self._steps[run.id]
         elif self._dirty:
             await self._write_or_wait()
 

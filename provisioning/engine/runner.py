@@ -30,6 +30,8 @@ GIVES_BACK = frozenset(
         Kind.STEP_LEASE_LOST,
     }
 )
+GATHER = 2  # times the last turn's duration
+LONGEST_GATHER_S = 0.03
 
 
 class Projection(Protocol):
@@ -63,10 +65,11 @@ class Runner:
         self._projections, self._fence, self._poll_s = projections, fence, poll_s
         self._queue = ReadyQueue()
         self._runs: dict[str, Run] = {}
-        self._ended: dict[str, asyncio.Event] = {}
+        self._ended: dict[str, asyncio.Future[Run]] = {}
         self._inputs: asyncio.Queue[Sequence[Report | Timer | Request]] = asyncio.Queue()
         self._stopping: set[asyncio.Task[None]] = set()
         self._one_turn = asyncio.Lock()
+        self._not_before_s = float("-inf")
 
     # ------------------------------------------------------------ calls
 
@@ -129,23 +132,26 @@ class Runner:
                 await self._handle(await self._next_inputs())
 
     async def ended(self, run_id: str) -> Run:
-        """Wait until the run has ended and every projection knows."""
-        await self._ended[run_id].wait()
-        return self._runs[run_id]
+        """Wait until the run has ended and every projection knows. Raises NotFoundError for one that never was."""
+        ending = self._ended.get(run_id)
+        return await asyncio.shield(ending) if ending is not None else await load(self._store, run_id)
 
     # ------------------------------------------------------------ one turn
 
     async def _handle(self, inputs: Sequence[Report | Timer | Request]) -> None:
         """Decide and take a turn. One at a time: a decision is based on what the one before has committed."""
         async with self._one_turn:
+            began_s = self._clock.monotonic_s()
             await self._take_turn(self._decide(inputs))
+            now_s = self._clock.monotonic_s()
+        self._not_before_s = now_s + min(GATHER * (now_s - began_s), LONGEST_GATHER_S)
 
     def _decide(self, inputs: Sequence[Report | Timer | Request]) -> Mapping[str, Decision]:
         decisions: dict[str, Decision] = {}
         for item in inputs:
             run_id = item.task.run if isinstance(item, Report) else item.run
             run = self._runs.get(run_id)
-            if run is None or run.ended:
+            if run is None:
                 continue
             decision = decisions.setdefault(run_id, self._decision(run, ""))
             if isinstance(item, Report):
@@ -168,9 +174,9 @@ class Runner:
         for run_id, step in self._queue.take(self._runs):
             decide.dispatch(started.setdefault(run_id, self._decision(self._runs[run_id], "")), step)
         await self._commit(started.values())
-        for run_id in decisions:
-            if self._runs[run_id].ended:
-                self._ended[run_id].set()
+        for decision in decisions.values():
+            if decision.run.ended:
+                self._close(decision.run)
 
     async def _commit(self, decisions: Iterable[Decision]) -> None:
         changed = [decision for decision in decisions if decision.events]
@@ -219,8 +225,14 @@ class Runner:
         if self._runs.get(run.id) is run:
             return
         self._runs[run.id] = run
-        self._ended[run.id] = asyncio.Event()
+        self._ended[run.id] = asyncio.get_running_loop().create_future()
         self._queue.open_run(run)
+
+    def _close(self, run: Run) -> None:
+        """Forget a run: the journal has it."""
+        del self._runs[run.id]
+        self._queue.close_run(run)
+        self._ended.pop(run.id).set_result(run)
 
     async def _pump(self, source: Callable[[], Awaitable[Sequence[Report] | Sequence[Timer]]]) -> None:
         while True:
@@ -229,12 +241,15 @@ class Runner:
     async def _poll(self) -> None:
         while True:
             await self._clock.sleep(self._poll_s)
-            open_runs = [id for id, run in self._runs.items() if not run.ended]
-            if open_runs and (requests := await self._store.take_requests(open_runs)):
+            if self._runs and (requests := await self._store.take_requests(list(self._runs))):
                 await self._inputs.put(requests)
 
     async def _next_inputs(self) -> list[Report | Timer | Request]:
+        """Wait for input. While it keeps coming, let more of it gather: a commit costs the same for one report as for ten."""
         inputs = list(await self._inputs.get())
+        wait_s = self._not_before_s - self._clock.monotonic_s()
+        if wait_s > 0:
+            await self._clock.sleep(wait_s)
         while not self._inputs.empty():
             inputs.extend(self._inputs.get_nowait())
         return inputs

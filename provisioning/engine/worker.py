@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from provisioning.core.ports import Clock, LogStore, Outcome, Report, Task, Tasks
 from provisioning.engine.actions import Action, Result
@@ -28,9 +29,14 @@ class Worker:
     ) -> None:
         self._name, self._tasks, self._actions, self._logs, self._clock = name, tasks, actions, logs, clock
         self._slots, self._targets, self._watcher = slots, targets, watcher
+        self._hidden: Sequence[str] = ()
         self._running: dict[asyncio.Task[None], Task] = {}
         self._late: set[asyncio.Task[None]] = set()
         self._one_free = asyncio.Event()
+
+    def hide(self, values: Sequence[str]) -> None:
+        """Keep these values out of the output and the verdict of every step, also of those that were not given them."""
+        self._hidden = values
 
     async def serve(self) -> None:
         """Claim and run tasks until cancelled; then stop what runs, and only return when it has stopped."""
@@ -97,9 +103,9 @@ class Worker:
         except ProvisioningError as error:  # nothing has been done yet, and nothing is to be done without a log
             await self._tasks.report(self._final(task, _refused(error), ""))
             return
-        output = AttemptOutput(task.step, self._clock, log, self._watcher)
+        output = AttemptOutput(task.step, self._clock, log, self._watcher, self._hidden)
         try:
-            result = await self._act(task, output)
+            result = _masked(await self._act(task, output), output)
         finally:
             output.close()
         await self._tasks.report(self._final(task, result, log.path))
@@ -117,6 +123,10 @@ class Worker:
             return _refused(error)
         except Exception as error:  # an action's bug must not take the worker down
             return _failed("internal", f"{type(error).__name__}: {error}")
+
+
+def _masked(result: Result, output: AttemptOutput) -> Result:
+    return replace(result, error=str(output.masked(result.error)), output=output.masked(result.output))
 
 
 def _failed(kind: str, message: str) -> Result:

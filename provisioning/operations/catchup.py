@@ -14,7 +14,7 @@ from provisioning.engine.runner import Runner, load
 if TYPE_CHECKING:
     from provisioning.adapters.sqlite.store import SqliteStore
 
-LOOK_BACK = 1000  # runs: more than one is only there when the state file was put back by hand
+LOOK_BACK = 1000  # runs: more than one is only there when the state file was changed by hand
 
 
 async def catch_up(store: SqliteStore, recorder: Recorder, clock: Clock, fence: int, note: Callable[[str], None]) -> None:

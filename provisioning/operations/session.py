@@ -144,6 +144,7 @@ async def open_session(project: Project, options: RunOptions, listener: Listener
             slots=slots,
             watcher=audience.on_output,
         )
+        worker.hide(wiring.declared_secrets(project.infra, project.folder))
         runner = Runner(
             store,
             clock,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,11 @@ def test_an_unknown_scheme_is_answered_with_the_known_ones(secrets: ReferenceSec
 
 def test_values_are_not_in_its_repr(secrets: ReferenceSecrets) -> None:
     assert VALUE not in repr(secrets)
+
+
+def test_what_can_be_read_without_waiting_is_told_and_the_rest_left_out(secrets: ReferenceSecrets, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    references = ["file:pipe", "file:token", "env:NO_SUCH", "file:missing", "file:empty", "nonsense", "env:TOKEN"]
+
+    assert secrets.readable(references) == [f"{VALUE}\n", VALUE]

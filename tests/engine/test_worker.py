@@ -7,8 +7,8 @@ from support.simulate import step, workflow
 
 from provisioning.adapters.memory.logs import MemoryLog, MemoryLogs
 from provisioning.core.model import RunState
-from provisioning.core.ports import Task
-from provisioning.engine.actions import Context
+from provisioning.core.ports import Outcome, Task
+from provisioning.engine.actions import Context, Result
 from provisioning.errors import StoreError
 
 FULL = StoreError("writing the log failed: no space left on device", hint="make room")
@@ -75,3 +75,22 @@ async def test_words_of_a_server_that_are_no_text_do_not_stop_the_run() -> None:
     run = await engine({"noop": Doer(do)}).run(workflow(step("a")))
 
     assert run.steps["a"].error == r"no file x\udcff"
+
+
+async def test_values_that_are_to_be_hidden_are_in_no_output_and_no_verdict_of_any_step() -> None:
+    async def do(_task: Task, context: Context) -> Result:
+        for piece in (b"before open ses", b"ame and another one\n"):
+            context.write(piece)
+        context.mask({"it": "another one", "too": "open sesame"})
+        context.write(b"open sesame, another one\n")
+        return Result(outcome=Outcome.FAILED, error="open sesame failed", output={"last": "it said: open sesame", "probes": 2})
+
+    logs = MemoryLogs()
+    made = engine({"noop": Doer(do)}, logs=logs)
+    made.worker.hide(["open sesame"])
+    run = await made.run(workflow(step("a")))
+
+    (log,) = logs.written.values()
+    assert bytes(log.data) == b"before *** and another one\n***, ***\n"
+    assert run.steps["a"].error == "*** failed"
+    assert "sesame" not in repr(made.seen)

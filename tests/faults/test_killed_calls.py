@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from servers import ThrowawayServers
-from support.real import RealWorkspace, formula, wait_until
+from support.cutoff import Round, forget, told
+from support.real import RealWorkspace, formula
 from support.tracing import Point, hit, need_strace, points_of
-
-from provisioning.adapters.statefile import StateFile
 
 pytestmark = pytest.mark.sshd
 SEED = 20260103
 CALLS = ("write", "pwrite64", "fsync", "fdatasync", "rename", "openat")
+STEPS = ("a/os", "a/store", "a/web")
 AGAIN, FIRST = ("taskserv", "create", "--all", "--reset"), ("taskserv", "create", "--all")
 
 
@@ -32,36 +31,17 @@ def workspace(tmp_path: Path, throwaway_servers: Callable[..., ThrowawayServers]
     return made
 
 
-def forget(workspace: RealWorkspace) -> None:
-    """Bring the workspace back to where nothing ever ran."""
-    shutil.rmtree(workspace.folder / ".provisioning")
-    workspace.trust()
-
-
 def killed_at(workspace: RealWorkspace, point: Point, words: tuple[str, ...]) -> bool:
     """Kill a run there, judge what it left, run again, judge that; return whether the run came so far."""
     if words == FIRST:
         forget(workspace)
-    known = {key: entry["run_id"] for key, entry in workspace.state().items()}
-    begun, ended = workspace.counts("begin"), workspace.counts("end")
+    this = Round.begin(workspace)
 
     killed, reached = hit(workspace, point, "signal=SIGKILL", *words)
 
     assert killed.code in {-9, 0}, (point, killed)
-    book = StateFile(workspace.folder / ".provisioning" / "state.json").load_sync()
-    assert known.keys() <= {(host, name) for host, of in book.servers.items() for name in of}, f"{point}: an entry is gone"
-    wait_until(lambda: workspace.counts("end") - ended == workspace.counts("begin") - begun)
-    finished = workspace.counts("end") - ended
-    for key, entry in workspace.state().items():
-        if entry["state"] == "completed" and entry["run_id"] != known.get(key):
-            assert finished[entry["step"]] == 1, f"{point}: {key} is said to be completed, but its script did not end"
-
-    again = workspace.run("taskserv", "create", "--all")
-
-    assert again.code == 0, (point, again.err)
-    assert set(workspace.states().values()) == {"completed"}
-    assert len(workspace.states()) == 3
-    assert all(count == 1 for count in (workspace.counts("begin") - begun).values()), f"{point}: a script ran twice"
+    this.judge_left(told(killed.err), point)
+    this.judge_resumed(STEPS, point)
     return reached
 
 

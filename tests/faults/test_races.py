@@ -22,7 +22,7 @@ REFUSED_WITHIN_S = 1.0
 
 
 def judge(found: dict[str, Any]) -> float:
-    """Judge one round; return the seconds of the slowest refusal."""
+    """Judge one round; return the seconds of the slowest refusal, those not counted in which others had the cores."""
     winners = [one for one in found["ended"] if one["code"] == 0]
     losers = [one for one in found["ended"] if one["code"] != 0]
     assert len(winners) == 1, found
@@ -45,8 +45,9 @@ def races(folder: Path, say: Callable[[str], None], *, rounds: int, timeout_s: f
     assert slowest < REFUSED_WITHIN_S
 
 
+@pytest.mark.timeout(240)
 def test_of_two_to_eight_runners_exactly_one_proceeds(tmp_path: Path, say: Callable[[str], None]) -> None:
-    races(tmp_path, say, rounds=20, timeout_s=55)
+    races(tmp_path, say, rounds=20, timeout_s=230)
 
 
 class SlowDisk(WorkspaceLock):
@@ -79,6 +80,6 @@ def test_a_holder_that_signs_slowly_is_not_taken_for_the_one_before(tmp_path: Pa
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_two_hundred_races(tmp_path: Path, say: Callable[[str], None]) -> None:
-    races(tmp_path, say, rounds=200, timeout_s=590)
+    races(tmp_path, say, rounds=200, timeout_s=3500)

@@ -21,8 +21,9 @@ from provisioning.adapters.statefile import StateFile
 pytestmark = pytest.mark.sshd
 SEED = 20260104
 CREATE = ("taskserv", "create", "--all", "--reset")
-WRITING = ("write", "pwrite64", "fsync", "fdatasync", "rename", "link")
-ERRORS = {"write": ("ENOSPC", "EIO"), "pwrite64": ("ENOSPC", "EIO"), "link": ("ENOSPC", "EROFS"), "rename": ("ENOSPC", "EROFS")}
+WRITING = ("write", "pwrite64", "fsync", "fdatasync", "rename", "link", "openat")
+FULL, READ_ONLY = ("ENOSPC", "EIO"), ("ENOSPC", "EROFS")
+ERRORS = {"write": FULL, "pwrite64": FULL, "link": READ_ONLY, "rename": READ_ONLY, "openat": READ_ONLY}
 OURS = ("state.json", "history.db", "fence", "lock", ".provisioning")
 
 
@@ -78,7 +79,7 @@ def rounds(workspace: RealWorkspace, say: Callable[[str], None], *, most: int | 
     """Let calls on our files fail, `most` of them or all."""
     dice = random.Random(SEED)
     assert workspace.run("taskserv", "create", "--all").code == 0
-    found = points_of(workspace, WRITING, *CREATE)
+    found = points_of(workspace, WRITING, *CREATE, only_writing=True)
     points = [point for point in found if not point.name.endswith("-shm")]  # nothing of worth is kept in it
     work = [(point, error) for point in points for error in ERRORS.get(point.call, ("EIO",))]
     if most is not None:
@@ -86,7 +87,7 @@ def rounds(workspace: RealWorkspace, say: Callable[[str], None], *, most: int | 
         work = dice.sample(of_state, most - most // 2) + dice.sample(work, most // 2)
     codes: Counter[tuple[str, str]] = Counter()
     for point, error in work:
-        codes[f"{point.call} {error}", refused_at(workspace, point, error)] += 1
+        codes[f"{error} at {point.call} of {point.name or '.provisioning'}", refused_at(workspace, point, error)] += 1
     told = ", ".join(f"{what} -> {code}: {count}" for (what, code), count in sorted(codes.items()))
     say(f"{len(work)} system calls made to fail, seed {SEED}: {told}")
 

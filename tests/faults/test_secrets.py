@@ -5,210 +5,210 @@ from __future__ import annotations
 import base64
 import json
 import os
-import random
-import stat
-import threading
+import signal
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from servers import ThrowawayServers
-from support.real import RealWorkspace, formula
+from support.canaries import SEED, canaries, executions, files_with, hits, new_files_with, sampled, shared_entries
+from support.real import wait_until
+from support.secretive import SecretiveWorkspace
+from support.tracing import need_strace
+from support.watching import on_a_terminal
 
 pytestmark = pytest.mark.sshd
-SEED = 20260106
-SAMPLE_EVERY_S = 0.01
-# Stands in for sudo: asks on standard error, reads one line, goes on with a clean environment.
-SUDO = """#!/bin/bash
-prompt=
-while [[ $1 == -* ]]; do
-    case $1 in -p) prompt=$2; shift ;; --) shift; break ;; esac
-    shift
-done
-printf '%s' "$prompt" >&2
-IFS= read -r line || exit 1
-[[ $line == "$(cat "{folder}/password")" ]] || exit 1
-echo asked >>"{folder}/asked"
-exec env -i PATH="$PATH" HOME="$HOME" {kept} "$@"
-"""
 
-
-def canaries(count: int = 20) -> list[str]:
-    """Return secrets that nothing else contains, with what shells, URLs and JSON would change in them."""
-    dice = random.Random(SEED)
-    return [f"cnry{dice.getrandbits(64):016x} '\"$&/+%é{number}" for number in range(count)]
-
-
-def forms(secret: str) -> Iterator[bytes]:
-    """Yield how a secret may be written: plain, its telling part, URL-encoded, as JSON, base64 at each of three offsets."""
-    raw = secret.encode()
-    yield raw
-    yield raw[:20]
-    yield quote(secret, safe="").encode()
-    yield json.dumps(secret).strip('"').encode()
-    for shift in range(3):
-        skipped = (3 - shift) % 3  # whole groups of three bytes look the same whatever is around them
-        inner = raw[skipped : skipped + (len(raw) - skipped) // 3 * 3]
-        yield base64.b64encode(inner)
-
-
-def hits(data: bytes, secrets: Mapping[str, str]) -> list[str]:
-    """Return the names of the secrets that are in some bytes."""
-    return [name for name, secret in secrets.items() if any(form in data for form in forms(secret))]
-
-
-@contextmanager
-def sampled(secrets: Mapping[str, str], own: set[int]) -> Iterator[tuple[list[str], list[int]]]:
-    """Read every process's arguments and environment again and again; yield what is found and how many were read."""
-    found: list[str] = []
-    read = [0]
-    over = threading.Event()
-    telling = {name: secret.encode()[:20] for name, secret in secrets.items()}
-
-    def look() -> None:
-        while not over.wait(SAMPLE_EVERY_S):
-            for process in Path("/proc").iterdir():
-                if not process.name.isdigit() or int(process.name) in own:
-                    continue
-                for part in ("cmdline", "environ"):
-                    try:
-                        data = (process / part).read_bytes()
-                    except OSError:
-                        continue
-                    read[0] += 1
-                    found.extend(f"{part} of {process.name}: {name}" for name, mark in telling.items() if mark in data)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield found, read
-    finally:
-        over.set()
-        thread.join()
-
-
-def files_with(folder: Path, secrets: Mapping[str, str], allowed: frozenset[Path]) -> tuple[list[str], int]:
-    """Return the files below a folder that hold a secret, and how many were read."""
-    found, count = [], 0
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink() and path not in allowed:
-            count += 1
-            found += [f"{path.relative_to(folder)}: {name}" for name in hits(path.read_bytes(), secrets)]
-    return found, count
+Say = Callable[[str], None]
+Calls = tuple[tuple[tuple[int, ...], tuple[str, ...]], ...]
+INSTALL: Calls = (
+    ((0,), ("taskserv", "create", "--all", "--check", "-o", "json")),
+    ((1, 5), ("taskserv", "create", "--all", "--keep-going")),  # whichever fails first
+    ((0,), ("taskserv", "create", "user", "--reset", "-o", "json")),
+)
+FAIL_AND_LOOK: Calls = (
+    ((1,), ("taskserv", "create", "broken", "-o", "json")),
+    ((5,), ("taskserv", "create", "late")),
+    ((0,), ("server", "check", "-o", "json")),
+    ((0,), ("server", "list", "-o", "json")),
+    ((0,), ("dag", "export", "-o", "json")),
+    ((0,), ("run", "list", "-o", "json")),
+    ((0,), ("run", "show", "last", "-o", "json")),
+    ((0,), ("run", "show", "last")),
+    ((0,), ("run", "logs", "last")),
+    ((0,), ("state", "show", "-o", "json")),
+    ((0,), ("state", "reset", "one", "late")),
+    ((0,), ("state", "history", "-o", "json")),
+)
+UNMERGED = "what a script prints is kept in `out` on the server until the claim is aged out; the resident loop removes it"
 
 
 @pytest.fixture
-def secrets() -> dict[str, str]:
-    return {f"secret_{number}": value for number, value in enumerate(canaries())}
+def secrets(tmp_path: Path) -> dict[str, str]:
+    return canaries(tmp_path)
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, throwaway_servers: Callable[..., ThrowawayServers], secrets: Mapping[str, str]) -> RealWorkspace:
-    """Ten secrets from files, ten from variables of a file's kind; the first one is sudo's password too."""
-    servers = throwaway_servers("one")
-    made = RealWorkspace(tmp_path / "workspace", servers)
-    (tmp_path / "kept").mkdir(mode=0o700)
-    lines = []
-    for name, value in secrets.items():
-        (tmp_path / "kept" / name).write_text(value + "\n", "utf-8")
-        lines.append(f'{name} = "file:{tmp_path}/kept/{name}"')
-    toml = made.folder / "workspace.toml"
-    toml.write_text(toml.read_text("utf-8") + "[secrets]\n" + "\n".join(lines) + "\n", "utf-8")
-
-    names = list(secrets)
-    env = "".join(f"V_{name}={{{{ secret('{name}') | sh }}}}\n" for name in names[:8])
-    conf = "".join(f"{name}: {{{{ secret('{name}') }}}}\n" for name in names[8:16])
-    rest = "".join(f"{{{{ secret(params.{name}) | sh }}}}\n" for name in names[16:])
-    # What the script prints of them is masked: as it is, in base64, in pieces, on both streams.
-    body = """
-. ./env-user
-printf '%s\\n' "$V_secret_1" "$V_secret_2" >&2
-printf '%s' "${V_secret_3:0:9}"; sleep 0.1; printf '%s\\n' "${V_secret_3:9}"
-cat app.conf
-sleep 0.3
-"""
-    body = body.replace("\\\\", "\\")
-    params = "".join(f'[params.{name}]\ntype = "secret"\ndefault = "{name}"\n' for name in names[16:])
-    toml_text = f"idempotent = true\n{params}"
-    made.taskserv("user", body, toml=toml_text, extra={"env-user.j2": env, "app.conf.j2": conf, "rest.j2": rest})
-    made.dag(formula("a", "one", "user", health_gate={"check_cmd": "true"}))
-    sudo_for(made, tmp_path / "sudo", secrets["secret_0"], tmp_path / "kept" / "secret_0")
-    return made
+def workspace(
+    tmp_path: Path,
+    throwaway_servers: Callable[..., ThrowawayServers],
+    secrets: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[SecretiveWorkspace]:
+    made = SecretiveWorkspace(tmp_path / "workspace", throwaway_servers("one"), secrets)
+    with made.agent() as socket:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+        monkeypatch.setenv("CANARY", secrets["secret_19"])
+        yield made
 
 
-def sudo_for(workspace: RealWorkspace, folder: Path, password: str, kept: Path) -> None:
-    """Put our own sudo in front of the server's, which asks for a password."""
-    folder.mkdir()
-    (folder / "password").write_text(password, "utf-8")
-    server = workspace.servers.server("one")
-    kept_words = f"PROVISIONING_HOME={server.home} DEMO_ROOT={server.root}"
-    (folder / "sudo").write_text(SUDO.replace("{folder}", str(folder)).replace("{kept}", kept_words), "utf-8")
-    (folder / "sudo").chmod(0o755)
-    public = workspace.servers.client_key.with_suffix(".pub")
-    forced = f'command="PATH={folder}:$PATH; export PATH; eval \\"$SSH_ORIGINAL_COMMAND\\"" '
-    public.write_text(forced + public.read_text("utf-8"), "utf-8")
-    workspace.change_server("one", become={"method": "sudo", "password": f"file:{kept}"})
+def elsewhere(found: list[str]) -> list[str]:
+    """Leave out what is promised elsewhere: what scripts print is beside their claims until it has been taken."""
+    return [one for one in found if not one.partition(":")[0].endswith("/out")]
 
 
+def not_the_users(found: list[str]) -> list[str]:
+    """Leave out the variable that the user has set: it is in the environment of the program that was started with it."""
+    return sorted({one for one in found if not (one.startswith("environ") and "provisioning_cli" in one and "_19" in one)})
+
+
+# ---------------------------------------------------------------- afterwards
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("calls", [INSTALL, FAIL_AND_LOOK], ids=["it is installed", "it fails, and is looked at"])
 def test_twenty_secrets_leave_no_trace(
-    workspace: RealWorkspace, tmp_path: Path, secrets: Mapping[str, str], say: Callable[[str], None]
+    workspace: SecretiveWorkspace, tmp_path: Path, secrets: Mapping[str, str], calls: Calls, say: Say
 ) -> None:
-    shown = []
-    with sampled(secrets, {os.getpid()}) as (seen, read):
-        for words in (
-            ("taskserv", "create", "--all", "--check", "-o", "json"),
-            ("taskserv", "create", "--all"),
-            ("taskserv", "create", "--all", "--reset", "-o", "json"),
-            ("server", "check", "-o", "json"),
-            ("run", "show", "last", "-o", "json"),
-            ("run", "logs", "last"),
-            ("state", "show", "-o", "json"),
-            ("state", "history", "-o", "json"),
-        ):
+    before, shown = shared_entries(), []
+    with sampled(secrets) as seen:
+        for codes, words in calls:
             ended = workspace.run(*words)
-            assert ended.code == 0, (words, ended)
+            assert ended.code in codes, (words, ended)
             shown.append((words, ended.out + ended.err))
     assert (tmp_path / "sudo" / "asked").exists(), "sudo asked for its password"
-    assert "secret_8" in dict(shown)["run", "logs", "last"], "the script has printed what it was given"
+    assert "***" in workspace.run("run", "logs", "last").out, "scripts and gates have printed what they were given"
 
-    kept = frozenset([*(tmp_path / "kept").iterdir(), tmp_path / "sudo" / "password"])
-    found, files = files_with(tmp_path, secrets, kept)
-    leaks = [f"{' '.join(words)}: {name}" for words, text in shown for name in hits(text.encode(), secrets)]
-    assert seen == []
-    assert leaks == []
-    printed = [one for one in found if one.partition(":")[0].endswith("/out")]
-    assert found == printed, "what a script prints itself is kept as it is beside its claim, for whoever adopts it"
-    assert {one.rpartition(" ")[2] for one in printed} == {"secret_1", "secret_2", "secret_3", *list(secrets)[8:16]}
-    for path in tmp_path.glob("servers-0/one/state/*/units/*/out"):
-        assert any(not stat.S_IMODE(folder.stat().st_mode) & 0o077 for folder in list(path.parents)[:4]), "others get no way in"
-    told = f"{files} files, {len(shown)} outputs, {read[0]} reads of /proc"
-    say(f"{len(secrets)} secrets, seed {SEED}: 0 hits beside what scripts print themselves, in {told}")
+    found, files = files_with(tmp_path, secrets, workspace.allowed)
+    new, count = new_files_with(before, secrets)
+    assert elsewhere(found) + new == []
+    assert [f"{' '.join(words)}: {name}" for words, text in shown for name in hits(text.encode(), secrets)] == []
+    assert not_the_users(seen.found) == []
+    told = f"{files + count} files, {len(shown)} outputs, {seen.reads} reads of /proc at {seen.rate_hz:.0f} Hz"
+    say(f"{len(secrets)} secrets, seed {SEED}: 0 hits in {told}")
 
 
-def test_secrets_of_the_environment_leave_no_trace_and_reach_no_program_that_we_start(
-    tmp_path: Path, throwaway_servers: Callable[..., ThrowawayServers], monkeypatch: pytest.MonkeyPatch
+def test_no_program_is_started_with_a_secret(
+    workspace: SecretiveWorkspace, tmp_path: Path, secrets: Mapping[str, str], say: Say
 ) -> None:
-    secret = canaries()[0]
-    workspace = RealWorkspace(tmp_path / "workspace", throwaway_servers("one"))
-    toml = workspace.folder / "workspace.toml"
-    toml.write_text(toml.read_text("utf-8") + '[secrets]\npassword = "env:CANARY"\n', "utf-8")
-    workspace.taskserv(
-        "user", '. ./env-user; test -n "$PASSWORD"', extra={"env-user.j2": "PASSWORD={{ secret('password') | sh }}\n"}
-    )
-    workspace.dag(formula("a", "one", "user"))
-    monkeypatch.setenv("CANARY", secret)
+    need_strace()
+    log = tmp_path / "executions"
+    with executions(log, workspace.servers.server("one").pid):
+        assert workspace.run("taskserv", "create", "broken").code == 1
+        assert workspace.run("taskserv", "create", "late").code == 5
 
-    ended = workspace.run("taskserv", "create", "--all")
+    started = log.read_bytes()
+    assert b"install-broken.sh" in started, "the search has something to search"
+    assert hits(started, secrets) == []
+    say(f"{started.count(b'execve(')} programs started on the server, arguments and environments in full: 0 hits")
 
-    assert ended.code == 0, ended.err
-    found, _files = files_with(tmp_path, {"password": secret}, frozenset())
+
+@pytest.mark.xfail(reason=UNMERGED, strict=True)
+def test_after_a_normal_run_the_server_keeps_no_output(workspace: SecretiveWorkspace, secrets: Mapping[str, str]) -> None:
+    assert workspace.run("taskserv", "create", "reader").code == 0
+    assert workspace.run("taskserv", "create", "broken").code == 1
+
+    home = workspace.servers.server("one").home
+    assert len(list(home.rglob("result"))) >= 2, "the small record stays"
+    assert [path for path in home.rglob("out") if path.is_file()] == []
+    assert files_with(home, secrets)[0] == []
+
+
+def test_a_terminal_shows_no_secret(workspace: SecretiveWorkspace, secrets: Mapping[str, str]) -> None:
+    code, screen = on_a_terminal(workspace, "taskserv", "create", "--all", "--keep-going")
+
+    assert code in {1, 5}, "whichever fails first"
+    assert b"***" in screen
+    assert hits(screen, secrets) == []
+
+
+def test_a_variable_that_a_secret_is_taken_from_does_not_reach_prepare(
+    workspace: SecretiveWorkspace, secrets: Mapping[str, str]
+) -> None:
+    seen = workspace.folder.parent / "environment"
+    workspace.taskserv("late", extra={"prepare": f"env >{seen}\necho failed >&2\nenv >&2\nexit 3\n"})
+
+    ended = workspace.run("taskserv", "create", "late")
+
+    assert ended.code != 0
+    assert "PROVISIONING_TASKSERV=late" in seen.read_text("utf-8")
+    assert hits(seen.read_bytes() + (ended.out + ended.err).encode(), secrets) == []
+
+
+# ---------------------------------------------------------------- meanwhile
+
+
+def test_while_a_step_runs_its_secrets_are_in_memory_only(
+    workspace: SecretiveWorkspace, tmp_path: Path, secrets: Mapping[str, str]
+) -> None:
+    body = f'. ./env-late; test -n "$V"; touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.05; done'
+    workspace.taskserv("late", body, extra={"env-late.j2": "V={{ secret('secret_16') | sh }}\n"})
+    child = workspace.start("taskserv", "create", "late")
+    wait_until((tmp_path / "begun").exists)
+
+    found, files = files_with(tmp_path, secrets, workspace.allowed)
+    (tmp_path / "go").touch()
+    child.communicate(timeout=40)
+
+    assert files > 20
     assert found == []
-    assert hits((ended.out + ended.err).encode(), {"password": secret}) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
+def test_a_runner_that_crashes_leaves_no_secret(
+    workspace: SecretiveWorkspace, tmp_path: Path, secrets: Mapping[str, str], number: signal.Signals
+) -> None:
+    body = f'. ./env-late; echo "$V"; touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.05; done'
+    workspace.taskserv("late", body, extra={"env-late.j2": "V={{ secret('secret_16') | sh }}\n"})
+    place = tmp_path / "place"
+    place.mkdir()
+    with (tmp_path / "said").open("wb") as said:
+        child = subprocess.Popen(
+            ["bash", "-c", 'ulimit -c unlimited; exec "$@"', "-", *workspace.command("taskserv", "create", "late")],
+            cwd=place,
+            stdout=said,
+            stderr=said,
+            env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        )
+    wait_until((tmp_path / "begun").exists)
+    limits = Path(f"/proc/{child.pid}/limits").read_text("utf-8")
+    child.send_signal(number)
+    child.wait(timeout=20)
+    (tmp_path / "go").touch()
+
+    assert [line.split()[4] for line in limits.splitlines() if line.startswith("Max core file size")] == ["0"]
+    assert list(place.iterdir()) == []
+    assert elsewhere(files_with(tmp_path, secrets, workspace.allowed)[0]) == []
+
+    assert workspace.run("taskserv", "create", "late").code == 5, "the next run goes on, to the gate that stays closed"
+    assert elsewhere(files_with(tmp_path, secrets, workspace.allowed)[0]) == []
+
+
+# ---------------------------------------------------------------- the search itself
 
 
 def test_the_search_finds_each_form() -> None:
-    secret = canaries()[3]
+    secret = canaries(Path("/"))["secret_3"]
     for form in (secret, quote(secret, safe=""), json.dumps(secret), base64.b64encode(f"x{secret}".encode()).decode()):
         assert hits(f"before {form} after".encode(), {"it": secret}) == ["it"]
+
+
+def test_the_search_finds_arguments_and_environments() -> None:
+    secret = canaries(Path("/"))["secret_4"]
+    with sampled({"it": secret}) as seen:
+        subprocess.run(["sleep", "0.3", "--", "0.01"], env={"PATH": os.environ["PATH"], "IT": secret}, check=True)
+        subprocess.run(["bash", "-c", "sleep 0.3; :", secret], check=True)
+
+    assert {one.split(" of ")[0] for one in seen.found} == {"environ", "cmdline"}

@@ -188,15 +188,57 @@ def test_a_file_of_another_workspace_is_refused_though_it_is_whole(workspace: Fa
     assert "another workspace" in ended.err
 
 
-def test_an_older_file_that_was_put_back_is_brought_up_to_date_from_the_journal(workspace: FakedWorkspace) -> None:
+LOOKING = (("state", "show"), ("taskserv", "create", "--all", "--check"), ("dag", "show"))
+WRITING = (("taskserv", "create", "--all"), ("state", "reset", "cp-0"), ("run", "retry", "last"))
+
+
+@pytest.mark.parametrize("command", [*LOOKING, *WRITING])
+@pytest.mark.parametrize("age", [1, 2])
+def test_an_older_file_that_was_put_back_is_refused(workspace: FakedWorkspace, command: tuple[str, ...], age: int) -> None:
     path = state_file(workspace)
-    known = workspace.states()
+    older = path.with_name("state.json.backup").read_bytes()
+    newest = json.loads(older)["serial"] + 1
+    for _ in range(age - 1):
+        assert workspace.run("state", "reset", "web-0").code == 0
+        newest += 1
+    path.write_bytes(older)
+    before = len(workspace.started)
+
+    ended = workspace.run(*command)
+
+    assert judge(workspace, older, ended) == "refused"
+    assert f"its serial {newest - age} is older than {newest}, which was written before" in ended.err
+    assert "provisioning run list" in ended.err
+    assert "provisioning state import" in ended.err
+    assert len(workspace.started) == before
+
+
+def test_the_newer_file_put_in_place_of_an_older_one_is_taken(workspace: FakedWorkspace) -> None:
+    path = state_file(workspace)
+    newest = path.read_bytes()
     path.write_bytes(path.with_name("state.json.backup").read_bytes())
+    assert workspace.create("--all").code == 3
+    path.write_bytes(newest)
     before = len(workspace.started)
 
     assert workspace.create("--all").code == 0
+    assert len(workspace.started) == before
 
-    assert workspace.states() == known
+
+def test_an_older_file_is_accepted_by_importing_it(workspace: FakedWorkspace) -> None:
+    path = state_file(workspace)
+    older, serial = path.read_bytes(), json.loads(path.read_bytes())["serial"]
+    assert workspace.run("state", "forget", "web-0").code == 0
+    path.write_bytes(older)
+    aside = path.rename(path.with_name("older.json"))
+
+    assert workspace.run("state", "import", str(aside)).code == 0
+
+    assert workspace.states() == {"cp-0/os": "completed", "cp-0/etcd": "completed", "web-0/web": "completed"}
+    assert json.loads(path.read_bytes())["serial"] == serial + 2, "it counts on from the newest that was"
+    assert json.loads(path.read_bytes())["lineage"] == json.loads(older)["lineage"]
+    before = len(workspace.started)
+    assert workspace.create("--all").code == 0
     assert len(workspace.started) == before
 
 
@@ -210,13 +252,13 @@ def test_a_new_start_keeps_the_lineage_that_the_backup_has(workspace: FakedWorks
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_twenty_thousand_damaged_files(workspace: FakedWorkspace, say: Callable[[str], None]) -> None:
     found = mutate(workspace, SOAK)
     say(f"{SOAK} mutated state files, seed {SEED}: {dict(sorted(found.items()))}")
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(3600)
 def test_a_file_cut_after_any_byte(workspace: FakedWorkspace, say: Callable[[str], None]) -> None:
     say(f"{cut_after(workspace, each=1)} cuts of a state file, one after each byte: all refused")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 from lab.machine import Machine
 from lab.network import BOTH
-from lab.shell import LabError
+from lab.shell import LabError, killed
 
 _CRASH = "crash"  # cuts of this kind end with the next boot, not with `heal`
 
@@ -69,8 +70,8 @@ class Host(Machine):
 
     def crash(self) -> None:
         """End all processes at once, and let it fall silent: a dead machine resets no connection. Its files stay."""
-        self.network.cut(self.number, why=_CRASH)
-        self.kill()
+        self._stop_dead()
+        self._end_stopped()
 
     def boot(self) -> None:
         """Boot it on the files it has, and wait until it can be logged in to."""
@@ -101,8 +102,9 @@ class Host(Machine):
         """Crash it and lose every byte that was not synced. Raises LabError unless it has a disk of its own."""
         if not self.disk.image.exists():
             raise LabError(f"{self} has no disk of its own: make the lab with disk_mb")
+        self._stop_dead()
         self.disk.cut_power()
-        self.crash()
+        self._end_stopped()
         self.unplug()
 
     def wipe(self) -> None:
@@ -118,6 +120,20 @@ class Host(Machine):
         self.make_host_key(known=False)
         self.execute("systemctl", "restart", "ssh")
         self.wait()
+
+    def _stop_dead(self) -> None:
+        """Let nothing happen on it any more, not even what its kernel would still send for processes that are gone."""
+        self.network.cut(self.number, why=_CRASH)
+        self.freeze()
+        self.network.drop_connections(self.number)
+
+    def _end_stopped(self) -> None:
+        killed(self.first)
+        until = time.monotonic() + 5.0
+        while self.processes() and time.monotonic() < until:  # they would go on for a moment when thawed before
+            time.sleep(0.02)
+        self.thaw()
+        self.kill()
 
     def _kill_named(self, start: str, *, spared: str) -> None:
         for pid, line in self.processes().items():

@@ -101,6 +101,10 @@ class Network:
         """Break our connections to a host: both ends get a reset."""
         run("ss", "--kill", "dst", self._place.address(number))
 
+    def drop_connections(self, number: int) -> None:
+        """Let a host's kernel forget its TCP connections, as it does in a crash: it would send what is left to be sent."""
+        run("ss", "--kill", "--tcp", "--all", inside=self._place.namespace(number))
+
     def _record(self, number: int) -> Path:
         return self._place.hosts / str(number) / "delay.pid"
 

@@ -15,11 +15,12 @@ from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.hosts import Answer
 from provisioning.adapters.memory.resources import MemoryResources
 from provisioning.adapters.sqlite.store import SqliteStore
+from provisioning.adapters.statefile import StateFile
 from provisioning.core.events import Event, Kind
 from provisioning.core.model import RunState
 from provisioning.core.plan import Selection
 from provisioning.core.ports import Outcome, Report
-from provisioning.core.resources import Actor
+from provisioning.core.resources import Actor, ResourceBook, ResourceState
 from provisioning.core.run import Run
 from provisioning.engine.recorder import Recorder
 from provisioning.engine.runner import Projection, Runner
@@ -89,12 +90,24 @@ def test_a_retry_of_an_older_run_that_was_killed_is_caught_up_with(faked: FakedW
     assert faked.states() == {"cp-0/a": "completed", "web-0/b": "completed"}
 
 
-def test_an_older_state_file_that_was_put_back_learns_what_it_has_missed(faked: FakedWorkspace) -> None:
+def test_a_state_file_that_a_crash_left_behind_the_journal_is_not_taken_for_an_old_one(
+    faked: FakedWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     faked.create("a")
-    state = faked.folder / ".provisioning" / "state.json"
-    before = state.read_bytes()
-    faked.create("b")
-    state.write_bytes(before)
+    write = StateFile._write
+
+    def killed(file: StateFile, data: bytes, book: ResourceBook) -> None:
+        resource = book.get("web-0", "b")
+        if resource is not None and resource.state is ResourceState.COMPLETED:
+            raise Killed
+        write(file, data, book)
+
+    project = faked.project()
+    with monkeypatch.context() as patch:
+        patch.setattr(StateFile, "_write", killed)
+        with pytest.raises(Killed):
+            project.provision(Selection(name="b"), RunOptions(), Listener(), lambda _plan: None)
+    assert faked.states()["web-0/b"] == "running", "the journal is ahead"
 
     assert steps(faked.create("b")) == {"two/b": "unchanged"}
 
@@ -104,7 +117,8 @@ def test_a_state_file_that_was_moved_away_means_a_new_start(faked: FakedWorkspac
     (faked.folder / ".provisioning" / "state.json").unlink()
 
     assert steps(faked.create("--check", "a")) == {"one/a": "create"}
-    assert faked.create("b").code == 0
+    for name in ("b", "b"):
+        assert faked.create(name).code == 0
     assert faked.states() == {"web-0/b": "completed"}
 
 

@@ -1,15 +1,18 @@
-"""Disks that refuse: full ones, read-only ones, ones that limit a file's size."""
+"""Disks that refuse: full ones, read-only ones, ones that limit a file's size; and one whose power can be cut."""
 
 from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from lab.disk import Disk, share, unmount
+from lab.shell import LabError, environment, run
 
 NOBODY = 65534
 
@@ -73,6 +76,40 @@ def small_disk(folder: Path, *, size_kb: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def powered_disk(folder: Path, *, size_mb: int) -> Iterator[Disk]:
+    """Mount an ext4 file system of this size, whose power can be cut. Skips the test where that is not allowed."""
+    if os.geteuid() != 0:
+        pytest.skip("the power of a disk can only be cut by root")
+    if shutil.which("mkfs.ext4", path=environment()["PATH"]) is None:
+        pytest.skip("mkfs.ext4 is not installed (apt-get install e2fsprogs)")
+    folder.mkdir()
+    disk = Disk(folder / "image", folder / "shared" / "disk")
+    try:
+        share(disk.mount.parent)
+        disk.make(size_mb)
+    except LabError as error:
+        unmount(disk.mount.parent)
+        pytest.skip(f"no file can be mounted as a disk here: {error}")
+    try:
+        yield disk
+    finally:
+        disk.detach()
+        unmount(disk.mount.parent)
+
+
+def power_returns(disk: Disk) -> None:
+    """Mount again what had been synced when the power was cut.
+
+    From a copy: processes that left for a mount namespace of their own meanwhile keep the dead file system of the old image.
+    """
+    disk.detach()
+    copy = disk.image.with_name("copy")
+    run("cp", "--sparse=always", disk.image, copy)
+    copy.replace(disk.image)
+    disk.attach()
 
 
 def fill(folder: Path) -> Path:

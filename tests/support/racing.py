@@ -86,11 +86,20 @@ def _forked(workspace: FakedWorkspace, answer: Path, start: int, begin: int) -> 
         return child
     os.close(begin)
     os.read(start, 1)
-    began_s = time.monotonic()
+    began_s = _unhindered_s()
     ended = workspace.run("taskserv", "create", "--all", "--reset")
-    facts = {"pid": os.getpid(), "code": ended.code, "err": ended.err, "seconds": time.monotonic() - began_s}
+    facts = {"pid": os.getpid(), "code": ended.code, "err": ended.err, "seconds": _unhindered_s() - began_s}
     answer.write_text(json.dumps(facts))
     os._exit(0)
+
+
+def _unhindered_s() -> float:
+    """Return a clock that stands while this thread is ready and others have the cores: a busy machine is not our delay."""
+    try:
+        waited_ns = int(Path("/proc/thread-self/schedstat").read_text("ascii").split()[1])
+    except OSError:  # a kernel that does not count it
+        waited_ns = 0
+    return time.monotonic() - waited_ns / 1e9
 
 
 def main(arguments: Sequence[str]) -> None:

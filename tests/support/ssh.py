@@ -65,13 +65,14 @@ def fingerprint(servers: ThrowawayServers, name: str) -> str:
 
 
 @contextmanager
-def agent_with(key: Path, socket: Path) -> Iterator[None]:
-    """Run an agent that holds a key."""
+def agent_with(key: Path, socket: Path, *, ask: Path | None = None) -> Iterator[None]:
+    """Run an agent that holds a key; `ask` is a program that says its passphrase."""
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
     try:
         while not socket.exists():
             time.sleep(0.01)
         environment = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
+        environment |= {"SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"} if ask else {}
         subprocess.run(["ssh-add", "-q", key], check=True, env=environment)
         yield
     finally:

@@ -38,22 +38,25 @@ def need_strace() -> None:
         pytest.skip("strace may not trace here (ptrace is not permitted)")
 
 
-def points_of(workspace: RealWorkspace, calls: Sequence[str], *arguments: str) -> list[Point]:
-    """Run the program once and return every such call on files of `.provisioning`. Raises AssertionError if it fails."""
+def points_of(workspace: RealWorkspace, calls: Sequence[str], *arguments: str, only_writing: bool = False) -> list[Point]:
+    """Run the program once and return every such call on files of `.provisioning`. Raises AssertionError if it fails.
+
+    `only_writing` leaves out the opens that only read.
+    """
     log = workspace.folder.parent / "strace.log"
     ended = _traced(workspace, ["-y", "-o", str(log), "-e", f"trace={','.join(calls)}"], arguments)
     assert ended.code == 0, ended.err
     hidden = f"{(workspace.folder / '.provisioning').resolve()}"
     counted: Counter[tuple[str, str, str]] = Counter()
+    points: set[Point] = set()
     for found in filter(None, map(_LINE.match, log.read_text("utf-8", "replace").splitlines())):
         paths = [path for path in _PATH.findall(found["rest"]) if path.startswith(hidden)]
-        counted.update((found["thread"], found["call"], path[len(hidden) :].lstrip("/")) for path in paths[:1])
-    points = {
-        Point(call=call, name=name, number=number)
-        for (_thread, call, name), count in counted.items()
-        if not name.startswith("logs/")  # their names are new in every run
-        for number in range(1, count + 1)
-    }
+        for path in paths[:1]:
+            key = (found["thread"], found["call"], path[len(hidden) :].lstrip("/"))
+            counted[key] += 1
+            left_out = only_writing and found["call"] == "openat" and "O_RDONLY" in found["rest"]
+            if not (left_out or key[2].startswith("logs/")):  # their names are new in every run
+                points.add(Point(call=key[1], name=key[2], number=counted[key]))
     return sorted(points, key=lambda point: (point.call, point.name, point.number))
 
 

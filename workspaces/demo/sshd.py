@@ -40,6 +40,7 @@ StrictModes no
 UseDNS no
 PrintMotd no
 PrintLastLog no
+Subsystem sftp internal-sftp
 MaxStartups 1000
 {extra}
 """

@@ -42,6 +42,7 @@ class TaskservAction:
 
     def __init__(self, site: Site, bundles: Bundles, hosts: Hosts) -> None:
         self._site, self._bundles, self._hosts = site, bundles, hosts
+        self._shown: dict[str, Mapping[str, object]] = {}  # of each server, what templates see
 
     async def run(self, task: Task, context: Context) -> Result:
         """Deliver and run. Cancelling stops the unit on the server and waits until it is gone."""
@@ -64,11 +65,16 @@ class TaskservAction:
             profile=profile.name,
             operation=str(settings["operation"]),
             formula=str(settings["formula"]),
-            server={**asdict(server), "address": server.address_for()},
+            server=self._visible(server),
             params=fill_params(taskserv.params, params if isinstance(params, Mapping) else {}),
             workspace={"name": workspace.name, "params": dict(workspace.params)},
             secrets=workspace.secrets,
         )
+
+    def _visible(self, server: Server) -> Mapping[str, object]:
+        if server.hostname not in self._shown:
+            self._shown[server.hostname] = {**asdict(server), "address": server.address_for()}
+        return self._shown[server.hostname]
 
     def _unit(self, task: Task, settings: Mapping[str, object], digest: str) -> Unit:
         timeout, resumes = settings.get("timeout_s"), settings.get("resumes")

@@ -9,7 +9,9 @@ LABEL_LIMIT = 200  # characters; longer names would make a drawing unusable
 
 def visible(text: str, limit: int = LABEL_LIMIT) -> str:
     """Return one printable line of at most `limit` characters: controls, line breaks and direction marks become `�`."""
-    clean = "".join("�" if category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else char for char in text[: limit + 1])
+    clean = text[: limit + 1]
+    if not clean.isprintable():  # as good as everything is
+        clean = "".join("�" if category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else char for char in clean)
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
@@ -30,6 +32,8 @@ def mermaid(text: str) -> str:
 
 def width(text: str) -> int:
     """Return how many columns a terminal needs for printable text."""
+    if text.isascii():
+        return len(text)
     return sum(0 if category(char) in {"Mn", "Me"} else 2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 

@@ -1,0 +1,73 @@
+"""What each figure is held against, and whether it holds. A figure that was not measured is not judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.figures import Timed, digits, ratio, summaries
+from benchmarks.planning import GROWTH_LIMIT, LIMIT_S, Planned
+from benchmarks.startup import OURS, THEIRS
+
+FLOOR_LIMIT = 1.4  # times the floor, at 100 servers
+CPU_LIMIT_MS = 20.0  # of the client, per server, at 100 servers
+PEAK_LIMIT_MB = 120.0  # of the client, at 100 servers
+AHEAD = {"pyinfra": 4.0, "mitogen": 15.0, "ansible": 60.0}  # times as long as ours, at least
+TITLES = {"pyinfra": "pyinfra", "mitogen": "Ansible with mitogen", "ansible": "Ansible, tuned"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One figure beside its bar."""
+
+    what: str
+    bar: str
+    measured: str
+    holds: bool
+
+
+def of_ssh(runs: Sequence[Timed]) -> Iterator[Held]:
+    """Judge the work over SSH."""
+    beside = ratio(runs, "provisioning", "floor", 100)
+    if beside:
+        measured, holds = f"{beside} times", beside.middle <= FLOOR_LIMIT
+        yield Held(what="W(100) beside the floor", bar=f"at most {FLOOR_LIMIT} times", measured=measured, holds=holds)
+    for name, least in AHEAD.items():
+        for servers in sorted({run.servers for run in runs if run.name == name}):
+            ahead = ratio(runs, name, "provisioning", servers)
+            if ahead:
+                what, bar = f"W({servers}): {TITLES[name]} takes", f"at least {least:.0f} times as long"
+                yield Held(what=what, bar=bar, measured=f"{ahead} times", holds=ahead.middle >= least)
+    for one in summaries(runs):
+        if (one.name, one.servers) == ("provisioning", 100):
+            cpu_ms, peak_mb = one.cpu_ms_per_server, one.peak_mb
+            bar = f"at most {CPU_LIMIT_MS:.0f} ms"
+            measured, holds = f"{cpu_ms:.1f} ms", cpu_ms <= CPU_LIMIT_MS
+            yield Held(what="W(100): the client's CPU per server", bar=bar, measured=measured, holds=holds)
+            bar, measured, holds = f"under {PEAK_LIMIT_MB:.0f} MB", f"{peak_mb:.0f} MB", peak_mb < PEAK_LIMIT_MB
+            yield Held(what="W(100): the client's memory", bar=bar, measured=measured, holds=holds)
+
+
+def of_start(runs: Sequence[Timed]) -> Iterator[Held]:
+    """Judge start-up: what ours takes of what the peers' take."""
+    for ours in OURS[:2]:
+        for theirs in THEIRS:
+            part = ratio(runs, ours, theirs, 0)
+            if part:
+                what, holds = f"`{ours}` beside `{theirs}`", part.middle < 1
+                yield Held(what=what, bar="takes less", measured=f"{part} of it", holds=holds)
+
+
+def of_planning(found: Sequence[Planned]) -> Iterator[Held]:
+    """Judge planning."""
+    slowest_s = max(
+        (max(one.plan_s, one.compile_s) for one in found if one.growth is None and "10,000" in one.name), default=None
+    )
+    if slowest_s is not None:
+        bar = f"at most {LIMIT_S:.0f} s each"
+        measured, holds = f"{digits(slowest_s)} s", slowest_s <= LIMIT_S
+        yield Held(what="planning, compiling 10,000 formulas", bar=bar, measured=measured, holds=holds)
+    steepest = max((one.growth for one in found if one.growth), default=None)
+    if steepest is not None:
+        bar, measured = f"at most {GROWTH_LIMIT} times the time", f"{digits(steepest)} times"
+        yield Held(what="twice as many formulas", bar=bar, measured=measured, holds=steepest <= GROWTH_LIMIT)

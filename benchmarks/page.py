@@ -1,0 +1,98 @@
+"""The page in the docs: its tables and charts are renewed in place, its words are left alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.bars import Held, of_planning, of_ssh, of_start
+from benchmarks.chart import Bar, Chart, Group, svg
+from benchmarks.figures import digits, ratio, summaries
+from benchmarks.record import Record, read, write
+from benchmarks.startup import BARE
+from benchmarks.tables import Row, held_rows, markdown, planning_rows, ssh_rows, start_rows
+
+
+def publish(record: Record, docs: Path, titles: Mapping[str, str]) -> None:
+    """Renew `benchmarks.md`, its charts and its figures in `docs`. Parts that were not measured keep their older figures."""
+    raw = docs / "benchmarks.json"
+    if raw.exists():
+        before = read(raw)
+        record = replace(
+            record,
+            planning=record.planning or before.planning,
+            startup=record.startup or before.startup,
+            ssh=record.ssh or before.ssh,
+        )
+    write(record, raw)
+    if record.ssh:
+        (docs / "benchmarks-ssh.svg").write_text(svg(ssh_chart(record, titles)), "utf-8")
+    if record.startup:
+        (docs / "benchmarks-start.svg").write_text(svg(start_chart(record)), "utf-8")
+    page = docs / "benchmarks.md"
+    page.write_text(renewed(page.read_text("utf-8"), sections(record, titles)), "utf-8")
+
+
+def sections(record: Record, titles: Mapping[str, str]) -> dict[str, str]:
+    """Return what stands between the marks of the page, by name."""
+    facts: list[Row] = [("", ""), ("measured on", record.measured_on), *record.machine.items(), *record.versions.items()]
+    return {
+        "machine": markdown(facts),
+        "bars": markdown(held_rows(judged(record))),
+        "ssh": markdown(ssh_rows(record.ssh, titles)),
+        "startup": markdown(start_rows(record.startup)),
+        "planning": markdown(planning_rows(record.planning)),
+    }
+
+
+def judged(record: Record) -> Iterable[Held]:
+    """Return every figure that has a bar."""
+    return [*of_ssh(record.ssh), *of_start(record.startup), *of_planning(record.planning)]
+
+
+def renewed(text: str, parts: Mapping[str, str]) -> str:
+    """Return the page with each part put anew between `<!-- NAME -->` and `<!-- /NAME -->`. Raises KeyError without those."""
+    for name, part in parts.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if not pattern.search(text):
+            raise KeyError(name)
+        text = pattern.sub(lambda found, part=part: f"{found[1]}\n{part}\n\n{found[2]}", text)  # type: ignore[misc]
+    return text
+
+
+def ssh_chart(record: Record, titles: Mapping[str, str]) -> Chart:
+    """Return the work over SSH, as times of the floor."""
+    sizes = sorted({run.servers for run in record.ssh})
+    groups = tuple(Group(heading=f"{size} servers", bars=tuple(_ssh_bars(record, titles, size))) for size in sizes)
+    return Chart(
+        title="Five taskservs and a gate on each server, over SSH",
+        axis="wall time, as times of the floor; logarithmic, shorter is better",
+        groups=groups,
+        begin=0.3,
+        logarithmic=True,
+    )
+
+
+def _ssh_bars(record: Record, titles: Mapping[str, str], size: int) -> Iterable[Bar]:
+    walls = {one.name: one.wall_s for one in summaries(record.ssh) if one.servers == size}
+    for name in (name for name in titles if name in walls):
+        times = ratio(record.ssh, name, "floor", size)
+        if times:
+            shown = f"{digits(times.middle)} x, {digits(walls[name])} s"
+            yield Bar(label=titles[name], value=times.middle, shown=shown, ours=name == "provisioning")
+
+
+def start_chart(record: Record) -> Chart:
+    """Return start-up in milliseconds."""
+    bars = tuple(
+        Bar(
+            label=one.name,
+            value=one.wall_s * 1000,
+            shown=f"{digits(one.wall_s * 1000)} ms",
+            ours=one.name.startswith("provisioning"),
+        )
+        for one in sorted(summaries(record.startup), key=lambda one: (one.name != BARE, one.wall_s))
+    )
+    return Chart(title="Start-up", axis="wall milliseconds; shorter is better", groups=(Group(heading="", bars=bars),))
