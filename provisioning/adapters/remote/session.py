@@ -151,7 +151,7 @@ class Session:
     def _tell(self, frame: Frame) -> None:
         try:
             self._listeners[frame.id](frame)
-        except Exception as wrong:  # noqa: BLE001 - it is the asker's, who gets it
+        except Exception as wrong:
             verdict = self._verdicts[frame.id]
             if not verdict.done():
                 verdict.set_exception(wrong)
