@@ -54,6 +54,7 @@ def power_lost(workspace: RealWorkspace, disk: Disk, dice: random.Random, *words
     line = dice.randrange(LINES)
     printed = [child.stderr.readline() for _ in range(line)]
     time.sleep(dice.uniform(0, 0.08 if line else 0.6))
+    os.kill(child.pid, signal.SIGSTOP)  # or it would see the disk fail, and stop what runs on the servers
     disk.cut_power()
     os.kill(child.pid, signal.SIGKILL)
     _out, rest = child.communicate()
