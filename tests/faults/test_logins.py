@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -211,6 +212,21 @@ def test_a_sudo_that_refuses_is_an_error_at_once(
     assert not password or password not in ended.out + ended.err.replace(said, "")
     assert [one for one in seen.found if not one.startswith("environ")] == []
     say(f"sudo, {mode}: refused after {took_s:.1f} s")
+
+
+HANGS = "only a password is waited for with a limit: `sudo -n` that never answers is waited for as long as the step may take"
+
+
+@pytest.mark.xfail(raises=subprocess.TimeoutExpired, reason=HANGS, strict=True)
+def test_a_sudo_that_hangs_is_an_error_at_once_without_a_password_too(workspace: RealWorkspace, sudo: Sudo) -> None:
+    sudo.behave("hung")
+    become(workspace, None)
+
+    ended = workspace.run("taskserv", "create", "--all", timeout_s=20)
+
+    assert ended.code in {1, 7}
+    assert "sudo" in ended.err
+    assert workspace.begun() == []
 
 
 def test_a_server_without_sudo_says_so_at_once(workspace: RealWorkspace, tmp_path: Path) -> None:
