@@ -19,7 +19,6 @@ from support.records import a_commit, a_step, a_task, a_workflow, created, event
 
 from provisioning.adapters.memory import FakeClock
 from provisioning.adapters.memory.clock import START
-from provisioning.adapters.sqlite import writer
 from provisioning.adapters.sqlite.database import MIGRATIONS, connect
 from provisioning.adapters.sqlite.history import SqliteHistory
 from provisioning.adapters.sqlite.store import SqliteStore
@@ -190,30 +189,6 @@ async def test_a_full_disk_refuses_the_commit_and_keeps_what_was_acknowledged(tm
         assert len(await again.events("r1")) == acknowledged[-1]
         assert await again.commit(a_commit(acknowledged[-1], SIGNAL)) == acknowledged[-1] + 1
         again.close()
-
-
-async def test_a_folder_that_cannot_be_synced_fails_the_commit_and_all_after_it(
-    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[Path] = []
-
-    def fail(folder: Path) -> None:
-        synced.append(folder)
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(writer, "sync_folder", fail)
-    for run in ("r1", "r2"):
-        with pytest.raises(StoreError, match=r"syncing the folder of .*history\.db failed: input/output error"):
-            await created(store, run=run)
-    assert synced == [path.parent], "what failed once is not tried again"
-
-
-async def test_a_folder_is_synced_once_for_many_commits(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[Path] = []
-    monkeypatch.setattr(writer, "sync_folder", synced.append)
-    for run in ("r1", "r2", "r3"):
-        await created(store, run=run)
-    assert len(synced) == 1
 
 
 async def test_a_read_only_folder_is_named(store: SqliteStore, path: Path) -> None:
