@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = asked.parts or PARTS
     titles = {one.name: one.title for one in contestants(asked.checkout)}
     about, took_part = machine(), versions(asked.checkout)
+    if os.getloadavg()[0] > (os.cpu_count() or 1):
+        _tell("note: other work has the processors; contestants that use several at once look slower than they are")
     try:
         record = Record(
             machine=about,

@@ -12,13 +12,15 @@ BAR, GAP, HEAD, GROUP = 18, 8, 40, 34
 STYLE = """\
   .ground { fill: #ffffff }
   text { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328 }
+  .value { paint-order: stroke; stroke: #ffffff; stroke-width: 4px }
   .title { font-weight: 700; font-size: 15px }
   .group { font-weight: 700 }
   .faint { fill: #57606a; font-size: 11px }
   .grid { stroke: #d0d7de; stroke-width: 1 }
   .ours { fill: #1c7ed6 }
   .theirs { fill: #adb5bd }
-  @media (prefers-color-scheme: dark) { .ground { fill: #16181d } text { fill: #e6edf3 } .faint { fill: #a9b4c0 }
+  @media (prefers-color-scheme: dark) { .ground { fill: #16181d } text { fill: #e6edf3 } .value { stroke: #16181d }
+    .faint { fill: #a9b4c0 }
     .grid { stroke: #343a46 } .theirs { fill: #6c7683 } .ours { fill: #4dabf7 } }"""
 
 
@@ -53,7 +55,7 @@ class Chart:
 
 def svg(chart: Chart) -> str:
     """Return the document."""
-    high = HEAD + sum(GROUP + len(group.bars) * (BAR + GAP) for group in chart.groups) + 40
+    high = HEAD + sum(_head(group) + len(group.bars) * (BAR + GAP) for group in chart.groups) + 40
     body = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {high}" width="{WIDE}" height="{high}">',
         f"<title>{escape(chart.title)}</title>",
@@ -72,14 +74,18 @@ def _groups(chart: Chart) -> Iterator[str]:
     y = HEAD
     for group in chart.groups:
         yield f'<text class="group" x="16" y="{y + 22}">{escape(group.heading)}</text>'
-        y += GROUP
+        y += _head(group)
         for bar in group.bars:
             x = _place(chart, bar.value)
             look = "ours" if bar.ours else "theirs"
             yield f'<text x="{LEFT - 10}" y="{y + 14}" text-anchor="end">{escape(bar.label)}</text>'
             yield f'<rect class="{look}" x="{LEFT}" y="{y}" width="{x - LEFT:.1f}" height="{BAR}" rx="3"/>'
-            yield f'<text x="{x + 8:.1f}" y="{y + 14}">{escape(bar.shown)}</text>'
+            yield f'<text class="value" x="{x + 8:.1f}" y="{y + 14}">{escape(bar.shown)}</text>'
             y += BAR + GAP
+
+
+def _head(group: Group) -> int:
+    return GROUP if group.heading else GROUP // 2
 
 
 def _grid(chart: Chart, high: int) -> Iterator[str]:

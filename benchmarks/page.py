@@ -36,15 +36,16 @@ def publish(record: Record, docs: Path, titles: Mapping[str, str]) -> None:
 
 
 def sections(record: Record, titles: Mapping[str, str]) -> dict[str, str]:
-    """Return what stands between the marks of the page, by name."""
+    """Return what stands between the marks of the page, by name; nothing for parts that were never measured."""
     facts: list[Row] = [("", ""), ("measured on", record.measured_on), *record.machine.items(), *record.versions.items()]
-    return {
-        "machine": markdown(facts),
-        "bars": markdown(held_rows(judged(record))),
-        "ssh": markdown(ssh_rows(record.ssh, titles)),
-        "startup": markdown(start_rows(record.startup)),
-        "planning": markdown(planning_rows(record.planning)),
-    }
+    parts = {"machine": markdown(facts), "bars": markdown(held_rows(judged(record)))}
+    if record.ssh:
+        parts["ssh"] = markdown(ssh_rows(record.ssh, titles))
+    if record.startup:
+        parts["startup"] = markdown(start_rows(record.startup))
+    if record.planning:
+        parts["planning"] = markdown(planning_rows(record.planning))
+    return parts
 
 
 def judged(record: Record) -> Iterable[Held]:

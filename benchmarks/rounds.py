@@ -40,7 +40,7 @@ def compete(
         _once(contestant, servers, count=min(count, 2), round=0)
     found = []
     for round in range(1, rounds + 1):
-        for contestant in turned(some, round):
+        for contestant in turned([one for one in some if (round - 1) % one.every == 0], round):
             timed = _once(contestant, servers, count=count, round=round)
             tell(f"{count:4} servers, round {round}: {contestant.name:13} {timed.wall_s:8.2f} s")
             found.append(timed)

@@ -65,6 +65,11 @@ class Row:
         """The part of the id before the slash."""
         return self.id.partition("/")[0]
 
+    @property
+    def lively(self) -> bool:
+        """Whether it is to be seen: it runs, or it failed."""
+        return self.state in ACTIVE or self.state in BAD
+
     def seconds(self, now: datetime) -> float | None:
         """Return how long it has been running, or ran."""
         return None if self.started is None else max(0.0, ((self.ended or now) - self.started).total_seconds())
@@ -107,22 +112,27 @@ class Board:
 
     def lines(self, now: datetime, columns: int, height: int) -> list[tuple[str, str]]:
         """Return (line, state) pairs, at most `height` of them; when not all fit, what runs and what failed comes first."""
-        groups: dict[str, list[Row]] = {}
-        for row in self.rows.values():
-            groups.setdefault(row.formula, []).append(row)
         room = max(3, height - 2)
-        chosen = list(_grouped(groups))
-        hidden = 0
-        if len(chosen) > room:
-            lively = [row for row in self.rows.values() if row.state in ACTIVE or row.state in BAD]
-            done = [row for row in self.rows.values() if row.ended and row not in lively] if len(lively) < room else []
-            done.sort(key=lambda row: row.ended or now)
-            kept = {row.id for row in [*lively, *done[len(lively) - room :]][:room]}
-            chosen = [("", row) for row in self.rows.values() if row.id in kept]
-            hidden = len(self.rows) - len(kept)
+        chosen = self._all(room) or self._lively(room, now)
+        hidden = len(self.rows) - sum(row is not None for _head, row in chosen)
         shown = [_line(head, row, now, columns) for head, row in chosen]
         more = f" ({hidden} more not shown)" if hidden else ""
         return [*shown, (cut(f"{self.counts()}{more}", columns), "bold")]
+
+    def _all(self, room: int) -> list[tuple[str, Row | None]]:
+        """Return every step under the head of its formula; nothing where these are more lines than there is room for."""
+        groups: dict[str, list[Row]] = {}
+        for row in self.rows.values() if len(self.rows) < room else ():
+            groups.setdefault(row.formula, []).append(row)
+        return list(_grouped(groups)) if len(self.rows) + len(groups) <= room else []
+
+    def _lively(self, room: int, now: datetime) -> list[tuple[str, Row | None]]:
+        """Return what runs and what failed, then what ended last, in the order of the plan."""
+        lively = [row for row in self.rows.values() if row.lively]
+        done = [row for row in self.rows.values() if row.ended and not row.lively] if len(lively) < room else []
+        done.sort(key=lambda row: row.ended or now)
+        kept = {row.id for row in [*lively, *done[len(lively) - room :]][:room]}
+        return [("", row) for row in self.rows.values() if row.id in kept]
 
 
 def _grouped(groups: Mapping[str, list[Row]]) -> Iterator[tuple[str, Row | None]]:
@@ -138,7 +148,7 @@ def _line(head: str, row: Row | None, now: datetime, columns: int) -> tuple[str,
         return cut(head, columns), "bold"
     seconds = row.seconds(now)
     took = "" if seconds is None else duration(seconds)
-    last = row.last if row.state in ACTIVE or row.state in BAD else ""
+    last = row.last if row.lively else ""
     text = f"  {MARKS[row.state]} {visible(row.id):<28} {row.state.value:<11} {took:>8}  {last}"
     return cut(text.rstrip(), columns), row.state.value
 

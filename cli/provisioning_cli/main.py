@@ -60,6 +60,8 @@ def call(arguments: Sequence[str], app: App | None = None) -> int:
     except BaseException as error:
         if isinstance(error, SystemExit):  # how click ends a completion
             return error.code if isinstance(error.code, int) else 0
+        if COMPLETE in os.environ:  # a message would stand in the line that somebody is typing
+            return 1
         from provisioning_cli.failures import exit_code
 
         return exit_code(error, as_json=app.json or _asked_for_json(arguments))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
 
-REFRESH_PER_S = 8
+REFRESH_PER_S = 5  # drawing 600 steps takes 5 ms
 
 
 class _Patient(io.TextIOBase):

@@ -153,6 +153,6 @@ def _user() -> str:
 def _signature(fd: int) -> dict[str, object]:
     try:
         found = json.loads(os.pread(fd, 65_536, 0))
-    except ValueError:
+    except (ValueError, RecursionError):  # torn, or brackets without end
         return {}
     return found if isinstance(found, dict) else {}

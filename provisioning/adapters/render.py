@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import CodeType, TracebackType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from jinja2 import (
     BaseLoader,
@@ -28,10 +28,10 @@ from jinja2 import (
 )
 from jinja2.bccache import Bucket
 from jinja2.exceptions import TemplateRuntimeError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from provisioning.adapters.prepare import visible
+from provisioning.adapters.sandbox import Sandbox
 from provisioning.core.faults import Fault
 from provisioning.core.mask import Masker
 from provisioning.core.ports import BundleRequest, Secrets
@@ -127,20 +127,11 @@ class _Files(BaseLoader):
             raise TemplateSyntaxError(f"not UTF-8 (byte {error.start})", 1, name=template) from None
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """A sandbox in which `params.items` is the param of that name, not the method of a mapping."""
-
-    def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 as jinja2 has it
-        if isinstance(obj, Mapping) and attribute in obj:
-            return obj[attribute]
-        return super().getattr(obj, attribute)
-
-
 _MEANT = "\0"  # between an undefined error's text and the nearest name
 
 
 def _environment(loader: BaseLoader, secret: Callable[[str], str], names: tuple[str, ...], compiled: Compiled) -> Environment:
-    environment = _Sandbox(
+    environment = Sandbox(
         loader=loader,
         undefined=_undefined(names),
         autoescape=False,  # shell and configuration files, not HTML

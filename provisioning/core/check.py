@@ -6,7 +6,6 @@ The records come from `formats`, which has already refused what does not fit the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +16,8 @@ from provisioning.core.check_nodes import check_nodes
 from provisioning.core.cycles import cycles
 from provisioning.core.declare import Dag, Formula, HealthGate, Server, Taskserv
 from provisioning.core.faults import Fault
-from provisioning.core.shown import escaped, listed, quote
+from provisioning.core.health import PATTERN_MARK, pattern_fault
+from provisioning.core.shown import listed, quote
 from provisioning.core.suggest import Suggester
 
 GATE_BOUNDS: Mapping[str, tuple[int, int]] = {
@@ -126,17 +126,9 @@ def _check_gate(formula: Formula, gate: HealthGate, path: str, around: Surroundi
 def _expectation_fault(expected: str | None) -> str:
     if expected is None:
         return ""
-    if not expected.startswith("re:"):
+    if not expected.startswith(PATTERN_MARK):
         return "a line of output has no line break" if "\n" in expected.rstrip("\n") else ""
-    import warnings
-
-    try:
-        with warnings.catch_warnings():  # a pattern that a later Python reads differently works today
-            warnings.simplefilter("ignore")
-            re.compile(expected[3:])
-    except (re.error, OverflowError, RecursionError) as error:
-        return f"not a regular expression ({escaped(str(error))})"
-    return ""
+    return pattern_fault(expected)
 
 
 def _check_edges(dag: Dag, indexes: Mapping[str, int], around: Surroundings) -> Iterator[Fault]:

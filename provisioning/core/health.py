@@ -13,21 +13,21 @@ Times are seconds since the gate started, on a clock that only goes forward; pro
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from typing import Any
 
+from provisioning.core.shown import escaped, quote
 from provisioning.errors import ConfigError
 
 GRACE_S = 1.0  # the least a probe may take near the deadline, unless its own limit is shorter
 GROWTH = 1.5
 LONGEST_FIRST_WAIT_S = 10.0
 PATTERN_MARK = "re:"
+_AT_LINES = "(?m)"  # `^` and `$` mean lines
 OUTPUT_LIMIT = 65_536  # characters of output that are looked at
-LINE_LIMIT = (
-    1_000  # characters of a line that a pattern sees: a pattern that backtracks is quadratic in this, not in the output
-)
 _MOST_DOUBLINGS = 64  # growing further would only overflow
 
 
@@ -125,16 +125,37 @@ def _probe(times: GateTimes, elapsed_s: float) -> Move:
 def matches(expected: str | None, stdout: str) -> bool:
     """Whether the output is what the gate expects: one line equal to it, blanks around aside, or its `re:` pattern found.
 
-    Patterns are searched with `^` and `$` at lines. Output past 65,536 characters is not looked at; patterns see 1,000
-    characters of a line. Without an expectation any output will do. Raises ConfigError for a pattern that is none.
+    Patterns are those of RE2, searched with `^` and `$` at lines, in time linear in the output. Output past 65,536 characters
+    is not looked at. Without an expectation any output will do. Raises ConfigError for a pattern that is none.
     """
     if expected is None:
         return True
     lines = stdout[:OUTPUT_LIMIT].splitlines()
     if not expected.startswith(PATTERN_MARK):
         return any(line.strip() == expected.strip() for line in lines)
+    if reason := pattern_fault(expected):
+        raise ConfigError(f"health gate: expected pattern {quote(expected)} is invalid: {reason}")
+    return _compiled(expected).search("\n".join(lines).encode("utf-8", "replace")) is not None
+
+
+def pattern_fault(expected: str) -> str:
+    """Return why an `re:` expectation is no pattern, or nothing."""
+    import re2
+
     try:
-        pattern = re.compile(expected.removeprefix(PATTERN_MARK).lstrip(), re.MULTILINE)
-    except re.error as error:
-        raise ConfigError(f"health gate: expected pattern {expected!r} is invalid: {error}") from None
-    return pattern.search("\n".join(line[:LINE_LIMIT] for line in lines)) is not None
+        _compiled(expected)
+    except re2.error as error:
+        reason = error.args[0].decode("utf-8", "replace").replace(_AT_LINES, "")
+        return f"not a regular expression of RE2 ({escaped(reason)})"
+    return ""
+
+
+@lru_cache(maxsize=64)
+def _compiled(expected: str) -> Any:  # noqa: ANN401 - the library has no types
+    """Return the pattern, of RE2, which never backtracks: `(a+)+$` keeps Python's own `re` busy for years, uninterruptibly."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    text = _AT_LINES + expected.removeprefix(PATTERN_MARK).lstrip()
+    return re2.compile(text.encode("utf-8", "replace"), options)

@@ -58,8 +58,7 @@ class _Search:
         if Path(name).is_absolute():
             return None, "expected a relative path"
         for folder in (source.parent, self.root, self.contracts):
-            if (found := folder / name).exists():
-                target = found.resolve()
+            if (target := _target(folder / name)) is not None:
                 if not any(target.is_relative_to(one) for one in self.allowed):
                     return None, "which is outside of the workspace"
                 return (target, "") if target.is_file() else (None, "which is no regular file")
@@ -78,6 +77,14 @@ def check_imports(file: Path, root: Path, contracts: Path) -> tuple[Fault, ...]:
     while work and not search.faults:
         work += search.visit(work.pop())
     return tuple(search.faults)
+
+
+def _target(path: Path) -> Path | None:
+    """Return where a name leads, links followed; None where there is nothing, or can be nothing."""
+    try:
+        return path.resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):  # RuntimeError: Python 3.11 and 3.12 on a loop of symlinks
+        return None
 
 
 def _text(path: Path) -> str:

@@ -18,6 +18,7 @@ from provisioning.core.shown import quote, step
 SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 DEPTH_LIMIT = 100
 _TOKEN = re.compile(r'[ \t\r\n]*(?:("(?:[^"\\]|\\.)*")|([{}\[\],:])|([^\s{}\[\],:"]+))', re.DOTALL)
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
@@ -215,7 +216,10 @@ def _culprit(text: str, code: str) -> tuple[int, int]:
 
 
 def _is_bad(word: str) -> bool:
-    return word in ("NaN", "Infinity", "-Infinity") or len(word) > 4300 or (word[-1].isdigit() and math.isinf(float(word)))
+    """Whether a word begins with what was refused; anything may follow it, because the parser stopped there."""
+    number = _NUMBER.match(word)
+    endless = number is not None and math.isinf(float(number[0]))
+    return endless or word.startswith(("NaN", "Infinity", "-Infinity")) or len(word) > 4300
 
 
 @dataclass(slots=True)

@@ -22,7 +22,8 @@ from provisioning.formats.imports import check_imports
 from provisioning.formats.schemas import contract_folder
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-_FRAME = re.compile(r"┌─ (.+?):(\d+):(\d+)$", re.MULTILINE)
+_FRAME_HEAD = re.compile(rb"([a-z]+) ([0-9]{1,15})\n")
+_PLACE = re.compile(r"┌─ (.+?):([0-9]{1,9}):([0-9]{1,9})$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +64,10 @@ def _run_all(files: Sequence[Path], root: Path, contracts: Path, limits: NickelL
     outcomes: dict[Path, Evaluated] = {}
     left = list(files)
     while left:
-        frames, death = _run(left, root, contracts, limits)
-        for file, (kind, data) in zip(left, frames, strict=False):
-            outcomes[file] = _outcome(kind, data, file, root, contracts, limits)
-        left = left[len(frames) :]
+        written, death = _run(left, root, contracts, limits)
+        for file, (kind, data) in zip(left, written, strict=False):
+            outcomes[file] = outcome(kind, data, file, root, contracts, limits)
+        left = left[len(written) :]
         if left:  # it died of this one; the others get a child of their own
             file = left.pop(0)
             outcomes[file] = Evaluated(faults=(_limit_fault(death, limits, _shown(file, root)),))
@@ -93,7 +94,7 @@ def _run(files: Sequence[Path], root: Path, contracts: Path, limits: NickelLimit
         child.kill()
         child.wait()
         raise
-    return _frames(output), death or _cause(child.returncode)
+    return frames(output), death or _cause(child.returncode)
 
 
 def _home() -> str:
@@ -106,16 +107,14 @@ def _home() -> str:
     return str(Path(spec.origin).parents[1])
 
 
-def _frames(output: bytes) -> list[tuple[str, bytes]]:
-    frames = []
+def frames(output: bytes) -> list[tuple[str, bytes]]:
+    """Return (kind, text) of each file that the child wrote of; what is torn or no frame ends the list."""
+    found = []
     at = 0
-    while (end := output.find(b"\n", at)) >= 0:
-        kind, _, size = output[at:end].decode("ascii").partition(" ")
-        at = end + 1 + int(size)
-        if at > len(output):
-            break
-        frames.append((kind, output[end + 1 : at]))
-    return frames
+    while (head := _FRAME_HEAD.match(output, at)) is not None and head.end() + int(head[2]) <= len(output):
+        at = head.end() + int(head[2])
+        found.append((head[1].decode("ascii"), output[head.end() : at]))
+    return found
 
 
 def _cause(returncode: int) -> str:
@@ -138,20 +137,21 @@ def _limit_fault(death: str, limits: NickelLimits, file: str) -> Fault:
     return Fault(code="nickel_limit", message=message, file=file, hint="look for a recursion without end")
 
 
-def _outcome(kind: str, data: bytes, file: Path, root: Path, contracts: Path, limits: NickelLimits) -> Evaluated:
+def outcome(kind: str, data: bytes, file: Path, root: Path, contracts: Path, limits: NickelLimits) -> Evaluated:
+    """Return what a frame says of `file`: its JSON, or a fault in our words."""
     if kind == "ok":
         return Evaluated(data=data)
     if kind != "error":
         return Evaluated(faults=(_limit_fault(kind, limits, _shown(file, root)),))
     text = _ANSI.sub("", data.decode("utf-8", "replace"))
-    frames = [(Path(name), int(line), int(column)) for name, line, column in _FRAME.findall(text)]
-    contract = any(path.is_relative_to(contracts) for path, _, _ in frames)
-    return Evaluated(faults=(_error_fault(text, frames, file, root),), contract=contract)
+    places = [(Path(name), int(line), int(column)) for name, line, column in _PLACE.findall(text)]
+    contract = any(path.is_relative_to(contracts) for path, _, _ in places)
+    return Evaluated(faults=(_error_fault(text, places, file, root),), contract=contract)
 
 
-def _error_fault(text: str, frames: Sequence[tuple[Path, int, int]], file: Path, root: Path) -> Fault:
+def _error_fault(text: str, places: Sequence[tuple[Path, int, int]], file: Path, root: Path) -> Fault:
     """The first place inside the workspace is the user's: frames in contracts and generated ones come and go."""
-    own = [(path, line, column) for path, line, column in frames if path == file or path.is_relative_to(root)]
+    own = [(path, line, column) for path, line, column in places if path == file or path.is_relative_to(root)]
     path, line, column = own[0] if own else (file, 0, 0)
     head, _, rest = text.partition("┌─")
     message = " ".join(line.strip() for line in head.removeprefix("error:").splitlines() if line.strip())

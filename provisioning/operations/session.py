@@ -128,7 +128,10 @@ async def open_session(project: Project, options: RunOptions, listener: Listener
         lease = wiring.workspace_lock(project.folder)
         token = await lease.acquire(wait=options.wait)
         stack.push_async_callback(lease.release)
-        recorder = Recorder(wiring.state_file(project.folder), clock, Actor(identity=actor, source=options.source))
+        states = wiring.state_file(project.folder)
+        if not states.path.exists():  # units on servers are named by the lineage: the next runner has to find it
+            await states.save(await states.load())
+        recorder = Recorder(states, clock, Actor(identity=actor, source=options.source))
         book = await recorder.load()
         store = wiring.open_store(project.folder)
         stack.callback(store.close)

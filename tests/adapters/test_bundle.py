@@ -86,6 +86,39 @@ def test_a_template_that_cannot_be_rendered_is_named_with_its_line(
     assert error.message == f"redis/default/env-redis.j2:{line}: {said}"
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 'x' * 9999999999 }}",
+        "{{ 9999999999 * [1] }}",
+        "{{ 9 ** (9 ** 9) }}",
+        "{{ (9 ** 999999) * (9 ** 9999999) }}",
+        "{{ '%9999999999d' % 1 }}",
+        "{{ '%9999999999d' | format(1) }}",
+        "{{ '%*d' | format(9999999999, 1) }}",
+        "{{ '{:>9999999999}'.format(1) }}",
+        "{{ '{:>{}}'.format(1, 9999999999) }}",
+        "{{ 'x'.ljust(9999999999) }}",
+        "{{ 'x' | center(9999999999) }}",
+        "{{ 'x' | indent(width=9999999999) }}",
+        "{{ [1] | batch(9999999999, 'x') | list }}",
+        "{{ lipsum(n=9999999999) }}",
+        "{{ range(9999999999) | list }}",
+    ],
+)
+def test_an_operation_that_would_fill_the_memory_is_refused(tmp_path: Path, template: str) -> None:
+    [fault] = refusal(make(tmp_path, {"env-redis.j2": template})).faults
+    assert fault.message.startswith("OverflowError: "), fault
+
+
+def test_operations_of_common_size_are_not_limited(tmp_path: Path) -> None:
+    template = (
+        "{{ 2 ** 64 }} {{ '=' * 3 }} {{ '%04d' % 7 }} {{ '{}-{:>3}'.format('a', 1) }} {{ 'x' | center(5) }}{{ 12345678 * 9 }}"
+    )
+    bundle, _secrets = build(request_for(make(tmp_path, {"x.j2": template})))
+    assert contents(bundle.data)["x"] == "18446744073709551616 === 0007 a-  1   x  111111102"
+
+
 def test_a_template_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     profile = make(tmp_path)
     (profile / "x.j2").write_bytes(b"\xff")

@@ -190,8 +190,9 @@ def test_a_damaged_fencing_number_is_refused_because_servers_remember(tmp_path: 
 def test_a_damaged_signature_is_no_obstacle(tmp_path: Path) -> None:
     lock = WorkspaceLock(tmp_path)
     lock.acquire_sync()
-    lock.path.write_bytes(b"{half")
-    assert lock.holder() == {}
+    for damaged in (b"{half", b"[" * 65_536, b"[]", b"\xff"):
+        lock.path.write_bytes(damaged)
+        assert lock.holder() == {}
     with pytest.raises(LockedError, match="another runner"):
         WorkspaceLock(tmp_path).acquire_sync()
     lock.release_sync()

@@ -129,6 +129,7 @@ def test_the_page_has_a_place_for_every_part() -> None:
     again = renewed(text, sections(record, TITLES))
 
     assert "1.20 (1.20-1.20)" in again
+    assert renewed(again, sections(Record(machine={}, versions={}, ssh=runs), TITLES)).count("python -c pass") == 1
     assert renewed(again, sections(record, TITLES)) == again
     with pytest.raises(KeyError, match="nowhere"):
         renewed(text, {"nowhere": ""})

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from support.calls import START
+from support.cost import counted
 
 from provisioning.core.events import Event, Kind
 from provisioning.core.model import StepState
@@ -88,6 +89,20 @@ def test_a_thousand_steps_fit_the_terminal_and_what_is_going_on_stays_visible(co
     assert all(width(text) <= columns for text, _ in lines)
     assert any("f500/n" in text for text, _ in lines)
     assert "1 running, 999 succeeded"[: columns - 1] in lines[-1][0]
+
+
+def test_drawing_twice_the_steps_costs_at_most_twice_as_much() -> None:
+    def cost_of(steps: int) -> int:
+        board = Board()
+        for number in range(steps):
+            board.apply(event(Kind.STEP_STARTED, f"f{number}/n"))
+            if number % 20:
+                board.apply(event(Kind.STEP_SUCCEEDED, f"f{number}/n", seconds=number))
+        with counted() as cost:
+            board.lines(START, 120, 50)
+        return cost.lines
+
+    assert cost_of(2000) < 2.2 * cost_of(1000)
 
 
 def test_more_running_steps_than_lines_still_fit() -> None:

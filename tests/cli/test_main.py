@@ -222,6 +222,15 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    "asked", [{"PROVISIONING_SPANS": "["}, {"PROVISIONING_SPANS": "1"}, {"COMP_WORDS": "provisioning", "COMP_CWORD": "x"}]
+)
+def test_a_shell_that_asks_for_completions_in_the_wrong_words_gets_none_and_no_message(asked: dict[str, str]) -> None:
+    shell = "nushell_complete" if "PROVISIONING_SPANS" in asked else "bash_complete"
+    done = program(_PROVISIONING_COMPLETE=shell, **asked)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
 def test_output_that_the_terminal_cannot_show_is_escaped() -> None:
     done = program("nö\udce4such", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert done.returncode == 2

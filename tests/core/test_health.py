@@ -1,12 +1,24 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioning.core.health import GRACE_S, GateTimes, Move, Next, Probed, gate_times, matches, next_move, wait_s
+from provisioning.core.health import (
+    GRACE_S,
+    GateTimes,
+    Move,
+    Next,
+    Probed,
+    gate_times,
+    matches,
+    next_move,
+    pattern_fault,
+    wait_s,
+)
 from provisioning.errors import ConfigError
 
 Answer = Callable[[float, float], tuple[float, bool]]
@@ -177,6 +189,23 @@ def test_expected_output(expected: str | None, stdout: str, *, fits: bool) -> No
 def test_an_expected_pattern_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected pattern"):
         matches("re:(", "x")
+
+
+@pytest.mark.parametrize("pattern", [r"(a+)+$", r"(a|aa)+$", r"(\w*)*\d", "(.*)*x", "a*a*a*a*a*b", "(?:a?){40}a{40}b"])
+def test_no_pattern_takes_longer_than_its_output_is_long(pattern: str) -> None:
+    took_s = []
+    for _ in range(3):
+        began_s = time.process_time()
+        assert not matches(f"re:{pattern}", "!" + "a" * 65_000 + "!")
+        took_s.append(time.process_time() - began_s)
+    assert min(took_s) < 0.05
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)", r"(a)\1", "a{1,9999}", "(a{900}){900}", "\x1b[31m[", "[[:no:]]"])
+def test_what_re2_does_not_know_is_no_pattern_and_its_reason_is_one_line(pattern: str) -> None:
+    reason = pattern_fault(f"re:{pattern}")
+    assert reason.startswith("not a regular expression of RE2 (")
+    assert reason.isprintable()
 
 
 @pytest.mark.timeout(10)

@@ -47,6 +47,18 @@ def test_a_reset_of_healthy_members_restarts_nothing(workspace: LabWorkspace, la
     assert [started(host) for host in lab.hosts] == before
 
 
+def test_configuration_files_that_a_power_cut_left_empty_are_taken_from_their_packages_again(
+    workspace: LabWorkspace, lab: Lab
+) -> None:
+    host, mark = lab.host(2), "/var/lib/provisioning-services/package-work"
+    host.shell(f": >/etc/init.d/etcd; : >/etc/default/etcd; touch {mark}")  # dpkg syncs neither, but says that it is done
+
+    ended = workspace.create("--all", "--server", "etcd-1", "--reset")
+
+    assert ended.code == 0, ended.err
+    host.shell(f"test -s /etc/init.d/etcd && ! test -e {mark} && dpkg --verify etcd-server")
+
+
 def test_a_wiped_server_is_brought_back_by_its_formula_alone(workspace: LabWorkspace, lab: Lab) -> None:
     lab.host(1).execute("etcd-local", "put", "kept", "yes")
     before = [started(host) for host in lab.hosts]

@@ -26,6 +26,7 @@ JSON = st.recursive(
         pytest.param(b'[1,\n tru]', "syntax", (2, 2), id="half a word"),
         pytest.param(b"[\n-Infinity]", "bad_number", (2, 1), id="a word that is no number"),
         pytest.param(b"[1,\n\n1e400]", "bad_number", (3, 1), id="a number that no double holds"),
+        pytest.param(b"1e400\x000", "bad_number", (1, 1), id="a number that no double holds, and no token"),
         pytest.param(b"9" * 5_000, "bad_number", (1, 1), id="a number of too many digits"),
         pytest.param(b"[" * 101 + b"]" * 101, "too_deep", (1, 101), id="one level too many"),
         pytest.param(b"[" * 1_000_000, "too_deep", (1, 101), id="a million levels"),

@@ -9,7 +9,7 @@ import pytest
 from support.declared import write
 
 from provisioning.core.faults import Fault
-from provisioning.formats.nickel import NickelLimits, evaluate
+from provisioning.formats.nickel import NickelLimits, evaluate, frames
 from provisioning.formats.schemas import contract_folder
 
 QUICK = NickelLimits(wall_s=20.0, cpu_s=1, memory_bytes=256 * 1024 * 1024, output_bytes=10_000)
@@ -156,3 +156,18 @@ def test_the_lenient_contracts_have_the_names_of_the_strict_ones(tmp_path: Path,
 
     assert json.loads(strict) == json.loads(lenient)
     assert (contract_folder() / "provisioning" / f"{name}.ncl").is_file()
+
+
+def test_an_import_with_a_name_that_no_file_can_have_is_a_fault(tmp_path: Path) -> None:
+    for name in ("x" * 300, "x/" * 3_000 + "y"):
+        fault = fault_of(tmp_path, f'import "{name}"\n', NickelLimits(wall_s=50.0))
+        assert fault.code == "nickel"
+        assert fault.message.isprintable()
+
+
+def test_what_the_child_wrote_is_read_up_to_where_it_is_torn() -> None:
+    whole = b"ok 2\n{}error 1\nx"
+    assert frames(whole) == [("ok", b"{}"), ("error", b"x")]
+    assert [len(frames(whole[:size])) for size in range(len(whole) + 1)] == [0] * 7 + [1] * 9 + [2]
+    assert frames(whole + b"thread panicked: 1\n") == frames(whole)
+    assert frames(b"ok -2\n{}") == frames(b"ok x\n") == frames(b"\xff 1\n1") == []

@@ -14,7 +14,7 @@ from pathlib import Path
 from lab.base import USERS
 from lab.disk import Disk, is_mounted, unmount
 from lab.network import PROXY_PORT, Network
-from lab.place import Place
+from lab.place import Place, locked
 from lab.shell import LabError, ended, killed, recorded, run, start, tail
 from processes import PROC, Process, identify
 
@@ -106,7 +106,9 @@ class Machine:
         for old in self.root.glob("etc/ssh/ssh_host_*"):
             old.unlink()
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"h{self.number}", "-f", key)
-        if known:
+        if not known:
+            return
+        with locked(self.place.folder, "known_hosts"):  # machines may be made at the same time
             kept = self.known_hosts.read_text("utf-8").splitlines() if self.known_hosts.exists() else []
             kind, public, *_ = key.with_suffix(".pub").read_text("utf-8").split()
             lines = [line for line in kept if line.split()[0] != self.address] + [f"{self.address} {kind} {public}"]

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from support.faked import FakedWorkspace, steps
+from support.real import wait_until
 from support.simulate import step, workflow
 
 from provisioning.adapters.clock import SystemClock
-from provisioning.adapters.memory.hosts import Answer
+from provisioning.adapters.memory.hosts import Answer, FakeHosts
 from provisioning.adapters.memory.resources import MemoryResources
 from provisioning.adapters.sqlite.store import SqliteStore
 from provisioning.adapters.statefile import StateFile
 from provisioning.core.events import Event, Kind
 from provisioning.core.model import RunState
 from provisioning.core.plan import Selection
-from provisioning.core.ports import Outcome, Report
+from provisioning.core.ports import Exit, Outcome, Output, Report
 from provisioning.core.resources import Actor, ResourceBook, ResourceState
 from provisioning.core.run import Run
 from provisioning.engine.recorder import Recorder
@@ -110,6 +112,34 @@ def test_a_state_file_that_a_crash_left_behind_the_journal_is_not_taken_for_an_o
     assert faked.states()["web-0/b"] == "running", "the journal is ahead"
 
     assert steps(faked.create("b")) == {"two/b": "unchanged"}
+
+
+class Asking(FakeHosts):
+    """Looks which lineage the workspace has on its disk when a unit begins."""
+
+    def __init__(self, state: Path) -> None:
+        super().__init__()
+        self.state, self.found = state, list[str]()
+
+    async def _play(self, answer: Answer, output: Output, limit_s: float) -> Exit:
+        self.found.append(json.loads(self.state.read_text("utf-8"))["lineage"] if self.state.exists() else "none")
+        return await super()._play(answer, output, limit_s)
+
+
+def test_the_lineage_of_a_new_workspace_is_on_the_disk_before_a_server_hears_of_it(
+    faked: FakedWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = faked.hosts = Asking(faked.folder / ".provisioning" / "state.json")
+    write = StateFile._write
+
+    def slow(file: StateFile, data: bytes, book: ResourceBook) -> None:
+        if book.servers:
+            wait_until(lambda: hosts.found)
+        write(file, data, book)
+
+    monkeypatch.setattr(StateFile, "_write", slow)
+    assert faked.create("a").code == 0
+    assert hosts.found == [faked.document()["lineage"]]
 
 
 def test_a_state_file_that_was_moved_away_means_a_new_start(faked: FakedWorkspace) -> None:

@@ -22,6 +22,7 @@ from provisioning.core.resources import ResourceState
 from provisioning.errors import NotFoundError
 
 Key = tuple[str, str]  # server, taskserv
+HUNG_S = 300  # no bar: on a busy machine a run may take long
 _RUN = re.compile(r"^\S+ run (\S+) started$", re.MULTILINE)
 _DONE = re.compile(r"^\S+ (\S+/\S+)  succeeded\b", re.MULTILINE)
 
@@ -80,14 +81,14 @@ class Round:
                     assert each.step in _succeeded(journal, each.run_id), f"{where}: {key} is not in the journal"
                 lost = set(said.done) - _succeeded(journal, said.run)
                 assert not lost, f"{where}: {lost} were called done and are not in the journal"
-        wait_until(lambda: self._ended().total() == self._begun().total())
+        wait_until(lambda: self._ended().total() == self._begun().total(), timeout_s=HUNG_S)
         for each in new.values():
             assert self._ended()[each.step] == 1, f"{where}: {each.step} is said to be completed, but its script did not end"
         return self._begun().total()
 
     def judge_resumed(self, steps: Collection[str], where: object) -> None:
         """Run again and judge that: all of `steps` are done, each script began once in both runs. Raises AssertionError."""
-        again = self.workspace.run("taskserv", "create", "--all")
+        again = self.workspace.run("taskserv", "create", "--all", timeout_s=HUNG_S)
         assert again.code == 0, (where, again.err)
         entries = self.workspace.state()
         assert {entry["step"] for entry in entries.values()} == set(steps), where

@@ -104,6 +104,7 @@ class RealWorkspace:
             out, err = child.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
+            child.communicate()
             raise
         return Ended(code=child.returncode, out=out, err=err)
 

@@ -84,7 +84,7 @@ def _traced(workspace: RealWorkspace, options: Sequence[str], arguments: Sequenc
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )
     try:
-        out, err = child.communicate(timeout=50)
+        out, err = child.communicate(timeout=300)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
         raise

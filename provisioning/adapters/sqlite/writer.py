@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from provisioning.adapters.files import store_error as file_error
+from provisioning.adapters.files import sync_folder
 from provisioning.adapters.sqlite.database import connect, failed_for_good, store_error
 from provisioning.errors import StoreError
 
@@ -51,6 +53,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._broken: StoreError | None = None
+        self._named = False  # the files' names are on the disk
 
     async def write(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None = None) -> T:
         """Return what `work` returns once that is durable. What it raises undoes its own changes only."""
@@ -90,12 +93,13 @@ class Writer:
                 except Exception as error:
                     _fail(group, error)
                     _close(connection)
-                    connection = None
+                    connection, self._named = None, False
                 _deliver(group)
                 if last:
                     return
         finally:
             _close(connection)
+            self._named = False
 
     def _drain(self, first: _Job[object]) -> tuple[list[_Job[object]], bool]:
         """Return everything that waits, and whether the end was among it."""
@@ -128,12 +132,27 @@ class Writer:
                     connection.execute("ROLLBACK TO job")
                 connection.execute("RELEASE job")
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            failure = store_error(self._path, error)
-            self._broken = failure if failed_for_good(error) else None
+            self._sync_names()
+        except (sqlite3.Error, OSError) as error:
+            failure = self._failure(error)
             for job in jobs:
                 job.error = None
             raise failure from error
+
+    def _sync_names(self) -> None:
+        """Make the name of the write-ahead log durable, once it is there: SQLite tries too, and keeps quiet when that fails."""
+        if not self._named:
+            sync_folder(self._path.parent)
+            self._named = True
+
+    def _failure(self, error: sqlite3.Error | OSError) -> StoreError:
+        """Return what is to be told, and remember it if nothing may be written any more."""
+        if isinstance(error, OSError):
+            self._broken = file_error("syncing the folder of", self._path, error)
+            return self._broken
+        failure = store_error(self._path, error)
+        self._broken = failure if failed_for_good(error) else None
+        return failure
 
     def _attempt(self, job: _Job[object], connection: sqlite3.Connection) -> None:
         try:

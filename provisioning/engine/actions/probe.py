@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from provisioning.engine.actions import Context, Result
 from provisioning.engine.actions.taskserv import Site
 from provisioning.errors import Unreachable
 
+SPREAD = 0.5  # of the first wait: gates that fail together probe again up to that much later, each at its own time
 SHOWN_COMMAND = 200  # characters of a gate's command in a message
 
 
@@ -48,8 +50,9 @@ class ProbeAction:
             if move.next is Next.PROBE:
                 await self._probe(settings, move.seconds, watch, context)
             elif move.next is Next.WAIT:
-                context.note(f"probe {len(watch.probed)} of {times.retries}: {watch.said}; next in {move.seconds:.1f} s")
-                await context.clock.sleep(move.seconds)
+                seconds = _spread(move.seconds, task, times, watch, elapsed_s)
+                context.note(f"probe {len(watch.probed)} of {times.retries}: {watch.said}; next in {seconds:.1f} s")
+                await context.clock.sleep(seconds)
             else:
                 return _verdict(move, str(settings["check_cmd"]), times, watch, elapsed_s)
 
@@ -82,6 +85,14 @@ class ProbeAction:
             watch.said = f"exit code 0, but its output does not match {expected!r}"
             return False
         return exit.ok
+
+
+def _spread(seconds: float, task: Task, times: GateTimes, watch: _Watch, elapsed_s: float) -> float:
+    """Return the wait, the first one made longer by a share that is the gate's own, the deadline never passed for it."""
+    if len(watch.probed) > 1:
+        return seconds
+    share = zlib.crc32(f"{task.run} {task.step}".encode("utf-8", "surrogatepass")) / 2**32
+    return max(seconds, min(seconds * (1 + SPREAD * share), times.deadline_s - elapsed_s))
 
 
 def _verdict(move: Move, command: str, times: GateTimes, watch: _Watch, elapsed_s: float) -> Result:

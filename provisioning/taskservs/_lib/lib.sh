@@ -30,20 +30,62 @@ load_env() {
 
 # ---------------------------------------------------------------- packages
 
-# apt_get ARGUMENT...: apt-get that asks nothing, keeps our configuration files and waits for another apt to finish.
+EMPTY_MD5=d41d8cd98f00b204e9800998ecf8427e
+PACKAGE_WORK=/var/lib/provisioning-services/package-work # exists while packages are changed, until all of it is on the disk
+
+# apt_get VERB ARGUMENT...: apt-get that asks nothing, keeps our configuration files and waits for another apt to finish.
 apt_get() {
+    local changes=true
+    [[ "$1" != update ]] || changes=false
+    if $changes; then
+        mkdir -p "${PACKAGE_WORK%/*}"
+        touch "$PACKAGE_WORK"
+        sync "$PACKAGE_WORK" "${PACKAGE_WORK%/*}"
+    fi
     DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get -q -y \
         -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
-        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+        -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" || return
+    if $changes; then
+        sync --file-system / /etc /usr /var
+        rm -f "$PACKAGE_WORK"
+    fi
 }
 
-# apt_refresh [force]: update the package lists if they are older than an hour, and finish what an interrupted dpkg left.
+# apt_mend: repair what package work that was cut off has left, ours or anybody's.
+apt_mend() {
+    if [[ -e "$PACKAGE_WORK" || -n "$(dpkg --audit)" ]]; then
+        apt_repair
+    fi
+}
+
+# apt_repair: finish what an interrupted dpkg left. It does not sync configuration files, so a server that lost its power
+# may have empty ones in packages that count as installed: these are taken from their packages again.
+apt_repair() {
+    local line path sum package="" broken=()
+    log "finishing interrupted package work"
+    DEBIAN_FRONTEND=noninteractive dpkg --force-confdef --force-confold --configure -a
+    while IFS= read -r line; do
+        if [[ "$line" != " "* ]]; then
+            package=$line
+            continue
+        fi
+        read -r path sum _ <<<"$line"
+        if [[ -f "$path" && ! -s "$path" && "$sum" != "$EMPTY_MD5" ]]; then
+            log "$path of $package is empty"
+            rm -f "$path"
+            broken+=("$package")
+        fi
+    done < <(dpkg-query -W -f '${binary:Package}\n${Conffiles}\n')
+    if ((${#broken[@]})); then
+        apt_refresh
+        apt_get install --reinstall --no-install-recommends -o Dpkg::Options::=--force-confmiss "${broken[@]}"
+    fi
+    rm -f "$PACKAGE_WORK"
+}
+
+# apt_refresh [force]: update the package lists if they are older than an hour.
 apt_refresh() {
     local stamp=/var/lib/provisioning-services/apt-refreshed
-    if [[ -n "$(dpkg --audit)" ]]; then
-        log "finishing interrupted package work"
-        DEBIAN_FRONTEND=noninteractive dpkg --force-confdef --force-confold --configure -a
-    fi
     if [[ "${1:-}" == force || -z "$(find "$stamp" -mmin -60 2>/dev/null)" ]]; then
         apt_get update
         mkdir -p "${stamp%/*}"
@@ -57,6 +99,7 @@ is_installed() { [[ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)"
 # apt_install PACKAGE...: install those that are missing.
 apt_install() {
     local package missing=()
+    apt_mend
     for package in "$@"; do
         is_installed "$package" || missing+=("$package")
     done
@@ -71,7 +114,7 @@ apt_install() {
 apt_install_stopped() {
     local unit=$1
     shift
-    if ! is_installed "$1"; then
+    if [[ -e "$PACKAGE_WORK" ]] || ! is_installed "$1"; then
         systemctl mask --runtime --quiet "$unit"
         apt_install "$@"
     fi
@@ -80,6 +123,7 @@ apt_install_stopped() {
 
 # apt_upgrade PACKAGE...: bring installed packages to the newest version there is.
 apt_upgrade() {
+    apt_mend
     apt_refresh force
     apt_get install --only-upgrade --no-install-recommends "$@"
 }
