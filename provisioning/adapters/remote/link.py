@@ -105,7 +105,7 @@ class RemoteLink:
             output(frame.payload)
 
         try:
-            async with asyncio.timeout(timeout_s * 1.05 + 0.5):
+            async with asyncio.timeout(timeout_s * 1.08):
                 session = await self._current()
                 verdict = await session.ask(probe_request(command, timeout_s=timeout_s), show)
         except (LinkLost, Unreachable) as lost:

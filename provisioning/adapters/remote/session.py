@@ -12,19 +12,25 @@ from provisioning.adapters.remote.frames import Frame, FrameReader, Verdict, fra
 from provisioning.adapters.remote.program import HELLO, program_bytes
 from provisioning.adapters.remote.request import Request
 from provisioning.adapters.remote.wire import LinkLost, Shell, Wire
-from provisioning.errors import HostError
+from provisioning.errors import HostError, Unreachable
 
 _NOTES_LIMIT = 4096  # bytes of standard error that are kept
+_READY_S = 20.0  # for becoming root and for the wrapper's start
 _PIECE_BYTES = 256 * 1024
 
 Listener = Callable[[Frame], None]
 
 
 async def open_session(shell: Shell) -> Session:
-    """Start a wrapper. Raises LinkLost, HostError."""
+    """Start a wrapper and wait until it answers. Raises LinkLost, HostError."""
     nonce = secrets.token_hex(16)
     session = Session(shell, await shell.open(program_bytes(nonce)), nonce)
     session.listen()
+    try:
+        await session.ready()
+    except BaseException:
+        session.close()
+        raise
     return session
 
 
@@ -42,6 +48,7 @@ class Session:
         self._verdicts: dict[int, asyncio.Future[Verdict]] = {}
         self._archives: dict[int, bytes] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ready = asyncio.Event()
         self._ended: Exception | None = None
         self._ending: asyncio.Task[None] | None = None
 
@@ -52,8 +59,9 @@ class Session:
 
     @property
     def notes(self) -> str:
-        """The last words on standard error, one line."""
-        lines = self._notes.replace(HELLO, b"").decode("utf-8", "replace").splitlines()
+        """The last words on standard error, else those of a login shell; one line."""
+        said = self._notes.replace(HELLO, b"").strip() or self._reader.before
+        lines = said.decode("utf-8", "replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def listen(self) -> None:
@@ -63,6 +71,17 @@ class Session:
         for descriptor in self._watched:
             loop.add_reader(descriptor, self._take)
         self._take()
+
+    async def ready(self) -> None:
+        """Wait for the wrapper's first word. Raises what ended it before, Unreachable after some seconds of nothing."""
+        try:
+            async with asyncio.timeout(_READY_S):
+                await self._ready.wait()
+        except TimeoutError as late:
+            why = f"{self._shell.server}: the login works, but nothing answered within {_READY_S:g} s: {self.notes or 'no message'}"
+            raise Unreachable(why, server=self._shell.server) from late
+        if self._ended is not None:
+            raise self._ended
 
     async def ask(self, request: Request, listener: Listener) -> Verdict:
         """Send a request, pass its frames on, return its verdict. Raises LinkLost, HostError.
@@ -125,6 +144,8 @@ class Session:
                     self._notes = (self._notes + data)[-_NOTES_LIMIT:]
                 else:
                     self._hear(data)
+                    if self._reader.ready:
+                        self._ready.set()
         except HostError as nonsense:
             self._fail(nonsense)
             self.close()
@@ -169,6 +190,7 @@ class Session:
 
     def _fail(self, why: Exception) -> None:
         self._ended = self._ended or why
+        self._ready.set()
         for verdict in self._verdicts.values():
             if not verdict.done():
                 verdict.set_exception(self._ended)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from provisioning.adapters.remote.program import HELLO, SUDO_PROMPT
@@ -21,6 +22,15 @@ _OPEN_S = 15.0
 _EXIT_S = 2.0  # a channel that has ended normally has its exit status already
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayIn:
+    """The command that starts the wrapper, and what sudo wants to hear first."""
+
+    command: str
+    as_root: bool = False
+    password: str | None = field(default=None, repr=False)
+
+
 class ChannelWire:
     """One exec."""
 
@@ -29,10 +39,11 @@ class ChannelWire:
         self._turn = asyncio.Lock()
         self._early: list[Chunk] = []
 
-    def begin(self, program: bytes, password: str | None, sudo_s: float) -> None:
-        """Send the program. Blocking. Raises LinkLost, BecomeRefused."""
-        if password is not None:
-            self._channel.sendall(password.encode() + b"\n")
+    def begin(self, program: bytes, way_in: WayIn, sudo_s: float) -> None:
+        """Send the program, once we are who we have to be. Blocking. Raises LinkLost, BecomeRefused."""
+        if way_in.password is not None:
+            self._channel.sendall(way_in.password.encode() + b"\n")
+        if way_in.as_root:
             self._await_hello(sudo_s)
         self._send(program)
 
@@ -93,9 +104,7 @@ class ChannelWire:
             except TimeoutError as late:
                 if self._server_is_slow():
                     continue
-                raise BecomeRefused(
-                    f"{name}: sudo refused the password, or took more than {sudo_s:g} s to check it", server=name
-                ) from late
+                raise BecomeRefused(f"{name}: sudo refused, or took more than {sudo_s:g} s to answer", server=name) from late
             self._early.append((True, piece))
             heard += piece
             if not piece:
@@ -117,20 +126,19 @@ class ChannelWire:
 
 
 def open_channel(
-    connection: Connection, threads: Executor, program: bytes, way_in: tuple[str, str | None], *, sudo_s: float = 1.8
+    connection: Connection, threads: Executor, program: bytes, way_in: WayIn, *, sudo_s: float = 1.8
 ) -> ChannelWire:
-    """Start the wrapper with a command and a password to say first. Blocking. Raises LinkLost, BecomeRefused."""
+    """Start the wrapper. Blocking. Raises LinkLost, BecomeRefused."""
     from paramiko import SSHException
 
-    command, password = way_in
     try:
         channel = _session(connection)
     except (SSHException, EOFError, OSError) as wrong:
         raise LinkLost(str(wrong) or "the connection ended") from wrong
     wire = ChannelWire(connection, channel, threads)
     try:
-        channel.exec_command(command)
-        wire.begin(program, password, sudo_s)
+        channel.exec_command(way_in.command)
+        wire.begin(program, way_in, sudo_s)
     except (SSHException, EOFError, OSError) as wrong:
         wire.close()
         raise LinkLost(str(wrong) or "the connection ended") from wrong

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from provisioning.adapters.ssh.config import Target, known_name
 from provisioning.adapters.ssh.hostkeys import HostKey, KnownHosts
 from provisioning.adapters.ssh.keys import KeyRing
+from provisioning.core.text import plain_text
 from provisioning.errors import LoginRefused, Unreachable
 
 if TYPE_CHECKING:
@@ -179,7 +180,9 @@ def _offer(transport: Transport, target: Target, called: str, key: PKey, *, firs
         return f"it takes only {', '.join(wrong.allowed_types)}"
     except AuthenticationException as wrong:
         if first and not transport.is_active():  # later, it may be the server that has had enough of our keys
-            raise Unreachable(f"{target.name}: the connection ended during login", server=target.name) from wrong
+            said = " ".join((transport.get_banner() or b"").decode("utf-8", "replace").split())[:200]
+            ended = f"{target.name}: the connection ended during login{f', the server said: {said}' if said else ''}"
+            raise Unreachable(plain_text(ended), server=target.name) from wrong
         return called
     except (SSHException, EOFError, OSError) as wrong:
         raise Unreachable(f"{target.name}: {_words(wrong)}", server=target.name) from wrong

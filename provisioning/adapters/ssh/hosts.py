@@ -13,7 +13,7 @@ from pathlib import Path
 from provisioning.adapters.remote.link import RemoteLink
 from provisioning.adapters.remote.program import COMMAND, SUDO_COMMAND, SUDO_PASSWORD_COMMAND
 from provisioning.adapters.remote.wire import Wire, made_in_thread, missing_programs
-from provisioning.adapters.ssh.channel import ChannelWire, open_channel
+from provisioning.adapters.ssh.channel import ChannelWire, WayIn, open_channel
 from provisioning.adapters.ssh.config import Resolver, SshConfig, Target
 from provisioning.adapters.ssh.connect import Busy, Connection, Connector, SshOptions, quietly
 from provisioning.adapters.ssh.hostkeys import HostKey
@@ -239,15 +239,15 @@ class SshShell:
             server=self.server,
         )
 
-    def _way_in(self) -> tuple[str, str | None]:
+    def _way_in(self) -> WayIn:
         become = self._line.target.become
         if become is None:
-            return COMMAND, None
+            return WayIn(command=COMMAND)
         if become.password is None:
-            return SUDO_COMMAND, None
+            return WayIn(command=SUDO_COMMAND, as_root=True)
         if self._secrets is None:
             raise HostError(f"{self.server}: no secrets to take the password of become from", server=self.server)
-        return SUDO_PASSWORD_COMMAND, self._secrets.resolve(become.password)
+        return WayIn(command=SUDO_PASSWORD_COMMAND, as_root=True, password=self._secrets.resolve(become.password))
 
 
 def _waits(tries: int) -> Iterator[float]:

@@ -1,4 +1,5 @@
 # Runs a unit's script, keeps its output, serves whoever wants to hear it, and writes down how it ended.
+our $PATIENCE = 5;    # seconds without a move, after which a listener is no listener
 our ($script, $pipe, $kept, $total, $valid_from, $listener, $forced, %clients);
 
 sub supervise {
@@ -60,7 +61,8 @@ sub ended_status {
 sub attend {
     my ($wait) = @_;
     my ($read, $write) = ('', '');
-    vec($read, fileno $_, 1) = 1 for grep { defined } $pipe, $listener, map { $_->{socket} } values %clients;
+    vec($read, fileno $_, 1) = 1 for grep { defined } $listener, map { $_->{socket} } values %clients;
+    vec($read, fileno $pipe, 1) = 1 if $pipe && !somebody_is_behind();
     for (values %clients) { vec($write, fileno $_->{socket}, 1) = 1 if wants_to_write($_) }
     return if select($read, $write, undef, $wait) < 1;
     take_output() if $pipe && vec $read, fileno $pipe, 1;
@@ -69,6 +71,13 @@ sub attend {
         hear($_) if vec $read, fileno $_->{socket}, 1;
         give($_) unless $_->{gone};
     }
+}
+
+# Whether to let the script wait for a listener: one who is far behind, but takes what he gets. A link that has died takes
+# nothing, and for nobody who is that slow the script waits.
+sub somebody_is_behind {
+    my $behind = $total - $KEPT / 2;
+    return grep { defined $_->{offset} && $_->{offset} < $behind && $_->{moved} > now() - $PATIENCE } values %clients;
 }
 
 # A piece of what the script has printed. False when there is no more, for now or for ever.
@@ -93,7 +102,7 @@ sub take_output {
 sub add_client {
     my ($socket, $offset) = @_;
     waits_for_nothing($socket, 1);
-    $clients{fileno $socket} = {socket => $socket, offset => $offset, pending => '', said => ''};
+    $clients{fileno $socket} = {socket => $socket, offset => $offset, pending => '', said => '', moved => now()};
 }
 
 sub greet {
@@ -123,7 +132,7 @@ sub wants_to_write {
     return length $client->{pending} || defined $client->{offset} && $client->{offset} < $total;
 }
 
-# Writes as much as the other side takes now. Nobody who is slow keeps the script waiting.
+# Writes as much as the other side takes now.
 sub give {
     my ($client) = @_;
     while (wants_to_write($client)) {
@@ -131,6 +140,7 @@ sub give {
         my $count = syswrite $client->{socket}, $client->{pending};
         if (!defined $count) { return $! == $EAGAIN ? undef : drop($client) }
         substr $client->{pending}, 0, $count, '';
+        $client->{moved} = now();
     }
 }
 
