@@ -38,6 +38,7 @@ def publish(record: Record, docs: Path, titles: Mapping[str, str]) -> None:
 def sections(record: Record, titles: Mapping[str, str]) -> dict[str, str]:
     """Return what stands between the marks of the page, by name; nothing for parts that were never measured."""
     facts: list[Row] = [("", ""), ("measured on", record.measured_on), *record.machine.items(), *record.versions.items()]
+    facts += [("rounds over SSH", str(max(run.round for run in record.ssh)))] if record.ssh else []
     parts = {"machine": markdown(facts), "bars": markdown(held_rows(judged(record)))}
     if record.ssh:
         parts["ssh"] = markdown(ssh_rows(record.ssh, titles))

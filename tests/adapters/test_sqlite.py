@@ -384,3 +384,16 @@ async def test_the_cost_of_a_commit_does_not_grow_with_the_run(store: SqliteStor
     small = min([await spent(100, f"small-{n}") for n in range(3)])
     large = min([await spent(5_000, f"large-{n}") for n in range(2)])
     assert large < small * 4
+
+
+def test_a_second_connection_does_not_take_the_log_away_from_under_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    first = connect(path)
+    first.execute("INSERT INTO meta (key, value) VALUES ('a', '1')")
+    connect(path).close()
+    script = f"import sqlite3; c = sqlite3.connect({str(path)!r}); c.execute('DELETE FROM meta'); c.commit(); c.close()"
+
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+    assert first.execute("SELECT count(*) FROM meta").fetchone() == (0,)
+    first.close()

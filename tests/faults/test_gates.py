@@ -65,10 +65,8 @@ def test_a_hung_gate_ends_each_try_and_itself_in_time_and_nothing_is_built_on_it
     for name, calls in tries.items():
         assert len(calls) == 3, (name, calls)
         assert all(TRY_S <= seconds <= TRY_S * TOLERANCE for seconds in calls[:2]), (name, calls)
-    longest = max(max(calls) for calls in tries.values())
-    say(
-        f"3 hung gates: tries of {TRY_S} s took at most {longest:.2f} s, gates of {WHOLE_S} s at most {max(wholes.values()):.1f} s"
-    )
+    longest_s, whole_s = max(max(calls) for calls in tries.values()), max(wholes.values())
+    say(f"3 hung gates: tries of {TRY_S} s took at most {longest_s:.2f} s, gates of {WHOLE_S} s at most {whole_s:.1f} s")
     say(f"memory of the runner meanwhile: {seen.peak_mib:.0f} MiB")
 
 

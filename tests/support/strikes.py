@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import struct
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from lab.hosts import Host
@@ -18,7 +20,6 @@ SSH_PORT = 22
 ESTABLISHED = "01"  # in /proc/net/tcp
 LOOK_EVERY_S = 0.1
 NOTICED_WITHIN_S = 15.0
-NAPS = 3  # of the runner's watch between a silence and its end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,8 @@ class Strike:
     connection to lose; `lasts_s` None: beyond the run.
 
     What became of it: `hit` unless the run had ended before, `noticed_s` when the runner had let
-    go of it, or had ended. None: the fault was over before that. `overslept_s`: how late we ourselves woke up at most.
+    go of it, or had ended. None: the fault was over before that. `starved_s`: how long its threads
+    were ready in that time while other processes had the cores.
     """
 
     kind: str
@@ -62,19 +64,19 @@ class Strike:
     hit: bool = False
     began_s: float = 0.0
     noticed_s: float | None = None
-    overslept_s: float = 0.0
+    starved_s: float = 0.0
 
     @property
     def late(self) -> bool:
-        """Whether the runner took longer than it may to notice. Each of its naps may have been as much too long as ours."""
+        """Whether the runner took longer than it may to notice. Time in which others had the cores does not count."""
         lasted_s = float("inf") if self.lasts_s is None else self.lasts_s
         taken_s = lasted_s if self.noticed_s is None else self.noticed_s
-        return self.hit and taken_s > NOTICED_WITHIN_S + NAPS * self.overslept_s
+        return self.hit and taken_s - self.starved_s > NOTICED_WITHIN_S
 
     def __str__(self) -> str:
         lasts = "beyond the run" if self.lasts_s is None else f"for {self.lasts_s:.1f} s"
         noticed = "not noticed" if self.noticed_s is None else f"noticed after {self.noticed_s:.1f} s"
-        noticed += f", {self.overslept_s:.1f} s without a core" if self.overslept_s > 0.5 else ""
+        noticed += f", {self.starved_s:.1f} s without a core" if self.starved_s > 0.5 else ""
         return f"{self.kind} of server {self.server} at {self.began_s:.1f} s {lasts}: {noticed if self.hit else 'missed'}"
 
 
@@ -107,10 +109,11 @@ def connections(host: Host) -> frozenset[int]:
 
 
 def _strike(host: Host, strike: Strike, run: subprocess.Popen[str], began_s: float) -> Strike:
-    fault, clock = FAULTS[strike.kind], _Clock()
-    clock.wait(strike.after_s, lambda: run.poll() is not None)
-    clock.wait(None, lambda: run.poll() is not None or connections(host))
-    before, clock = connections(host), _Clock()
+    fault = FAULTS[strike.kind]
+    _wait(strike.after_s, lambda: run.poll() is not None)
+    _wait(None, lambda: run.poll() is not None or connections(host))
+    before, struck_s, starved_s = connections(host), time.monotonic(), _starved_s(run)
+    since = partial(_since, run, struck_s, starved_s)
     hit = bool(before) and run.poll() is None
 
     def let_go() -> bool:
@@ -118,38 +121,42 @@ def _strike(host: Host, strike: Strike, run: subprocess.Popen[str], began_s: flo
 
     try:
         fault.begin(host)
-        noticed = clock.wait(strike.lasts_s, let_go)
-        noticed_s = clock.now_s()
-        clock.wait(strike.lasts_s, lambda: run.poll() is not None)
+        noticed = _wait(strike.lasts_s, let_go, since_s=struck_s)
+        noticed_s, starved_s = since()
+        _wait(strike.lasts_s, lambda: run.poll() is not None, since_s=struck_s)
     finally:
         fault.end(host)
     if not noticed and not fault.survivable:
-        noticed, noticed_s = clock.wait(None, let_go), clock.now_s()
+        noticed = _wait(None, let_go)
+        noticed_s, starved_s = since()
     return replace(
         strike,
         hit=hit,
-        began_s=clock.began_s - began_s,
+        began_s=struck_s - began_s,
         noticed_s=noticed_s if hit and noticed else None,
-        overslept_s=clock.overslept_s,
+        starved_s=starved_s,
     )
 
 
-class _Clock:
-    """Counts seconds from now, and knows how much too long a nap took at most: others may have the cores."""
+def _since(run: subprocess.Popen[str], struck_s: float, starved_s: float) -> tuple[float, float]:
+    """Return the seconds since then, and those of them in which a process was kept waiting for a core."""
+    return time.monotonic() - struck_s, max(0.0, _starved_s(run) - starved_s)
 
-    def __init__(self) -> None:
-        self.began_s = time.monotonic()
-        self.overslept_s = 0.0
 
-    def now_s(self) -> float:
-        return time.monotonic() - self.began_s
+def _wait(limit_s: float | None, over: Callable[[], object], *, since_s: float | None = None) -> bool:
+    """Wait until it is over, at most so many seconds; return whether it is."""
+    since_s = time.monotonic() if since_s is None else since_s
+    while not over():
+        if limit_s is not None and time.monotonic() - since_s >= limit_s:
+            return False
+        time.sleep(LOOK_EVERY_S)
+    return True
 
-    def wait(self, until_s: float | None, over: Callable[[], object]) -> bool:
-        """Wait until it is over, or the clock shows so much; return whether it is over."""
-        while not over():
-            if until_s is not None and self.now_s() >= until_s:
-                return False
-            before_s = self.now_s()
-            time.sleep(LOOK_EVERY_S)
-            self.overslept_s = max(self.overslept_s, self.now_s() - before_s - LOOK_EVERY_S)
-        return True
+
+def _starved_s(run: subprocess.Popen[str]) -> float:
+    """Return how long the threads of a process have been ready without a core so far; 0 when it is gone."""
+    waited_ns = 0
+    with contextlib.suppress(OSError):
+        for path in Path(f"/proc/{run.pid}/task").glob("*/schedstat"):
+            waited_ns += int(path.read_text("ascii").split()[1])
+    return waited_ns / 1e9

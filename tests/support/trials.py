@@ -1,4 +1,4 @@
-"""The etcd workspace installed on servers that are being disturbed, run again, and judged."""
+"""Workspaces installed on servers that are being disturbed, run again, and judged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from lab.hosts import Host
 from lab.laboratory import Lab
 from support.clusters import SHIPPED, LabWorkspace
-from support.real import Ended
+from support.real import Ended, formula
 from support.strikes import Strike, strike_all
 from support.verdicts import Judged, Trial, judge, read_notes
 
@@ -35,7 +35,7 @@ bash ./noted.sh "$@" || code=$?
 note end "$code"
 exit "$code"
 """
-NAMES = ("etcd-0", "etcd-1", "etcd-2")
+CHAIN = 8
 TASKSERVS = Path(provisioning.__file__).parent / "taskservs"
 
 
@@ -55,47 +55,70 @@ class Report:
         return sum(strike.hit for strike in self.struck)
 
 
-class EtcdTrials:
-    """Three servers and the workspace; each trial starts from nothing."""
+class Trials:
+    """A workspace on a lab whose scripts take notes; each trial starts from nothing."""
 
-    def __init__(self, folder: Path, lab: Lab) -> None:
-        self._lab = lab
-        self.workspace = LabWorkspace.shipped("etcd", folder / "workspace", lab)
-        for name in ("os", "etcd"):
-            noted(name, self.workspace.folder / "taskservs" / name)
+    def __init__(self, lab: Lab, workspace: LabWorkspace) -> None:
+        self.lab, self.workspace = lab, workspace
 
     def run(self, strikes: Sequence[Strike], *, heals: bool = True) -> Report:
         """Install under these faults, heal, run again, judge. Raises AssertionError when a run does not end."""
         began_s = time.monotonic()
-        self._settle(heals)
+        self.settle(heals)
         child = self.workspace.start("taskserv", "create", "-o", "json", "--all")
         with ThreadPoolExecutor(1) as threads:
-            ending = threads.submit(self.workspace.finish, child, timeout_s=600)
-            struck = strike_all(self._lab.hosts, strikes, child)
+            ending = threads.submit(self.workspace.finish, child, timeout_s=900)
+            struck = strike_all(self.lab.hosts, strikes, child)
         first, took_s, states = ending.result(), time.monotonic() - began_s, self.workspace.states()
-        self._settle(True)
+        self.settle(True)
         second = self.workspace.create("--all", timeout_s=400)
-        texts = [host.execute("cat", NOTES, check=False) for host in self._lab.hosts]
+        texts = [host.execute("cat", NOTES, check=False) for host in self.lab.hosts]
         notes = [note for text in texts for note in read_notes(text)]
         judged = judge(Trial(first=facts(first), second=facts(second), notes=notes, states=states, heals=heals))
-        wrong = [*judged.wrong, *(f"late: {strike}" for strike in struck if strike.late), *self._ill()]
+        wrong = [*judged.wrong, *(f"late: {strike}" for strike in struck if strike.late), *self.ill()]
         story = "\n".join([*map(str, struck), *texts, first.err, brief(first), second.err, brief(second), str(states)])
         return Report(wrong=wrong, judged=judged, struck=struck, took_s=took_s, story=story)
 
-    def _ill(self) -> list[str]:
-        """Return the members that do not find all three healthy."""
-        found = {host: healthy_members(host) for host in self._lab.hosts}
-        return [f"{host} finds {count} healthy members" for host, count in found.items() if count != len(NAMES)]
-
     def wipe(self) -> None:
         """Back to where nothing ever ran."""
-        with ThreadPoolExecutor(len(NAMES)) as threads:
-            list(threads.map(Host.wipe, self._lab.hosts))
+        with ThreadPoolExecutor(len(self.lab.hosts)) as threads:
+            list(threads.map(Host.wipe, self.lab.hosts))
         shutil.rmtree(self.workspace.folder / ".provisioning")
         self.workspace.trust()
 
-    def _settle(self, heals: bool) -> None:  # noqa: FBT001
+    def settle(self, heals: bool) -> None:  # noqa: FBT001
         """Set how long a run waits: less where it waits in vain."""
+
+    def ill(self) -> list[str]:
+        """Return what does not work at the end, though it was installed."""
+        return []
+
+
+class ChainTrials(Trials):
+    """On each server a chain of scripts that do nothing for a while, and a gate that counts them."""
+
+    def __init__(self, folder: Path, lab: Lab) -> None:
+        super().__init__(lab, LabWorkspace(folder / "workspace", lab))
+        for number in range(CHAIN):
+            self.workspace.taskserv(f"link-{number}", "echo working; sleep 1.5")
+            take_notes(f"link-{number}", self.workspace.folder / "taskservs" / f"link-{number}")
+        names = [f"link-{number}" for number in range(CHAIN)]
+        gate = {"check_cmd": f"test $(grep --count '^end .* 0$' {NOTES}) -ge {CHAIN}"}
+        self.workspace.dag(*(formula(name, name, *names, health_gate=gate) for name in self.workspace.names))
+
+
+class EtcdTrials(Trials):
+    """The workspace `etcd`."""
+
+    def __init__(self, folder: Path, lab: Lab) -> None:
+        super().__init__(lab, LabWorkspace.shipped("etcd", folder / "workspace", lab))
+        for name in ("os", "etcd"):
+            copied = self.workspace.folder / "taskservs" / name
+            shutil.copytree(TASKSERVS / name, copied)
+            take_notes(name, copied)
+
+    def settle(self, heals: bool) -> None:  # noqa: FBT001
+        """See Trials."""
         dag = (SHIPPED / "etcd" / "dag.ncl").read_text("utf-8")
         assert "timeout_ms = 180000" in dag
         if not heals:
@@ -105,11 +128,15 @@ class EtcdTrials:
         text = (SHIPPED / "etcd" / "workspace.toml").read_text("utf-8")
         (self.workspace.folder / "workspace.toml").write_text(text + settings, "utf-8")
 
+    def ill(self) -> list[str]:
+        """Return the members that do not find all healthy."""
+        found = {host: healthy_members(host) for host in self.lab.hosts}
+        return [f"{host} finds {count} healthy members" for host, count in found.items() if count != len(found)]
 
-def noted(name: str, folder: Path) -> None:
-    """Put a copy of one of our taskservs there whose script notes its begins and its ends."""
-    shutil.copytree(TASKSERVS / name, folder)
-    script = folder / "default" / f"install-{name}.sh"
+
+def take_notes(name: str, taskserv: Path) -> None:
+    """Let a taskserv's script be called by one that notes its begin and its end."""
+    script = taskserv / "default" / f"install-{name}.sh"
     script.rename(script.with_name("noted.sh"))
     script.write_text(NOTING, "utf-8")
 

@@ -22,10 +22,7 @@ def connect(path: Path, *, migrations: Path = MIGRATIONS, any_thread: bool = Fal
     `synchronous=FULL`, because in WAL mode anything less loses acknowledged commits when the power fails.
     """
     private_folder(path.parent)
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE))  # SQLite gives the files beside it the same mode
-    except OSError as error:
-        raise file_error("opening the history", path, error) from error
+    _create(path)
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=not any_thread)
     try:
         _prepare(connection, path, _numbered(migrations))
@@ -36,6 +33,20 @@ def connect(path: Path, *, migrations: Path = MIGRATIONS, any_thread: bool = Fal
         connection.close()
         raise
     return connection
+
+
+def _create(path: Path) -> None:
+    """Make the file with our mode, which SQLite gives the files beside it, too.
+
+    One that is there is not opened: closing it would drop the locks that this process holds on it through other connections,
+    and the next process to leave would take the write-ahead log away from under them.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise file_error("opening the history", path, error) from error
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, migrations: Mapping[int, Path]) -> None:

@@ -58,12 +58,28 @@ apt_mend() {
     fi
 }
 
-# apt_repair: finish what an interrupted dpkg left. It does not sync configuration files, so a server that lost its power
-# may have empty ones in packages that count as installed: these are taken from their packages again.
+# apt_repair: finish what an interrupted dpkg left. After a loss of power some packages have to be installed again: those of
+# which dpkg says so, and those with empty configuration files, which dpkg does not sync before it calls a package installed.
 apt_repair() {
-    local line path sum package="" broken=()
+    local broken
     log "finishing interrupted package work"
-    DEBIAN_FRONTEND=noninteractive dpkg --force-confdef --force-confold --configure -a
+    dpkg_configure || log "some packages have to be installed again"
+    mapfile -t broken < <(dpkg-query -W -f '${db:Status-Abbrev}|${binary:Package}\n' | sed -n 's/^..R|//p')
+    remove_empty_conffiles
+    if ((${#broken[@]})); then
+        apt_refresh
+        apt_get install --reinstall --no-install-recommends -o Dpkg::Options::=--force-confmiss "${broken[@]}"
+    fi
+    dpkg_configure
+    rm -f "$PACKAGE_WORK"
+}
+
+# dpkg_configure: configure what has been unpacked.
+dpkg_configure() { DEBIAN_FRONTEND=noninteractive dpkg --force-confdef --force-confold --configure -a; }
+
+# remove_empty_conffiles: remove those that are empty and should not be; add their packages to the caller's `broken`.
+remove_empty_conffiles() {
+    local line path sum package=""
     while IFS= read -r line; do
         if [[ "$line" != " "* ]]; then
             package=$line
@@ -76,11 +92,6 @@ apt_repair() {
             broken+=("$package")
         fi
     done < <(dpkg-query -W -f '${binary:Package}\n${Conffiles}\n')
-    if ((${#broken[@]})); then
-        apt_refresh
-        apt_get install --reinstall --no-install-recommends -o Dpkg::Options::=--force-confmiss "${broken[@]}"
-    fi
-    rm -f "$PACKAGE_WORK"
 }
 
 # apt_refresh [force]: update the package lists if they are older than an hour.

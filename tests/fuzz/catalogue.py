@@ -1,0 +1,14 @@
+"""Every target, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fuzz import commands, declared, evaluated, remote, shown, stored
+from fuzz.target import Target
+
+TARGETS: Mapping[str, Target] = {
+    target.name: target
+    for targets in (declared.TARGETS, evaluated.TARGETS, stored.TARGETS, remote.TARGETS, shown.TARGETS, commands.TARGETS)
+    for target in targets
+}
