@@ -22,6 +22,7 @@ _ASK_AGAIN = frozenset({_LINK_LOST, "absent", "lost"})
 _STEADY_S = 5.0  # a link that held this long starts with fresh patience when it is lost again
 _STOP_PATIENCE_S = 10.0  # somebody waits for their prompt
 _FORGET_S = 5.0
+_PROBE_SLACK_S = 0.3  # for the server's own verdict on a short probe to arrive
 
 
 @dataclass(slots=True)
@@ -105,7 +106,7 @@ class RemoteLink:
             output(frame.payload)
 
         try:
-            async with asyncio.timeout(timeout_s * 1.08):
+            async with asyncio.timeout(max(timeout_s * 1.08, timeout_s + _PROBE_SLACK_S)):
                 session = await self._current()
                 verdict = await session.ask(probe_request(command, timeout_s=timeout_s), show)
         except (LinkLost, Unreachable) as lost:

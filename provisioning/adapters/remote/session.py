@@ -78,8 +78,9 @@ class Session:
             async with asyncio.timeout(_READY_S):
                 await self._ready.wait()
         except TimeoutError as late:
-            why = f"{self._shell.server}: the login works, but nothing answered within {_READY_S:g} s: {self.notes or 'no message'}"
-            raise Unreachable(why, server=self._shell.server) from late
+            server, words = self._shell.server, self.notes or "no message"
+            why = f"{server}: the login works, but nothing answered within {_READY_S:g} s: {words}"
+            raise Unreachable(why, server=server) from late
         if self._ended is not None:
             raise self._ended
 

@@ -44,7 +44,7 @@ class ChannelWire:
         if way_in.password is not None:
             self._channel.sendall(way_in.password.encode() + b"\n")
         if way_in.as_root:
-            self._await_hello(sudo_s)
+            self._await_hello(way_in, sudo_s)
         self._send(program)
 
     async def write(self, data: bytes) -> None:
@@ -89,7 +89,7 @@ class ChannelWire:
         """See Wire."""
         quietly(self._channel.close)
 
-    def _await_hello(self, sudo_s: float) -> None:
+    def _await_hello(self, way_in: WayIn, sudo_s: float) -> None:
         """Wait until sudo has let us in; a second prompt means that the password was wrong.
 
         After a wrong password the server says nothing for two seconds or more. Silence of `sudo_s` is taken for that,
@@ -104,13 +104,20 @@ class ChannelWire:
             except TimeoutError as late:
                 if self._server_is_slow():
                     continue
-                raise BecomeRefused(f"{name}: sudo refused, or took more than {sudo_s:g} s to answer", server=name) from late
+                what = "the password" if way_in.password is not None else "us"
+                why = f"{name}: sudo refused {what}, or took more than {sudo_s:g} s to check it"
+                raise BecomeRefused(why, server=name) from late
             self._early.append((True, piece))
             heard += piece
             if not piece:
                 if not self._connection.alive:
                     raise LinkLost("the connection ended during sudo")
-                raise BecomeRefused(f"{name}: sudo refused: {_last_line(heard)}", server=name)
+                heard = heard or self._channel.recv(_PIECE_BYTES)  # a shell that lets nobody in says so here
+                raise BecomeRefused(
+                    f"{name}: sudo refused: {_last_line(heard)}",
+                    hint="allow the login to use sudo without a password, or set ssh.become.password",
+                    server=name,
+                )
             if heard.count(SUDO_PROMPT.encode()) > 1:
                 raise BecomeRefused(f"{name}: sudo refused the password", server=name)
         self._channel.settimeout(None)
