@@ -122,6 +122,8 @@ class Machine:
         groups = list(self._groups())
         for group in groups:
             group.mkdir(exist_ok=True)
+            if (group / "cgroup.freeze").exists():  # one that was frozen when its lab was removed would stay so
+                (group / "cgroup.freeze").write_text("0", "utf-8")
         join = "".join(f"echo $$ >{group}/cgroup.procs; " for group in groups)
         name = self.place.namespace(self.number)
         log = self.folder / "console.log"
