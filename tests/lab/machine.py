@@ -206,9 +206,10 @@ class Machine:
         return {pid: _command_line(pid) for pid in self._pids()}
 
     def _pids(self) -> Iterator[int]:
-        if self.first is None:
+        first = self.first
+        if first is None:
             return
-        own = _pid_namespace(self.first.pid)
+        own = _pid_namespace(first.pid)
         for path in PROC.iterdir():
             if path.name.isdigit() and _pid_namespace(int(path.name)) == own:
                 yield int(path.name)
