@@ -122,6 +122,8 @@ class Machine:
         groups = list(self._groups())
         for group in groups:
             group.mkdir(exist_ok=True)
+            if (group / "cgroup.freeze").exists():  # one that was frozen when its lab was removed would stay so
+                (group / "cgroup.freeze").write_text("0", "utf-8")
         join = "".join(f"echo $$ >{group}/cgroup.procs; " for group in groups)
         name = self.place.namespace(self.number)
         log = self.folder / "console.log"
@@ -204,9 +206,10 @@ class Machine:
         return {pid: _command_line(pid) for pid in self._pids()}
 
     def _pids(self) -> Iterator[int]:
-        if self.first is None:
+        first = self.first
+        if first is None:
             return
-        own = _pid_namespace(self.first.pid)
+        own = _pid_namespace(first.pid)
         for path in PROC.iterdir():
             if path.name.isdigit() and _pid_namespace(int(path.name)) == own:
                 yield int(path.name)

@@ -2,6 +2,9 @@
 # Helpers for install scripts on Debian and Ubuntu. A bundle whose install script mentions `provisioning-lib.sh` gets this
 # file under that name. Every function may be called again after an interruption and does then only what is left to do.
 
+# The result of a script outlives a loss of power, so what it has done must be on the disk before it ends.
+trap 'sync --file-system / /etc /usr /var || true' EXIT
+
 # log TEXT...: one line of progress.
 log() { printf '%s\n' "==> $*"; }
 
@@ -46,7 +49,7 @@ apt_get() {
         -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@" || return
     if $changes; then
-        sync --file-system / /etc /usr /var
+        sync --file-system / /etc /usr /var # before the mark goes
         rm -f "$PACKAGE_WORK"
     fi
 }
