@@ -120,23 +120,18 @@ class LocalHosts:
     """Fulfils `ports.Hosts`: every server is this machine, with a folder of its own."""
 
     def __init__(self, home: Path) -> None:
-        self._link = local_link(environment={**os.environ, "PROVISIONING_HOME": str(home)})
+        self._environment = {**os.environ, "PROVISIONING_HOME": str(home)}
 
     async def link(self, server: Server, *, address: str | None = None) -> RemoteLink:
         """Return a link to this machine."""
-        return self._link
+        return local_link(environment=self._environment)
 
     async def warm(self, servers: Sequence[Server]) -> Mapping[str, Exception | None]:
         """Nothing has to be opened."""
         return {server.hostname: None for server in servers}
 
-    async def recorded(self) -> None:
-        """See Hosts."""
-        await self._link.recorded()
-
     async def close(self) -> None:
-        """See Hosts."""
-        self._link.close()
+        """Nothing was opened."""
 
 
 class LocalWorkspace(FakedWorkspace):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,10 +12,11 @@ from fuzz.words import damaged, hostile, noise
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from provisioning.adapters.remote.answer import Answer
+from provisioning.adapters.remote.frames import FrameReader, verdict_of
 from provisioning.adapters.ssh.config import Resolver, SshConfig
 from provisioning.adapters.ssh.hostkeys import HostKey, KnownHosts, parse
 from provisioning.core.declare import Server, SshLogin
+from provisioning.errors import HostError
 
 Chunk = tuple[bool, bytes]
 """Whether it came from standard error, and bytes."""
@@ -40,26 +40,29 @@ def from_server(name: str, reads: Reads, streams: SearchStrategy[bytes], *, quic
 # ---------------------------------------------------------------- answers
 
 NONCE = "0123456789abcdef"
-SIGN = b"\x1e@" + NONCE.encode() + b" "
-BEGIN = (SIGN + b"begin " + NONCE.encode() + b"\n", SIGN + b"begin " + NONCE.encode() + b" unit-1\n", SIGN + b"begin other x\n")
-END = (SIGN + b"exit 0 .\n", SIGN + b"exit 3 text .\n", SIGN + b"signal 9 .\n", SIGN + b"exit \xc2\xb2 .\n")
+READY = b"\x1e@" + NONCE.encode() + b" ready\n"
 FRAMES = (
-    *(*BEGIN, *END, SIGN, SIGN[:5], b"\x1e@", b"\x1e@other exit 0 .\n", b" .\n", b"\n", b"output", b"\xff", b"x" * 5000),
-    *(f"@{NONCE} end cut 1\n".encode(), f"@{NONCE} waits x\n".encode(), SIGN + b"exit " + b"9" * 5000 + b" .\n"),
+    *(b"begin 1 0\n", b"begin 1 6\nunit-1", b"out 1 3\nabc", b"err 2 5\n\xff\x00abc", b"gap 1 2\n77", b"waits 1 1\nx"),
+    *(b"end 1 6\nexit 0", b"end 2 8\nexit \xc2\xb2", b"end 9 11\nsignal 9 x", b"end 1 5006\nexit " + b"9" * 5001),
+    *(b"want 1 0\n", b"out 1 5000\n"),
+    *(READY, b"\x1e@", b"out", b"out 1", b"out 1 \n", b"OUT 1 1\nx", b"out 1 99999999999\n", b"\n", b"\xff", b"x" * 5000),
 )  # fmt: skip
-answered = st.tuples(
-    st.sampled_from(BEGIN), st.lists(st.sampled_from(FRAMES), max_size=3).map(b"".join), st.sampled_from(END)
-).map(b"".join)
-streams = answered | damaged(answered, FRAMES) | st.lists(st.sampled_from(FRAMES), max_size=10).map(b"".join) | noise
+answered = st.lists(st.sampled_from(FRAMES), max_size=6).map(lambda frames: READY + b"".join(frames))
+streams = answered | damaged(answered, FRAMES) | st.tuples(noise, answered).map(b"".join) | noise
 
 
-def answer(chunks: Sequence[Chunk], *, framed: bool = False) -> Hashable:
-    """Read what the wrapper of a step (a probe: `framed`) sent."""
-    read = Answer(NONCE, framed_errors=framed)
-    output = [(error, (read.feed_err if error else read.feed_out)(data)) for error, data in chunks]
-    shown = tuple(b"".join(data for error, data in output if error is stream) for stream in (False, True))
-    assert len(read.notes) <= 4096 + max((len(data) for _, data in chunks), default=0)
-    return shown, read.verdict, read.said_hello, read.began, read.adopted
+def answers(chunks: Sequence[Chunk]) -> Hashable:
+    """Read what a wrapper sent, up to what is no answer."""
+    reader = FrameReader(NONCE)
+    found: list[Hashable] = []
+    try:
+        for error, data in chunks:
+            for frame in () if error else reader.feed(data):
+                found.append((frame.word, frame.id, frame.payload, verdict_of(frame.text) if frame.word == "end" else None))
+    except HostError as nonsense:
+        found.append(nonsense.message)
+    assert len(reader.before) <= 4096
+    return tuple(found)
 
 
 def _pieces(data: bytes, cuts: Sequence[int]) -> list[bytes]:
@@ -152,8 +155,7 @@ def ssh_config(folder: Path) -> Check:
 
 
 TARGETS = (
-    from_server("answers", answer, streams),
-    from_server("probe-answers", partial(answer, framed=True), streams),
+    from_server("answers", answers, streams),
     Target(
         name="known-hosts",
         examples=st.tuples(known_files, st.sampled_from(("cp-0", "[cp-0]:2222"))),

@@ -22,8 +22,6 @@ SEED = 20_261_121
 KNOWN = {
     "history-rows": "odd values in rows end in ValueError, TypeError or CodecError where StoreError is due",
     "ssh-config": "quotes without end and ports that are no numbers end in ValueError where ConfigError is due",
-    "answers": "an exit code of odd digits ends in ValueError",
-    "probe-answers": "an exit code of odd digits ends in ValueError",
 }
 """Targets that find what is not mended yet; the soak fails for them."""
 

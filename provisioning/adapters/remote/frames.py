@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from provisioning.errors import HostError
 
 _HEAD = re.compile(rb"([a-z]{1,16}) (\d{1,9}) (\d{1,9})\n")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _HEAD_LIMIT = 40  # bytes
 _PAYLOAD_LIMIT = 1 << 20  # the wrapper sends 64 KiB at most
 _NOTES_LIMIT = 4096  # bytes of other people's words that are kept
@@ -106,4 +107,4 @@ def verdict_of(text: str) -> Verdict:
     """Return what an `end` frame says: a word, a number, and words for people."""
     word, _, rest = text.partition(" ")
     code, _, words = rest.partition(" ")
-    return Verdict(word=word, code=int(code) if code.isascii() and code.isdigit() else 0, text=words)
+    return Verdict(word=word, code=int(code) if _NUMBER.fullmatch(code) else 0, text=words)
