@@ -89,20 +89,20 @@ class Resolver:
         jump = login.proxy_jump if login.proxy_jump is not None else str(options.get("proxyjump", ""))
         if login.proxy_jump is None and not jump and options.get("proxycommand"):
             raise ConfigError(f"{name}: ProxyCommand is not supported", hint="use ProxyJump, or ssh.proxy_jump of the server")
-        timeout = str(options.get("connecttimeout", ""))
+        port = login.port or _number("Port", str(options.get("port", 22)), most=65535)
+        timeout = options.get("connecttimeout")
         return Target(
             name=name,
             host=host,
-            port=login.port or int(str(options.get("port", 22))),
+            port=port,
             user=login.user or str(options.get("user", "")) or getpass.getuser(),
-            host_key_name=str(options.get("hostkeyalias", ""))
-            or known_name(host, login.port or int(str(options.get("port", 22)))),
+            host_key_name=str(options.get("hostkeyalias", "")) or known_name(host, port),
             key_paths=(Path(login.key_path).expanduser(),) if login.key_path else tuple(_identities(options)),
             only_these=bool(login.key_path) or options.get("identitiesonly") == "yes",
             known_hosts=(*self._known_hosts, *_known_hosts(options, self._config.home)),
             jumps=self._jumps(jump, depth=depth),
             become=login.become,
-            connect_timeout_s=float(timeout) if timeout.isdigit() else None,
+            connect_timeout_s=_number("ConnectTimeout", str(timeout), most=86400) if timeout not in {None, "none"} else None,
         )
 
     def _jumps(self, text: str, *, depth: int) -> tuple[Target, ...]:
@@ -123,6 +123,21 @@ class Resolver:
         return self._resolve(where, where, login, depth=depth)
 
 
+def _number(option: str, text: str, *, most: int) -> int:
+    """Return a number of the configuration. Raises ConfigError."""
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+        raise ConfigError(f"the ssh configuration has {option} {text[:40]!r}; expected a number from 1 to {most}")
+    return int(text)
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a line, quotes removed. Raises ConfigError."""
+    try:
+        return shlex.split(text)
+    except ValueError as wrong:
+        raise ConfigError(f"the ssh configuration has {text[:60]!r}: {str(wrong).lower()}") from wrong
+
+
 def known_name(host: str, port: int) -> str:
     """Return what known_hosts calls a host on a port."""
     return host if port == 22 else f"[{host}]:{port}"
@@ -141,7 +156,7 @@ def _known_hosts(options: Mapping[str, object], home: Path) -> Iterator[Path]:
         ("userknownhostsfile", f"{home}/known_hosts {home}/known_hosts2"),
         ("globalknownhostsfile", "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"),
     ):
-        for name in shlex.split(str(options.get(key, default))):
+        for name in _words(str(options.get(key, default))):
             if name != "none":
                 yield Path(name).expanduser()
 
@@ -164,7 +179,7 @@ def _read(path: Path, base: Path, depth: int = 0) -> Iterator[str]:
             continue
         if depth >= _INCLUDE_DEPTH:
             raise ConfigError(f"{path} includes itself, or too deeply")
-        for pattern in shlex.split(rest):
+        for pattern in _words(rest):
             where = Path(pattern).expanduser()
             for found in sorted(where.parent.glob(where.name) if where.is_absolute() else base.glob(pattern)):
                 yield from _read(found, base, depth + 1)
@@ -183,7 +198,7 @@ def _for_names(lines: Sequence[str], names: Sequence[str]) -> Iterator[str]:
         if word != "host":
             yield line
         else:
-            yield "Host *" if _matches(shlex.split(rest), names) else "Host !*"
+            yield "Host *" if _matches(_words(rest), names) else "Host !*"
 
 
 def _matches(patterns: Sequence[str], names: Sequence[str]) -> bool:
