@@ -12,7 +12,7 @@ from typing import IO, cast
 
 from provisioning.adapters.remote.link import RemoteLink
 from provisioning.adapters.remote.program import COMMAND
-from provisioning.adapters.remote.wire import Chunk, Wire, made_in_thread, missing_programs
+from provisioning.adapters.remote.wire import Wire, made_in_thread, missing_programs
 from provisioning.errors import HostError
 
 _PIECE_BYTES = 256 * 1024
@@ -46,7 +46,7 @@ class LocalShell:
                 ["sh", "-c", COMMAND],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 bufsize=0,
                 env=self._environment,
                 start_new_session=True,
@@ -60,9 +60,8 @@ class LocalWire:
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         self._child = child
         self._turn = asyncio.Lock()
-        self._streams = {False: cast("IO[bytes]", child.stdout), True: cast("IO[bytes]", child.stderr)}
-        for stream in self._streams.values():
-            os.set_blocking(stream.fileno(), False)
+        self._output = cast("IO[bytes]", child.stdout)
+        os.set_blocking(self._output.fileno(), False)
 
     async def write(self, data: bytes) -> None:
         """See Wire. A wrapper that stops reading has ended; why is in what it says."""
@@ -75,20 +74,16 @@ class LocalWire:
             while left:
                 left = left[stdin.write(left) :]
 
-    def watched(self) -> list[int]:
+    def fileno(self) -> int:
         """See Wire."""
-        return [stream.fileno() for stream in self._streams.values()]
+        return self._output.fileno()
 
-    def read(self) -> list[Chunk]:
+    def read(self) -> bytes | None:
         """See Wire."""
-        chunks = []
-        for from_errors, stream in list(self._streams.items()):
-            with contextlib.suppress(BlockingIOError):
-                data = os.read(stream.fileno(), _PIECE_BYTES)
-                chunks.append((from_errors, data))
-                if not data:
-                    self._streams.pop(from_errors).close()
-        return chunks
+        try:
+            return os.read(self._output.fileno(), _PIECE_BYTES)
+        except BlockingIOError:
+            return None
 
     async def exit_code(self) -> int | None:
         """See Wire. A killed wrapper is a broken link."""
@@ -100,9 +95,8 @@ class LocalWire:
 
     def close(self) -> None:
         """See Wire."""
-        for stream in (self._child.stdin, self._child.stdout, self._child.stderr):
-            if stream is not None:
-                stream.close()
+        cast("IO[bytes]", self._child.stdin).close()
+        self._output.close()
         if self._child.poll() is None:
             threading.Thread(target=self._child.wait, daemon=True).start()  # without input it ends by itself
 

@@ -135,7 +135,7 @@ def test_the_command_means_the_same_to_every_login_shell(shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     request = probe_request("printf ready", timeout_s=10)
-    process = subprocess.Popen([shell, "-c", COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([shell, "-c", COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     with process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -43,7 +43,7 @@ class Verdict:
 
 
 class FrameReader:
-    """Takes the wrapper's standard output in pieces of any size. Before its first word anybody may have printed anything."""
+    """Takes what a wrapper sends in pieces of any size. Before its first word anybody may have printed anything."""
 
     def __init__(self, nonce: str) -> None:
         self._sign = b"\x1e@" + nonce.encode("ascii") + b" ready\n"
@@ -63,7 +63,7 @@ class FrameReader:
         before, found, after = bytes(self._rest).partition(self._sign)
         self.before = before[-_NOTES_LIMIT:]
         self.ready = bool(found)
-        self._rest = bytearray(after if found else before[-_NOTES_LIMIT:])
+        self._rest = bytearray(after if found else self.before)
         return self.ready
 
     def _next(self) -> Frame | None:

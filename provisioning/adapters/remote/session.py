@@ -1,4 +1,4 @@
-"""A wrapper that runs: many requests at a time over one pair of streams."""
+"""A wrapper that runs: many requests at a time over one stream each way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from provisioning.adapters.remote.request import Request
 from provisioning.adapters.remote.wire import LinkLost, Shell, Wire
 from provisioning.errors import HostError, Unreachable
 
-_NOTES_LIMIT = 4096  # bytes of standard error that are kept
 _READY_S = 20.0  # for becoming root and for the wrapper's start
 _PIECE_BYTES = 256 * 1024
 
@@ -40,9 +39,7 @@ class Session:
     def __init__(self, shell: Shell, wire: Wire, nonce: str) -> None:
         self._shell, self._wire = shell, wire
         self._reader = FrameReader(nonce)
-        self._notes = b""
-        self._watched: set[int] = set()
-        self._open_streams = {False, True}
+        self._watched: int | None = None
         self._ids = count(1)
         self._listeners: dict[int, Listener] = {}
         self._verdicts: dict[int, asyncio.Future[Verdict]] = {}
@@ -59,18 +56,15 @@ class Session:
 
     @property
     def notes(self) -> str:
-        """The last words on standard error, else those of a login shell; one line."""
-        said = self._notes.replace(HELLO, b"").strip() or self._reader.before
-        lines = said.decode("utf-8", "replace").splitlines()
+        """The last words that came before the wrapper's own, one line: a login shell's, sudo's, perl's."""
+        lines = self._reader.before.replace(HELLO, b"").decode("utf-8", "replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def listen(self) -> None:
         """Begin to take what comes."""
-        loop = asyncio.get_running_loop()
-        self._watched = set(self._wire.watched())
-        for descriptor in self._watched:
-            loop.add_reader(descriptor, self._take)
-        self._take()
+        self._watched = self._wire.fileno()
+        asyncio.get_running_loop().add_reader(self._watched, self._take)
+        self._take()  # what came during login is not announced again
 
     async def ready(self) -> None:
         """Wait for the wrapper's first word. Raises what ended it before, Unreachable after some seconds of nothing."""
@@ -136,28 +130,19 @@ class Session:
             task.exception()  # a link that is lost is told to those who wait for verdicts
 
     def _take(self) -> None:
-        """Take what there is. Called by the event loop; each call takes a bounded amount."""
+        """Take a piece of what there is. Called by the event loop until nothing is left: a flood keeps nobody else waiting."""
+        data = self._wire.read()
+        if data is None:
+            return
+        if not data:
+            self._stop_listening()
+            self._ending = asyncio.create_task(self._end())
+            return
         try:
-            for from_errors, data in self._wire.read():
-                if not data:
-                    self._open_streams.discard(from_errors)
-                elif from_errors:
-                    self._notes = (self._notes + data)[-_NOTES_LIMIT:]
-                else:
-                    self._hear(data)
-                    if self._reader.ready:
-                        self._ready.set()
+            self._hear(data)
         except HostError as nonsense:
             self._fail(nonsense)
             self.close()
-            return
-        loop = asyncio.get_running_loop()
-        still = set(self._wire.watched())
-        for descriptor in self._watched - still:  # an ended stream is readable for ever
-            loop.remove_reader(descriptor)
-        self._watched &= still
-        if not self._open_streams and self._ending is None:
-            self._ending = asyncio.create_task(self._end())
 
     def _hear(self, data: bytes) -> None:
         for frame in self._reader.feed(data):
@@ -169,6 +154,8 @@ class Session:
                 self._send_archive(frame.id)
             elif frame.id in self._listeners:
                 self._tell(frame)
+        if self._reader.ready:
+            self._ready.set()
 
     def _tell(self, frame: Frame) -> None:
         try:
@@ -179,10 +166,9 @@ class Session:
                 verdict.set_exception(wrong)
 
     async def _end(self) -> None:
-        """Find out why both streams have ended, and tell everyone who waits."""
-        self._stop_listening()
+        """Find out why the stream has ended, and tell everyone who waits."""
         code = await self._wire.exit_code()
-        started = self._reader.ready or HELLO in self._notes
+        started = self._reader.ready or HELLO in self._reader.before
         if code is None or started:
             self._fail(LinkLost(self.notes or "the channel ended without a result"))
         else:
@@ -197,7 +183,6 @@ class Session:
                 verdict.set_exception(self._ended)
 
     def _stop_listening(self) -> None:
-        loop = asyncio.get_running_loop()
-        for descriptor in self._watched:
-            loop.remove_reader(descriptor)
-        self._watched = set()
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched)
+        self._watched = None

@@ -1,4 +1,4 @@
-"""The two ends of a wrapper that runs: bytes to it, two streams from it, without a thread of their own."""
+"""The two ends of a wrapper that runs: bytes to it, one stream of bytes from it, without a thread of its own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from typing import Protocol, TypeVar
 from provisioning.errors import HostError
 
 T = TypeVar("T")
-
-Chunk = tuple[bool, bytes]
-"""Whether it came from standard error, and bytes; no bytes say that this stream has ended."""
 
 
 class LinkLost(Exception):
@@ -26,16 +23,20 @@ class Wire(Protocol):
         """Send all of it, in one piece: who writes next waits. Raises LinkLost when the connection is gone."""
         ...
 
-    def watched(self) -> list[int]:
-        """Return file descriptors that are readable when `read` has something to return; fewer once streams have ended."""
+    def fileno(self) -> int:
+        """Return a file descriptor that is readable while `read` has something to return."""
         ...
 
-    def read(self) -> list[Chunk]:
-        """Return what there is, in pieces of bounded size, without waiting."""
+    def read(self) -> bytes | None:
+        """Return a piece of what has come, of bounded size; None when there is nothing yet, no bytes when it has ended.
+
+        Standard output and standard error are one stream: two of them, each with its own sign that there is something,
+        cannot be watched through one descriptor without losing such a sign now and then (paramiko's `OrPipe`).
+        """
         ...
 
     async def exit_code(self) -> int | None:
-        """Return the wrapper's own exit status once both streams have ended; None when the link broke instead."""
+        """Return the wrapper's own exit status once the stream has ended; None when the link broke instead."""
         ...
 
     def close(self) -> None:

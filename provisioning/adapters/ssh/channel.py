@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from provisioning.adapters.remote.program import HELLO, SUDO_PROMPT
-from provisioning.adapters.remote.wire import Chunk, LinkLost, made_in_thread
+from provisioning.adapters.remote.wire import LinkLost, made_in_thread
 from provisioning.adapters.ssh.connect import Connection, quietly
 from provisioning.errors import BecomeRefused
 
@@ -37,7 +37,7 @@ class ChannelWire:
     def __init__(self, connection: Connection, channel: Channel, threads: Executor) -> None:
         self._connection, self._channel, self._threads = connection, channel, threads
         self._turn = asyncio.Lock()
-        self._early: list[Chunk] = []
+        self._early = b""  # what came while we waited for sudo
 
     def begin(self, program: bytes, way_in: WayIn, sudo_s: float) -> None:
         """Send the program, once we are who we have to be. Blocking. Raises LinkLost, BecomeRefused."""
@@ -60,22 +60,19 @@ class ChannelWire:
                 raise LinkLost(str(wrong) or "the connection ended") from wrong
             # The wrapper has stopped reading: why is in what it says.
 
-    def watched(self) -> list[int]:
+    def fileno(self) -> int:
         """See Wire."""
-        return [self._channel.fileno()]
+        return self._channel.fileno()
 
-    def read(self) -> list[Chunk]:
+    def read(self) -> bytes | None:
         """See Wire."""
-        chunks, self._early = self._early, []
-        channel = self._channel
-        if channel.recv_ready():
-            chunks.append((False, channel.recv(_PIECE_BYTES)))
-        if channel.recv_stderr_ready():
-            chunks.append((True, channel.recv_stderr(_PIECE_BYTES)))
-        ended = channel.eof_received or channel.closed
-        if not chunks and ended and not channel.recv_ready() and not channel.recv_stderr_ready():
-            chunks = [(False, b""), (True, b"")]
-        return chunks
+        if self._early:
+            data, self._early = self._early, b""
+            return data
+        if self._channel.recv_ready():
+            return self._channel.recv(_PIECE_BYTES)
+        ended = self._channel.eof_received or self._channel.closed
+        return b"" if ended and not self._channel.recv_ready() else None
 
     async def exit_code(self) -> int | None:
         """See Wire."""
@@ -100,19 +97,17 @@ class ChannelWire:
         self._channel.settimeout(sudo_s)
         while HELLO not in heard:
             try:
-                piece = self._channel.recv_stderr(_PIECE_BYTES)
+                piece = self._channel.recv(_PIECE_BYTES)
             except TimeoutError as late:
                 if self._server_is_slow():
                     continue
                 what = "the password" if way_in.password is not None else "us"
                 why = f"{name}: sudo refused {what}, or took more than {sudo_s:g} s to check it"
                 raise BecomeRefused(why, server=name) from late
-            self._early.append((True, piece))
             heard += piece
             if not piece:
                 if not self._connection.alive:
                     raise LinkLost("the connection ended during sudo")
-                heard = heard or self._channel.recv(_PIECE_BYTES)  # a shell that lets nobody in says so here
                 raise BecomeRefused(
                     f"{name}: sudo refused: {_last_line(heard)}",
                     hint="allow the login to use sudo without a password, or set ssh.become.password",
@@ -120,6 +115,7 @@ class ChannelWire:
                 )
             if heard.count(SUDO_PROMPT.encode()) > 1:
                 raise BecomeRefused(f"{name}: sudo refused the password", server=name)
+        self._early = heard
         self._channel.settimeout(None)
 
     def _server_is_slow(self) -> bool:
@@ -144,6 +140,7 @@ def open_channel(
         raise LinkLost(str(wrong) or "the connection ended") from wrong
     wire = ChannelWire(connection, channel, threads)
     try:
+        channel.set_combine_stderr(True)
         channel.exec_command(way_in.command)
         wire.begin(program, way_in, sudo_s)
     except (SSHException, EOFError, OSError) as wrong:

@@ -2,9 +2,6 @@
 # Helpers for install scripts on Debian and Ubuntu. A bundle whose install script mentions `provisioning-lib.sh` gets this
 # file under that name. Every function may be called again after an interruption and does then only what is left to do.
 
-# The result of a script outlives a loss of power, so what it has done must be on the disk before it ends.
-trap 'sync --file-system / /etc /usr /var || true' EXIT
-
 # log TEXT...: one line of progress.
 log() { printf '%s\n' "==> $*"; }
 

@@ -7,15 +7,15 @@ our ($O_RDONLY, $O_WRONLY, $O_RDWR, $O_CREAT, $O_TRUNC, $O_APPEND, $O_NONBLOCK) 
 our ($LOCK_EX, $LOCK_NB, $LOCK_UN, $F_GETFL, $F_SETFL) = (2, 4, 8, 3, 4);
 our ($AF_UNIX, $SOCK_STREAM, $MSG_PEEK, $WNOHANG, $EINTR, $EAGAIN) = (1, 1, 2, 1, 4, 11);
 
-# The numbers of fsync and prctl by the machine in the header of the program that runs us (ELF e_machine).
+# The numbers of fsync, prctl and sync by the machine in the header of the program that runs us (ELF e_machine).
 our %CALLS = (
-    62  => [74,  157],    # x86-64
-    183 => [82,  167],    # aarch64
-    243 => [82,  167],    # riscv
-    3   => [118, 172],    # i386
-    40  => [118, 172],    # arm
-    22  => [118, 172],    # s390
-    21  => [118, 171],    # ppc64
+    62  => [74,  157, 162],    # x86-64
+    183 => [82,  167, 81],     # aarch64
+    243 => [82,  167, 81],     # riscv
+    3   => [118, 172, 36],     # i386
+    40  => [118, 172, 36],     # arm
+    22  => [118, 172, 36],     # s390
+    21  => [118, 171, 36],     # ppc64
 );
 our $PROGRAM;                        # our own text: a supervisor in a service of its own is started with it
 our $MARK   = 'PROVISIONING_UNIT';
@@ -135,6 +135,12 @@ sub sync_file {
     return syscall($fsync, fileno $file) == 0 if $fsync;
     require IO;
     return IO::Handle::sync($file);
+}
+
+# Everything that anybody has written.
+sub sync_all {
+    my (undef, undef, $sync) = calls();
+    return $sync ? syscall $sync : system 'sync';
 }
 
 sub waits_for_nothing {

@@ -165,6 +165,7 @@ sub conclude {
     for (1 .. 16) { last unless $pipe && take_output() }    # a pipe holds no more than that
     write_file("$unit/total", "$total\n") if $total > $KEPT;
     forget_secrets();
+    sync_all() if $kind eq 'exit' && $code == 0;    # what the script did must not be less durable than the word that it is done
     record($unit, $kind, $code);
     unlink "$unit/socket";
     flock $lock, $LOCK_UN;
