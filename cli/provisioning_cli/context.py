@@ -54,7 +54,7 @@ class App:
         if named == "":  # an unset variable in a script must not mean the current folder
             raise UsageError("-w is empty", hint="give the workspace's folder")
         if named is not None:
-            if not (Path(named) / "workspace.toml").is_file():
+            if not os.path.isfile(Path(named) / "workspace.toml"):  # noqa: PTH113 -- never raises, however long the name is
                 raise NotFoundError(f"no workspace in {named}: it has no workspace.toml", hint=INIT_HINT)
             return Path(named).absolute()
         found = find_workspace(Path.cwd()) or _active()

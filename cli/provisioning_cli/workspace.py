@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,7 +84,7 @@ def _folder_of(which: str, known: object) -> Path:
 
     names: Mapping[str, str] = known if isinstance(known, Mapping) else {}
     folder = Path(names.get(which, which)).absolute()
-    if (folder / "workspace.toml").is_file():
+    if os.path.isfile(folder / "workspace.toml"):  # noqa: PTH113 -- never raises, however long the name is
         return folder
     near = nearest(which, names)
     hint = f"did you mean {near}?" if near else "`provisioning workspace list` shows those you have used"

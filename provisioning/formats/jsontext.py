@@ -17,7 +17,8 @@ from provisioning.core.shown import quote, step
 
 SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 DEPTH_LIMIT = 100
-_TOKEN = re.compile(r'[ \t\r\n]*(?:("(?:[^"\\]|\\.)*")|([{}\[\],:])|([^\s{}\[\],:"]+))', re.DOTALL)
+_TOKEN = re.compile(r'(?<![ \t\r\n])[ \t\r\n]*+(?:("(?:[^"\\]|\\.)*+"?)|([{}\[\],:])|([^\s{}\[\],:"]+))', re.DOTALL)
+_STEP = re.compile(r'\$|\.[A-Za-z_][A-Za-z0-9_-]*|\[(?:[0-9]+|"(?:[^"\\]|\\.)*+"[^\]]*)\]')
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
@@ -190,8 +191,12 @@ def _syntax(error: json.JSONDecodeError) -> Fault:
 
 def _prefixes(path: str) -> list[str]:
     """`$.a[0].b` -> `$`, `$.a`, `$.a[0]`, `$.a[0].b`; quoted keys are one step."""
-    ends = [match.end() for match in re.finditer(r'\$|\.[A-Za-z_][A-Za-z0-9_-]*|\[(?:\d+|"(?:[^"\\]|\\.)*"[^\]]*)\]', path)]
-    return [path[:end] for end in ends] or ["$"]
+    prefixes = []
+    at = 0
+    while step_found := _STEP.match(path, at):
+        at = step_found.end()
+        prefixes.append(path[:at])
+    return prefixes or ["$"]
 
 
 def _duplicate_keys(text: str) -> Iterator[Fault]:

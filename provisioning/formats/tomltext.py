@@ -11,7 +11,7 @@ SIZE_LIMIT_BYTES = 1024 * 1024
 KEY_PARTS = 64
 # The parser of the standard library takes time and memory with the square of the parts of a dotted key.
 _LONG_KEY = re.compile(
-    rf"""(?<![A-Za-z0-9_."'-])(?:(?>[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')[ \t]*\.[ \t]*){{{KEY_PARTS}}}"""
+    rf"""(?<![A-Za-z0-9_."'\\-])(?:(?>[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')[ \t]*\.[ \t]*){{{KEY_PARTS}}}"""
 )
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 

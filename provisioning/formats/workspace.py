@@ -95,7 +95,7 @@ def _no_json(values: Fields, path: str) -> Iterator[Fault]:
 def _placed(fault: Fault, text: str) -> Fault:
     """Give a fault the line on which its key is set, where that is plain to see."""
     section, _, key = fault.path.removesuffix("!").removeprefix("$.").rpartition(".")
-    start = re.search(rf"^\s*\[{re.escape(section)}\]", text, re.MULTILINE) if section else None
+    start = re.search(rf"^[ \t]*\[{re.escape(section)}\]", text, re.MULTILINE) if section else None
     if section and start is None:
         return fault
     found = re.compile(rf'^[ \t]*"?({re.escape(key)})"?[ \t]*=', re.MULTILINE).search(text, start.end() if start else 0)

@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from fuzz.target import within
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,3 +101,9 @@ def test_ten_megabytes_are_read_and_searched_in_seconds() -> None:
     assert parsed.faults == ()
     assert places["$.formulas[99999].nodes[0].taskserv"][0] > 100_000
     assert time.process_time() - start < 8
+
+
+@pytest.mark.parametrize("text", ['{"a": 1' + " " * 200_000 + "}" + "\n" * 200_000, '{"a": "' + "\\\\" * 200_000 + '"}'])
+def test_looking_a_place_up_takes_time_linear_in_blanks_and_backslashes(text: str) -> None:
+    with within(2):
+        assert locate(text, {"$.a", "$.a!"}) == {"$.a": (1, 7), "$.a!": (1, 2)}

@@ -1,0 +1,151 @@
+"""No regular expression of ours takes long, whatever the text: each is found in the source, and attacked."""
+
+from __future__ import annotations
+
+import ast
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fuzz.target import within
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted([*(ROOT / "provisioning").rglob("*.py"), *(ROOT / "cli").rglob("*.py")])
+SIZE = 100_000  # characters, or bytes
+LIMIT_S = 0.05  # of processor time
+METHODS = ("match", "fullmatch", "search", "sub", "findall", "finditer", "split")
+FUNCTIONS = {"re.compile", *(f"re.{method}" for method in METHODS)}
+COMMON = ("a", "0", " ", "\n", "/", ".", '"', "\\", "\x1b", "é")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Used:
+    """A pattern, with the ways in which it is used."""
+
+    place: str
+    pattern: re.Pattern[Any]
+    methods: tuple[str, ...]
+
+
+def literal(node: ast.expr, names: dict[str, str | bytes]) -> str | bytes | None:
+    """Return a pattern as far as it stands in the source: what is put into it is an `x`."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        parts = [
+            str(part.value) if isinstance(part, ast.Constant) else str(names.get(_name(part), "x")) for part in node.values
+        ]
+        return "".join(parts)
+    return names.get(ast.unparse(node))
+
+
+def _name(part: ast.expr) -> str:
+    return ast.unparse(part.value) if isinstance(part, ast.FormattedValue) else ""
+
+
+def flags_of(call: ast.Call) -> int:
+    """Return the flags that a call names."""
+    said = [*call.args[1:], *(one.value for one in call.keywords)]
+    words = {word for one in said for word in re.findall(r"re\.([A-Z]+)", ast.unparse(one))}
+    return sum(int(getattr(re, word)) for word in words)
+
+
+def constants() -> dict[str, str | bytes]:
+    """Return the texts that the modules give names to."""
+    found: dict[str, str | bytes] = {"KEY_PARTS": "64"}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(node.value, ast.Constant)
+                and isinstance(node.value.value, str | bytes)
+            ):
+                found[ast.unparse(node.targets[0])] = node.value.value
+    return found
+
+
+def every_pattern() -> Iterator[Used]:
+    """Yield all that is compiled or used by a function of `re`."""
+    names, everything = constants(), "\n".join(path.read_text("utf-8") for path in SOURCES)
+    for path in SOURCES:
+        tree = ast.parse(path.read_text("utf-8"))
+        above = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+        for node in ast.walk(tree):
+            function = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if not isinstance(node, ast.Call) or function not in FUNCTIONS or (text := literal(node.args[0], names)) is None:
+                continue
+            methods = {function.removeprefix("re.")} if function != "re.compile" else set(ways(node, above, everything))
+            place = f"{path.relative_to(ROOT)}:{node.lineno}"
+            yield Used(place=place, pattern=re.compile(text, flags_of(node)), methods=tuple(sorted(methods)))
+
+
+def ways(compiled: ast.Call, above: dict[ast.AST, ast.AST], everything: str) -> Iterator[str]:
+    """Yield the methods that are called on a compiled pattern, wherever its name stands."""
+    holder = above[compiled]
+    if isinstance(holder, ast.Attribute):
+        yield holder.attr
+        return
+    while not isinstance(holder, ast.Assign | ast.stmt):
+        holder = above[holder]
+    name = ast.unparse(holder.targets[0]) if isinstance(holder, ast.Assign) else ""
+    found = re.findall(rf"\b{re.escape(name)}\.({'|'.join(METHODS)})\(", everything) if name else []
+    yield from found or ("fullmatch", "match")  # given to somebody else, who asks whether a name fits
+
+
+def attacks(pattern: re.Pattern[Any]) -> Iterator[Any]:
+    """Yield long texts of what the pattern looks for: one character over and over, or two in turn, a misfit at the end."""
+    text = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
+    own = [char for char in dict.fromkeys(text) if not char.isalnum() or char in "xn0"][:12]
+    chars = list(dict.fromkeys([*COMMON, *own]))
+    for one, two in product(chars, chars):
+        unit = one if one == two else one + two
+        for end in ("", "!", "\0", '"'):
+            made = (unit * (SIZE // len(unit))) + end
+            yield made if isinstance(pattern.pattern, str) else made.encode("utf-8")[:SIZE]
+
+
+def call(used: Used, method: str) -> Callable[[Any], object]:
+    """Return what uses the pattern as our code does."""
+    if method == "sub":
+        empty = "" if isinstance(used.pattern.pattern, str) else b""
+        return lambda text: used.pattern.sub(empty, text)
+    if method == "finditer":
+        return lambda text: sum(1 for _ in used.pattern.finditer(text))
+    return getattr(used.pattern, method)  # type: ignore[no-any-return]
+
+
+def took_s(run: Callable[[Any], object], text: Any) -> float:
+    """Return the processor time of one use; the least of three where the first was slow."""
+    least = 99.0
+    for _ in range(3):
+        began_s = time.process_time()
+        with within(0.5):
+            run(text)
+        least = min(least, time.process_time() - began_s)
+        if least < LIMIT_S:
+            break
+    return least
+
+
+PATTERNS = list(every_pattern())
+
+
+def test_every_pattern_of_the_source_is_found() -> None:
+    written = sum(len(re.findall(rf"\bre\.(?:compile|{'|'.join(METHODS)})\(", path.read_text("utf-8"))) for path in SOURCES)
+    built_at_run_time = 1  # the masker's, of the secrets themselves
+    assert len(PATTERNS) == written - built_at_run_time
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("used", PATTERNS, ids=lambda used: used.place)
+def test_no_pattern_takes_long_on_any_text(used: Used) -> None:
+    for method in used.methods:
+        run = call(used, method)
+        for text in attacks(used.pattern):
+            took = took_s(run, text)
+            assert took < LIMIT_S, (method, used.pattern.pattern, text[:4], text[-2:], f"{took:.3f} s")
