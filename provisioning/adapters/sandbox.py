@@ -17,8 +17,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 LARGEST = 16 * 1024 * 1024  # items of one result, or bits of a number
 WIDEST = 1_000_000  # columns, or items that are filled up
+PARAGRAPHS = 100  # of filler text, which jinja2 makes slowly
 _WIDE = re.compile(r"[0-9]{7}")
-_PADDING_CALLS = frozenset({"ljust", "rjust", "center", "zfill", "expandtabs", "to_bytes", "lipsum", "generate_lorem_ipsum"})
+_PADDING_CALLS = frozenset({"ljust", "rjust", "center", "zfill", "expandtabs", "to_bytes"})
 _PADDING_FILTERS = ("center", "indent", "batch", "slice")
 
 
@@ -48,6 +49,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         name = getattr(__obj, "__name__", "")
         if name in _PADDING_CALLS:
             _refuse_wide((*args, *kwargs.values()))
+        elif name == "generate_lorem_ipsum":
+            _refuse_wide((*args, *kwargs.values()), PARAGRAPHS)
         elif name in {"format", "format_map"}:
             text = getattr(getattr(__obj, "__wrapped__", __obj), "__self__", "")  # jinja2 wraps them, to guard attributes
             _refuse_wide((text, *args, *kwargs.values()))
@@ -72,11 +75,11 @@ def _refuse_past(size: int) -> None:
         raise OverflowError("the result would be too large")
 
 
-def _refuse_wide(values: Iterable[object]) -> None:
-    """Raise OverflowError for a width or count past `WIDEST`, in a text that is a format too."""
+def _refuse_wide(values: Iterable[object], most: int = WIDEST) -> None:
+    """Raise OverflowError for a width or count past `most`, in a text that is a format too."""
     for value in values:
-        if (isinstance(value, int) and value > WIDEST) or (isinstance(value, str) and _WIDE.search(value)):
-            raise OverflowError(f"a width or count is larger than {WIDEST:,}")
+        if (isinstance(value, int) and value > most) or (isinstance(value, str) and _WIDE.search(value)):
+            raise OverflowError(f"a width or count is larger than {most:,}")
 
 
 def _bounded(plain: Callable[..., Any], chosen: Callable[[tuple[Any, ...]], Iterable[object]]) -> Callable[..., Any]:

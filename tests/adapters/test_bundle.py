@@ -103,6 +103,8 @@ def test_a_template_that_cannot_be_rendered_is_named_with_its_line(
         "{{ 'x' | indent(width=9999999999) }}",
         "{{ [1] | batch(9999999999, 'x') | list }}",
         "{{ lipsum(n=9999999999) }}",
+        "{{ lipsum(n=99999) }}",
+        "{{ lipsum(5, true, 20, 99999) }}",
         "{{ range(9999999999) | list }}",
     ],
 )

@@ -6,9 +6,11 @@ import copy
 import json
 import os
 import random
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from provisioning.core.declare import Server
 from provisioning.operations import Project, open_project
 
 SEED = 20260107
-QUICK, SOAK = 500, 5_000
+QUICK, SOAK = 300, 5_000  # fields; payloads in each field
 TIMES = (
     "..",
     "../../etc/x",
@@ -41,7 +43,7 @@ MORE = (
     "x'; touch {canary}; '",
     '"; touch {canary}; "',
     "|touch {canary}",
-    "{{{{ 7*7 }}}}",
+    "{{ 7*7 }}",
 )
 ODD = (
     "\u202egnp.exe",
@@ -76,9 +78,16 @@ GOOD: Mapping[str, Any] = {
                 "private_ip": "10.0.0.1",
                 "site": "here",
                 "labels": {"role": "control"},
-                "ssh": {"user": "admin", "port": 22, "key_path": "key", "proxy_jump": "jump", "become": {"method": "sudo"}},
+                "ssh": {
+                    "user": "admin",
+                    "port": 22,
+                    "key_path": "key",
+                    "proxy_jump": "jump",
+                    "become": {"method": "sudo", "password": "env:HOME"},
+                },
             }
-        ]
+        ],
+        "$schema": "servers.schema.json",
     },
     "dag.json": {
         "formulas": [
@@ -86,8 +95,18 @@ GOOD: Mapping[str, Any] = {
                 "id": "a",
                 "server": "cp-0",
                 "max_parallel": 2,
+                "parallel": False,
                 "nodes": [
-                    {"id": "n", "taskserv": {"name": "os", "profile": "default"}, "params": {"text": "x"}, "on_error": "stop"}
+                    {
+                        "id": "n",
+                        "taskserv": {"name": "os", "profile": "default"},
+                        "params": {"text": "x"},
+                        "on_error": "retry",
+                        "max_retries": 1,
+                        "timeout_s": 20,
+                        "parallel": False,
+                    },
+                    {"component": "extra", "depends_on": [{"node_id": "n", "kind": "on_success"}]},
                 ],
                 "health_gate": {
                     "check_cmd": "echo ok",
@@ -95,10 +114,14 @@ GOOD: Mapping[str, Any] = {
                     "address": "public",
                     "retries": 1,
                     "timeout_ms": 2000,
+                    "probe_timeout_ms": 2000,
+                    "interval_ms": 100,
                 },
-            }
+            },
+            {"id": "b", "server": "cp-0", "nodes": [{"taskserv": "more"}]},
         ],
-        "composition": {"formulas": [{"formula_id": "a", "depends_on": []}]},
+        "composition": {"formulas": [{"formula_id": "b", "depends_on": [{"formula_id": "a", "condition": "healthy"}]}]},
+        "$schema": "dag.schema.json",
     },
     "taskservs/os/taskserv.toml": {
         "name": "os",
@@ -110,7 +133,7 @@ GOOD: Mapping[str, Any] = {
         "requires": [],
         "provides": ["system"],
         "conflicts_with": ["none"],
-        "params": {"text": {"type": "string", "default": "x", "description": "it"}},
+        "params": {"text": {"type": "string", "default": "x", "description": "it", "required": False}},
     },
 }
 Place = tuple[str | int, ...]
@@ -120,18 +143,23 @@ class LocalHosts:
     """Fulfils `ports.Hosts`: every server is this machine, with a folder of its own."""
 
     def __init__(self, home: Path) -> None:
-        self._environment = {**os.environ, "PROVISIONING_HOME": str(home)}
+        self._link = local_link(environment={**os.environ, "PROVISIONING_HOME": str(home)})
 
     async def link(self, server: Server, *, address: str | None = None) -> RemoteLink:
         """Return a link to this machine."""
-        return local_link(environment=self._environment)
+        return self._link
 
     async def warm(self, servers: Sequence[Server]) -> Mapping[str, Exception | None]:
         """Nothing has to be opened."""
         return {server.hostname: None for server in servers}
 
+    async def recorded(self) -> None:
+        """See Hosts."""
+        await self._link.recorded()
+
     async def close(self) -> None:
-        """Nothing was opened."""
+        """See Hosts."""
+        self._link.close()
 
 
 class LocalWorkspace(FakedWorkspace):
@@ -153,6 +181,7 @@ class LocalWorkspace(FakedWorkspace):
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalWorkspace:
     (tmp_path / "lab").mkdir()
     made = LocalWorkspace(tmp_path / "lab" / "workspace")
+    made.taskserv("extra", "more")
     made.taskserv("os", script='. ./env-os; : "$TEXT"; printf "%s" "$TEXT"')
     template = "TEXT={{ params.text | sh }}\nNAME={{ server.hostname | sh }}\nCOLOUR={{ workspace.params.colour | sh }}\n"
     (made.folder / "taskservs" / "os" / "default" / "env-os.j2").write_text(template, "utf-8")
@@ -186,10 +215,12 @@ def changed(file: str, way: Place, payload: str, *, key: bool) -> dict[str, Any]
     return documents
 
 
-def attack(workspace: LocalWorkspace, count: int, *, run_each: int) -> Counter[str]:
-    """Put payloads into places, `count` of all pairs in turn; run every so many-th that is accepted."""
-    root, dice, found = workspace.folder.parent, random.Random(SEED), Counter[str]()
-    canary, outside = root / "canary", tree(root.parent / "elsewhere")
+Attack = tuple[str, Place, str, bool]
+"""File, way to a field, payload, and whether the payload takes the place of the field's name."""
+
+
+def pairs(dice: random.Random) -> list[Attack]:
+    """Return every payload in every field, in any order."""
     work = [
         (file, way, payload, key)
         for file, document in GOOD.items()
@@ -198,9 +229,28 @@ def attack(workspace: LocalWorkspace, count: int, *, run_each: int) -> Counter[s
         if (file, *way) not in BY_DESIGN
     ]
     dice.shuffle(work)
-    for number in range(count):
-        file, way, payload, key = work[number % len(work)]
-        text = payload.format(canary=canary) if "{" in payload else payload
+    return work
+
+
+def spoken(payload: str, canary: Path) -> str:
+    """Return a payload with the name of the file that must not come into being."""
+    return payload.replace("{canary}", str(canary))
+
+
+def payloads(dice: random.Random) -> Iterator[str]:
+    """Yield the payloads, then any that can be made of them: joined, doubled, cut."""
+    yield from PAYLOADS
+    while True:
+        joined = "".join(dice.choices(PAYLOADS, k=dice.randint(1, 4))) * dice.choice((1, 1, 1, 3))
+        yield joined[: dice.choice((8, 40, 128, 129, 4_097))]
+
+
+def attack(workspace: LocalWorkspace, work: Iterable[Attack], *, run_each: int) -> Counter[str]:
+    """Put payloads into fields; run every so many-th workspace that is accepted."""
+    root, found = workspace.folder.parent, Counter[str]()
+    canary, outside = root / "canary", tree(root.parent / "elsewhere")
+    for number, (file, way, payload, key) in enumerate(work):
+        text = spoken(payload, canary)
         workspace.write(changed(file, way, text, key=key))
         words = ("workspace", "validate") if number % 2 else ("taskserv", "create", "--all", "--check")
         ended = workspace.run(*words)
@@ -217,24 +267,120 @@ def attack(workspace: LocalWorkspace, count: int, *, run_each: int) -> Counter[s
         assert not canary.exists(), where
         assert {path.name for path in root.iterdir()} <= {"workspace", "server"}, where
     assert tree(root.parent / "elsewhere") == outside
-    found["pairs there are"] = len(work)
     return found
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_hostile_text_in_every_field_is_refused_or_harmless(workspace: LocalWorkspace, say: Callable[[str], None]) -> None:
-    found = attack(workspace, QUICK, run_each=8)
-    say(f"{QUICK} hostile fields, seed {SEED}: {dict(sorted(found.items()))}, 0 canaries, 0 files outside")
+    work = pairs(random.Random(SEED))
+    found = attack(workspace, work[:QUICK], run_each=8)
+    say(f"{QUICK} of {len(work)} hostile fields, seed {SEED}: {dict(sorted(found.items()))}, 0 canaries, 0 outside")
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3000)
-def test_five_thousand_hostile_fields(workspace: LocalWorkspace, say: Callable[[str], None]) -> None:
-    found = attack(workspace, SOAK, run_each=1)
-    say(f"{SOAK} hostile fields, seed {SEED}: {dict(sorted(found.items()))}, 0 canaries, 0 files outside")
+@pytest.mark.timeout(14_400)
+@pytest.mark.parametrize("file", GOOD)
+def test_five_thousand_payloads_in_every_field(workspace: LocalWorkspace, say: Callable[[str], None], file: str) -> None:
+    fields = [(way, key) for way, key in places(GOOD[file]) if (file, *way) not in BY_DESIGN]
+    dice = random.Random(SEED)
+    work = ((file, way, payload, key) for way, key in fields for payload in islice(payloads(dice), SOAK))
+    found = attack(workspace, work, run_each=50)
+    say(
+        f"{file}: {len(fields)} fields x {SOAK} payloads, seed {SEED}: {dict(sorted(found.items()))},"
+        " 0 canaries, 0 files outside"
+    )
 
 
 def test_the_untouched_files_are_accepted_and_run(workspace: LocalWorkspace) -> None:
     workspace.write(GOOD)
     ended = workspace.run("taskserv", "create", "--all")
     assert ended.code == 0, ended.err
+
+
+def test_every_field_that_a_schema_knows_is_attacked() -> None:
+    attacked = {str(way[-1]) for document in GOOD.values() for way, key in places(document) if key}
+    for file in (Path(__file__).parents[2] / "schemas").glob("*.schema.json"):
+        known = set(properties(json.loads(file.read_text("utf-8"))))
+        assert known
+        assert known <= attacked, file.name
+
+
+def properties(schema: object) -> Iterator[str]:
+    """Yield the names of all fields in a schema."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+    for inner in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from properties(inner)
+
+
+NAMED = (
+    ("taskserv", "show", "{}"),
+    ("taskserv", "create", "{}", "--check"),
+    ("taskserv", "create", "os", "--check", "--server", "{}"),
+    ("taskserv", "create", "os", "--check", "--cmd", "{}"),
+    ("taskserv", "generate", "{}"),
+    ("taskserv", "validate", "{}"),
+    ("workspace", "validate", "--infra", "{}"),
+    ("dag", "show", "--infra", "{}"),
+    ("dag", "plan", "{}"),
+    ("dag", "validate", "{}"),
+    ("server", "show", "{}"),
+    ("server", "ssh", "{}", "-o", "json"),
+    ("run", "show", "{}"),
+    ("run", "logs", "{}"),
+    ("run", "logs", "last", "{}"),
+    ("run", "retry", "{}"),
+    ("run", "cancel", "{}"),
+    ("state", "show", "{}"),
+    ("state", "reset", "cp-0", "{}"),
+    ("state", "forget", "{}"),
+    ("state", "history", "{}", "{}"),
+    ("workspace", "use", "{}"),
+)
+
+
+@pytest.mark.timeout(300)
+def test_hostile_names_on_the_command_line_are_refused_or_harmless(
+    workspace: LocalWorkspace, say: Callable[[str], None]
+) -> None:
+    workspace.write(GOOD)
+    assert workspace.run("taskserv", "create", "--all").code == 0
+    root, found = workspace.folder.parent, Counter[int]()
+    outside = tree(root.parent / "elsewhere")
+    for words in NAMED:
+        for payload in PAYLOADS:
+            text = spoken(payload, root / "canary")
+            if "\0" in text:
+                continue  # no argument can hold one
+            ended = workspace.run(*(text if word == "{}" else word for word in words))
+            assert ended.code in {0, 1, 2, 3, 4}, (words, payload[:60], ended)
+            assert "Traceback" not in ended.err, (words, payload[:60])
+            assert "this is a bug" not in ended.err + ended.out, (words, payload[:60], ended)
+            assert "\x1b]52" not in ended.err + ended.out, (words, payload[:60])
+            assert not (root / "canary").exists(), (words, payload[:60])
+            found[ended.code] += 1
+    assert tree(root.parent / "elsewhere") == outside
+    assert {path.name for path in root.iterdir()} <= {"workspace", "server"}
+    say(f"{len(NAMED)} commands x {len(PAYLOADS)} hostile names: exit codes {dict(sorted(found.items()))}, 0 canaries")
+
+
+@pytest.mark.timeout(300)
+def test_hostile_names_of_folders_are_refused_or_harmless(workspace: LocalWorkspace) -> None:
+    root = workspace.folder.parent
+    for payload in PAYLOADS:
+        name = spoken(payload, Path("canary")).replace("/", "_").replace("\0", "_").encode()[:200].decode("utf-8", "ignore")
+        if name in {"", ".", ".."}:
+            continue
+        workspace.write(GOOD)
+        infra, taskserv = workspace.folder / "infra" / name, workspace.folder / "taskservs" / name / "default"
+        for folder, file in ((infra, "servers.json"), (taskserv, f"install-{name}.sh"[:200])):
+            folder.mkdir(parents=True)
+            (folder / file).write_text("{}", "utf-8")
+        for words in (("taskserv", "list"), ("workspace", "show"), ("workspace", "validate"), ("taskserv", "validate")):
+            ended = workspace.run(*words)
+            assert ended.code in {0, 3, 4}, (words, payload[:60], ended)
+            assert "this is a bug" not in ended.err + ended.out, (words, payload[:60], ended)
+            assert "\x1b]52" not in ended.err + ended.out, (words, payload[:60])
+        assert {path.name for path in root.iterdir()} <= {"workspace", "server"}
+        for folder in (infra, taskserv.parent):
+            shutil.rmtree(folder)
