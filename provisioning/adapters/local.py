@@ -7,7 +7,7 @@ import contextlib
 import os
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, cast
 
 from provisioning.adapters.remote.link import RemoteLink
@@ -60,6 +60,7 @@ class LocalWire:
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         self._child = child
         self._turn = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._output = cast("IO[bytes]", child.stdout)
         os.set_blocking(self._output.fileno(), False)
 
@@ -74,16 +75,20 @@ class LocalWire:
             while left:
                 left = left[stdin.write(left) :]
 
-    def fileno(self) -> int:
+    def listen(self, there: Callable[[], None]) -> None:
         """See Wire."""
-        return self._output.fileno()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._output.fileno(), there)
 
     def read(self) -> bytes | None:
         """See Wire."""
         try:
-            return os.read(self._output.fileno(), _PIECE_BYTES)
+            data = os.read(self._output.fileno(), _PIECE_BYTES)
         except BlockingIOError:
             return None
+        if not data:  # an ended stream is readable for ever
+            self._unlisten()
+        return data
 
     async def exit_code(self) -> int | None:
         """See Wire. A killed wrapper is a broken link."""
@@ -95,10 +100,16 @@ class LocalWire:
 
     def close(self) -> None:
         """See Wire."""
+        self._unlisten()
         cast("IO[bytes]", self._child.stdin).close()
         self._output.close()
         if self._child.poll() is None:
             threading.Thread(target=self._child.wait, daemon=True).start()  # without input it ends by itself
+
+    def _unlisten(self) -> None:
+        if self._loop is not None:
+            self._loop.remove_reader(self._output.fileno())
+        self._loop = None
 
 
 def local_link(*, environment: Mapping[str, str] | None = None) -> RemoteLink:

@@ -13,9 +13,10 @@ HELLO = b"@provisioning hello"
 _PARTS = ("common", "places", "processes", "start", "supervise", "stop", "probe", "loop")
 
 # Skips to the mark, because a password that sudo did not ask for may come first; then reads exactly the program, no byte
-# more. No single quotes and no backslashes inside, so that sh, bash, dash, zsh and fish read it alike.
+# more. All words go to standard output: those on standard error may arrive before or after. No single quotes and no
+# backslashes inside, so that sh, bash, dash, zsh and fish read it alike.
 _BOOTSTRAP = (
-    "syswrite STDERR, q(@provisioning hello) . chr 10; "
+    "open STDERR, q(>&STDOUT); syswrite STDOUT, q(@provisioning hello) . chr 10; "
     "$ENV{PROVISIONING_HOME} = $ARGV[0] if length $ARGV[0]; "
     "sub l { my $l = q(); while (sysread STDIN, my $c, 1) { return $l if $c eq chr 10; $l .= $c } exit 1 } "
     "my $n; 1 until ($n = l()) =~ s/^.begin //; my $s = l(); $PROGRAM = q(); "
@@ -26,8 +27,8 @@ _PERL = f"perl -e '{_BOOTSTRAP}'"
 COMMAND = f'exec {_PERL} ""'
 _AS_ROOT = f'-- {_PERL} "$PROVISIONING_HOME"'  # sudo drops the environment, so the folder is handed over
 SUDO_PROMPT = "@provisioning password"
-SUDO_COMMAND = f"exec sudo -n {_AS_ROOT}"
-SUDO_PASSWORD_COMMAND = f"exec sudo -S -p '{SUDO_PROMPT}' {_AS_ROOT}"
+SUDO_COMMAND = f"exec sudo -n {_AS_ROOT} 2>&1"
+SUDO_PASSWORD_COMMAND = f"exec sudo -S -p '{SUDO_PROMPT}' {_AS_ROOT} 2>&1"
 
 
 def program_bytes(nonce: str) -> bytes:

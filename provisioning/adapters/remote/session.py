@@ -39,7 +39,6 @@ class Session:
     def __init__(self, shell: Shell, wire: Wire, nonce: str) -> None:
         self._shell, self._wire = shell, wire
         self._reader = FrameReader(nonce)
-        self._watched: int | None = None
         self._ids = count(1)
         self._listeners: dict[int, Listener] = {}
         self._verdicts: dict[int, asyncio.Future[Verdict]] = {}
@@ -62,9 +61,7 @@ class Session:
 
     def listen(self) -> None:
         """Begin to take what comes."""
-        self._watched = self._wire.fileno()
-        asyncio.get_running_loop().add_reader(self._watched, self._take)
-        self._take()  # what came during login is not announced again
+        self._wire.listen(self._take)
 
     async def ready(self) -> None:
         """Wait for the wrapper's first word. Raises what ended it before, Unreachable after some seconds of nothing."""
@@ -90,7 +87,6 @@ class Session:
 
     def close(self) -> None:
         """End it. Units on the server go on."""
-        self._stop_listening()
         self._wire.close()
         self._fail(LinkLost("the connection has been closed"))
 
@@ -135,8 +131,7 @@ class Session:
         if data is None:
             return
         if not data:
-            self._stop_listening()
-            self._ending = asyncio.create_task(self._end())
+            self._ending = self._ending or asyncio.create_task(self._end())
             return
         try:
             self._hear(data)
@@ -181,8 +176,3 @@ class Session:
         for verdict in self._verdicts.values():
             if not verdict.done():
                 verdict.set_exception(self._ended)
-
-    def _stop_listening(self) -> None:
-        if self._watched is not None:
-            asyncio.get_running_loop().remove_reader(self._watched)
-        self._watched = None

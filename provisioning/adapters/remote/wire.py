@@ -23,15 +23,14 @@ class Wire(Protocol):
         """Send all of it, in one piece: who writes next waits. Raises LinkLost when the connection is gone."""
         ...
 
-    def fileno(self) -> int:
-        """Return a file descriptor that is readable while `read` has something to return."""
+    def listen(self, there: Callable[[], None]) -> None:
+        """Have `there` called, in the running event loop, for as long as `read` may have something to return."""
         ...
 
     def read(self) -> bytes | None:
         """Return a piece of what has come, of bounded size; None when there is nothing yet, no bytes when it has ended.
 
-        Standard output and standard error are one stream: two of them, each with its own sign that there is something,
-        cannot be watched through one descriptor without losing such a sign now and then (paramiko's `OrPipe`).
+        This is standard output. The wrapper leaves standard error alone: the order of the two is not known here.
         """
         ...
 

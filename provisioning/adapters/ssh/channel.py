@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -31,12 +33,45 @@ class WayIn:
     password: str | None = field(default=None, repr=False)
 
 
+class Bell:
+    """What paramiko sets when there is something to read, from its own thread: rings in the event loop.
+
+    Not the descriptor that a channel offers for the same: that one is rung by two streams without a lock, and now and then
+    it does not ring.
+    """
+
+    def __init__(self, there: Callable[[], None]) -> None:
+        self._loop, self._there = asyncio.get_running_loop(), there
+        self._silent = False
+
+    def set(self) -> None:
+        """There is something."""
+        with contextlib.suppress(RuntimeError):  # the loop has been closed
+            self._loop.call_soon_threadsafe(self._call)
+
+    def clear(self) -> None:
+        """There is nothing any more. The next reader finds that out."""
+
+    def ring(self) -> None:
+        """Look again, soon."""
+        self._loop.call_soon(self._call)
+
+    def silence(self) -> None:
+        """Ring no more."""
+        self._silent = True
+
+    def _call(self) -> None:
+        if not self._silent:
+            self._there()
+
+
 class ChannelWire:
     """One exec."""
 
     def __init__(self, connection: Connection, channel: Channel, threads: Executor) -> None:
         self._connection, self._channel, self._threads = connection, channel, threads
         self._turn = asyncio.Lock()
+        self._bell: Bell | None = None
         self._early = b""  # what came while we waited for sudo
 
     def begin(self, program: bytes, way_in: WayIn, sudo_s: float) -> None:
@@ -60,19 +95,29 @@ class ChannelWire:
                 raise LinkLost(str(wrong) or "the connection ended") from wrong
             # The wrapper has stopped reading: why is in what it says.
 
-    def fileno(self) -> int:
+    def listen(self, there: Callable[[], None]) -> None:
         """See Wire."""
-        return self._channel.fileno()
+        self._bell = Bell(there)
+        self._channel.in_buffer.set_event(self._bell)  # type: ignore[arg-type] # it needs set and clear
+        self._bell.ring()  # what came during login is not announced again
 
     def read(self) -> bytes | None:
         """See Wire."""
+        data = self._piece()
+        if data and self._bell is not None:
+            self._bell.ring()  # there may be more, and paramiko tells us only of the first
+        return data
+
+    def _piece(self) -> bytes | None:
         if self._early:
             data, self._early = self._early, b""
             return data
+        while self._channel.recv_stderr_ready():  # a login script's, of no use to us, but its window must not fill up
+            self._channel.recv_stderr(_PIECE_BYTES)
+        ended = self._channel.eof_received or self._channel.closed
         if self._channel.recv_ready():
             return self._channel.recv(_PIECE_BYTES)
-        ended = self._channel.eof_received or self._channel.closed
-        return b"" if ended and not self._channel.recv_ready() else None
+        return b"" if ended else None
 
     async def exit_code(self) -> int | None:
         """See Wire."""
@@ -84,6 +129,8 @@ class ChannelWire:
 
     def close(self) -> None:
         """See Wire."""
+        if self._bell is not None:
+            self._bell.silence()
         quietly(self._channel.close)
 
     def _await_hello(self, way_in: WayIn, sudo_s: float) -> None:
@@ -140,7 +187,6 @@ def open_channel(
         raise LinkLost(str(wrong) or "the connection ended") from wrong
     wire = ChannelWire(connection, channel, threads)
     try:
-        channel.set_combine_stderr(True)
         channel.exec_command(way_in.command)
         wire.begin(program, way_in, sudo_s)
     except (SSHException, EOFError, OSError) as wrong:
