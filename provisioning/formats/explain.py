@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 ITEM_LIMIT = 1_000  # items that are explained; a file with more faulty ones is wrong in one way
+FIELD_LIMIT = 100  # unknown fields of one object that are named
 _CODES = {"required": "missing_field", "type": "wrong_type", "enum": "unknown_word", "const": "unknown_word"}
 _WORDS = {
     "object": "an object",
@@ -120,12 +121,15 @@ def _hint(error: ValidationError, schema: Mapping[str, object]) -> str:
 def _unknown_fields(instance: object, schema: Mapping[str, object], path: str) -> Iterator[Fault]:
     properties = schema.get("properties")
     known = list(properties) if isinstance(properties, dict) else []
-    for key in instance if isinstance(instance, dict) else ():
-        if key not in known:
-            found = nearest(key, known)
-            hint = f'did you mean "{found}"?' if found else f"known here are {listed(known, 12)}"
-            message = f"found the field {quote(key)}, which nothing reads"
-            yield Fault(code="unknown_field", message=message, path=path + step(key) + _KEY_MARK, hint=hint)
+    unknown = [key for key in instance if key not in known] if isinstance(instance, dict) else []
+    for key in unknown[:FIELD_LIMIT]:
+        found = nearest(key, known)
+        hint = f'did you mean "{found}"?' if found else f"known here are {listed(known, 12)}"
+        message = f"found the field {quote(key)}, which nothing reads"
+        yield Fault(code="unknown_field", message=message, path=path + step(key) + _KEY_MARK, hint=hint)
+    if len(unknown) > FIELD_LIMIT:
+        message = f"found {len(unknown) - FIELD_LIMIT:,} more fields that nothing reads; the first {FIELD_LIMIT} are shown"
+        yield Fault(code="too_many", message=message, path=path)
 
 
 def _missing(error: ValidationError, path: str) -> Iterator[Fault]:

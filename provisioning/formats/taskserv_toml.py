@@ -15,6 +15,7 @@ from provisioning.core.suggest import nearest
 from provisioning.formats.tomltext import parse_toml
 
 FILE_NAME = "taskserv.toml"
+FAULT_LIMIT = 100
 _NAME = re.compile(NAME_PATTERN)
 
 
@@ -87,6 +88,10 @@ class _Reader:
         return parsed
 
     def fault(self, code: str, message: str, keys: tuple[str, ...], hint: str = "") -> None:
+        if len(self.faults) >= FAULT_LIMIT:  # each looks through the whole text for its line
+            if self.faults[-1].code != "too_many":
+                self.faults.append(Fault(code="too_many", message="found more faults than are shown", file=self.file))
+            return
         last = re.escape(keys[-1])
         found = re.search(rf"""^[ \t]*\[?(?:[\w.-]+\.)?["']?{last}["']?[ \t]*[=\].]""", self.text, re.MULTILINE)
         line = self.text.count("\n", 0, found.start()) + 1 if found else 0

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from provisioning.formats.taskserv import Catalogue, catalogue_folders, load_catalogue, load_taskserv
+from provisioning.formats.taskserv_toml import read_declaration
 from provisioning.profiles import MAX_BYTES, SHIPPED
 
 FULL = """\
@@ -251,3 +252,10 @@ def test_a_name_that_nothing_has_is_a_key_error_and_inspect_says_none(tmp_path: 
     assert catalogue.inspect("redis") == (None, ())
     with pytest.raises(KeyError):
         catalogue["../redis"]
+
+
+def test_of_a_hundred_thousand_faults_the_first_hundred_are_shown() -> None:
+    text = "".join(f"x{number}=1\n" for number in range(100_000))
+    _read, faults = read_declaration(text, "os", "taskserv.toml")
+    assert len(faults) == 101
+    assert faults[-1].code == "too_many"
