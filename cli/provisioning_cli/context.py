@@ -85,10 +85,13 @@ class App:
         return NickelLimits(wall_s=settings.nickel.timeout_s)
 
     def emit(self, document: object, table: Callable[[], str]) -> None:
-        """Print a result: the document as JSON, or the table."""
+        """Print a result: the document, or what a function makes of it, as JSON; or the table."""
         from provisioning_cli import output
 
-        output.write(output.to_json(document) if self.json else table())
+        if not self.json:
+            output.write(table())
+        else:
+            output.write(output.to_json(document() if callable(document) else document))
 
     def say(self, text: str) -> None:
         """Print a message, which is not part of the result."""

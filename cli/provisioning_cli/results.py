@@ -22,9 +22,10 @@ def finish(app: App, result: RunResult, plan: Plan | None = None) -> None:
     """Print how a run ended, say what to do about a failure, and leave with the run's exit code."""
     from provisioning_cli import failures, plans
 
-    document = result.detail.document() | ({"plan": plans.plan_document(plan)} if plan else {})
-    if result.failure is not None:
-        document["error"] = failures.error_document(result.failure)
+    def document() -> dict[str, object]:
+        error = {"error": failures.error_document(result.failure)} if result.failure is not None else {}
+        return result.detail.document() | ({"plan": plans.plan_document(plan)} if plan else {}) | error
+
     app.emit(document, lambda: plans.summary(result.detail))
     if result.failure is not None:
         output.message(failures.error_text(result.failure))

@@ -49,6 +49,7 @@ class SshHosts:
         self._connector = Connector(options=self._options)
         self._threads = ThreadPoolExecutor(self._options.threads, thread_name_prefix="ssh")
         self._resolver: Resolver | None = None
+        self._targets: dict[tuple[str, str | None], Target] = {}
         self._lines: dict[Target, Line] = {}
         self._links: dict[Target, RemoteLink] = {}
 
@@ -97,10 +98,14 @@ class SshHosts:
         return target.host_key_name, key
 
     def _target(self, server: Server, address: str | None) -> Target:
-        if self._resolver is None:
-            config = SshConfig(self._config_paths)
-            self._resolver = Resolver(config, servers=self._servers, known_hosts=self._known_hosts)
-        return self._resolver.target(server, address=address)
+        """Return where a server is. Asked for by every step, so it is found out once."""
+        key = (server.hostname, address)
+        if key not in self._targets:
+            if self._resolver is None:
+                config = SshConfig(self._config_paths)
+                self._resolver = Resolver(config, servers=self._servers, known_hosts=self._known_hosts)
+            self._targets[key] = self._resolver.target(server, address=address)
+        return self._targets[key]
 
     def _line(self, target: Target) -> Line:
         """Return the line to a target; jump hosts are shared by all that go through them."""
