@@ -25,6 +25,7 @@ from provisioning.errors import ConfigError
 from provisioning.profiles import MAX_BYTES, PREPARE, ProfileFile, install_script, profile_files, too_big
 
 TEMPLATE_SUFFIX = ".j2"
+SMALL_BYTES = 256 * 1024  # up to here the files travel as they are, above as an archive
 KEPT_BYTES = 4 * 1024 * 1024  # a bigger profile is read again for every server
 
 
@@ -33,7 +34,8 @@ class _Source:
     """A profile that was read. What is the same on every server is ready for the archive."""
 
     files: Sequence[ProfileFile]
-    members: Mapping[str, bytes]  # name -> its part of the archive, of the files that are no templates
+    contents: Mapping[str, tuple[bool, bytes]]  # name -> whether executable, content; of the files that are no templates
+    members: Mapping[str, bytes]  # name -> its part of the archive, of the same files
     templates: Mapping[str, bytes]  # name of the file -> its text, to be rendered
     plain_bytes: int  # of the files that are no templates
 
@@ -90,11 +92,14 @@ class TarBundles:
     def _packed(self, request: BundleRequest, source: _Source) -> tuple[Bundle, Mapping[str, str]]:
         renderer = Renderer(request, self._secrets, source.templates, self._compiled)
         plain, secret, total = dict(source.members), dict[str, bytes](), source.plain_bytes
+        contents = dict(source.contents)
         for file in source.files:
             if file.name in source.templates:
                 text, holds_secret = renderer.render(file.name)
                 data, name = text.encode(), file.name.removesuffix(TEMPLATE_SUFFIX)
                 (secret if holds_secret else plain)[name] = _member(name, data, executable=file.executable)
+                if not holds_secret:
+                    contents[name] = (file.executable, data)
                 total += len(data)
         _check_size(request, len(plain) + len(secret), total)
         archive = _archive(plain)
@@ -102,6 +107,7 @@ class TarBundles:
             data=_gzip(archive),
             digest=hashlib.sha256(archive).hexdigest(),  # before compression, which may differ between zlib versions
             entry=install_script(request.taskserv),
+            files=tuple((name, *contents[name]) for name in sorted(contents)) if total <= SMALL_BYTES else (),
             secret_data=_gzip(_archive(secret)) if secret else b"",
         )
         return bundle, renderer.used
@@ -114,6 +120,7 @@ def _source(folder: Path, taskserv: str, shown: Path | None = None) -> _Source:
     plain = {file: file.path.read_bytes() for file in bundled if not file.name.endswith(TEMPLATE_SUFFIX)}
     return _Source(
         files=files,
+        contents={file.name: (file.executable, data) for file, data in plain.items()},
         members={file.name: _member(file.name, data, executable=file.executable) for file, data in plain.items()},
         templates={file.name: file.path.read_bytes() for file in bundled if file not in plain},
         plain_bytes=sum(map(len, plain.values())),

@@ -294,6 +294,7 @@ class Bundle:
     data: bytes = field(repr=False)
     digest: str = ""
     entry: str = ""  # the script to run, relative to the bundle
+    files: tuple[tuple[str, bool, bytes], ...] = field(default=(), repr=False)  # name, executable, content; none: see `data`
     secret_data: bytes = field(default=b"", repr=False)  # tar.gz of rendered files with secret values; goes to tmpfs only
 
 

@@ -33,7 +33,7 @@ def start_request(unit: Unit, bundle: Bundle | None, *, seen: str = "", offset: 
 
     `seen` is the name of the unit, ours or one followed in its stead, of whose output the first `offset` bytes have come.
     """
-    inline = contents(bundle.data) if bundle else None
+    inline = _files(bundle) if bundle else None
     archive = bundle.data if bundle and inline is None else b""
     settings: Settings = {
         **_unit_settings(unit),
@@ -92,6 +92,13 @@ def path_token(name: str) -> str:
 def secrets_file(values: Mapping[str, str]) -> bytes:
     """Return the values as a file that a script can source."""
     return "".join(f"{name}={quote(value)}\n" for name, value in sorted(values.items())).encode("ascii")
+
+
+def _files(bundle: Bundle) -> bytes | None:
+    """Return path, mode and content of each file, or None when the archive has to be sent."""
+    if not bundle.files:
+        return contents(bundle.data)
+    return netstrings(word for name, runs, data in bundle.files for word in (name, "755" if runs else "644", data))
 
 
 def _secret_files(unit: Unit, bundle: Bundle) -> bytes:

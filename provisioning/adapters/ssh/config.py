@@ -10,9 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provisioning.core.declare import Become, Server, SshLogin
 from provisioning.errors import ConfigError, HostError
+
+if TYPE_CHECKING:
+    from paramiko import SSHConfig
 
 DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")  # OpenSSH's order, without hardware keys
 _INCLUDE_DEPTH = 16  # as OpenSSH
@@ -42,21 +46,29 @@ class SshConfig:
 
     def __init__(self, paths: Sequence[Path] | None = None) -> None:
         self.home = Path("~/.ssh").expanduser()
+        self._parsed: dict[str, SSHConfig] = {}
         self._lines = [
             line for path in (paths or (self.home / "config", Path("/etc/ssh/ssh_config"))) for line in _read(path, path.parent)
         ]
 
     def lookup(self, *names: str) -> Mapping[str, object]:
         """Return the options, keys in lower case, for a host known by any of `names`; the first is %h and %n."""
-        from paramiko import SSHConfig
         from paramiko.ssh_exception import ConfigParseError
 
         if not self._lines:
             return {}
         try:
-            return dict(SSHConfig.from_text("\n".join(_for_names(self._lines, names))).lookup(names[0]))
+            return dict(self._parse("\n".join(_for_names(self._lines, names))).lookup(names[0]))
         except ConfigParseError as wrong:
             raise ConfigError(f"the ssh configuration cannot be read: {wrong}") from wrong
+
+    def _parse(self, text: str) -> SSHConfig:
+        """Parse, once for all hosts that the same blocks are for."""
+        from paramiko import SSHConfig
+
+        if text not in self._parsed:
+            self._parsed[text] = SSHConfig.from_text(text)
+        return self._parsed[text]
 
 
 class Resolver:
