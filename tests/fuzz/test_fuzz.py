@@ -19,10 +19,6 @@ RESULTS = os.environ.get("PROVISIONING_FUZZ_RESULTS")  # a folder; a throw-away 
 ROOT = Path(__file__).parents[2]
 GRACE_S = 600  # to start, to finish a batch and to make an example smaller, on a busy machine
 SEED = 20_261_121
-KNOWN = {
-    "history-rows": "odd values in rows end in ValueError, TypeError or CodecError where StoreError is due",
-}
-"""Targets that find what is not mended yet; the soak fails for them."""
 
 
 @pytest.fixture
@@ -37,9 +33,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.xfail(reason=KNOWN[name])] if name in KNOWN else []) for name in TARGETS]
-)
+@pytest.mark.parametrize("name", TARGETS)
 def test_hostile_input_is_refused_in_our_words_or_keeps_its_promise(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

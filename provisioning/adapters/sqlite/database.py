@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 from provisioning.adapters.files import PRIVATE_FILE, private_folder
 from provisioning.adapters.files import store_error as file_error
@@ -14,6 +15,8 @@ from provisioning.errors import StoreError
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 BUSY_S = 10.0  # how long another process's transaction is waited for
+ERRORS = (sqlite3.Error, UnicodeDecodeError)  # the second when SQLite's own message has damaged text in it
+DatabaseError: TypeAlias = sqlite3.Error | UnicodeDecodeError
 
 
 def connect(path: Path, *, migrations: Path = MIGRATIONS, any_thread: bool = False) -> sqlite3.Connection:
@@ -26,7 +29,7 @@ def connect(path: Path, *, migrations: Path = MIGRATIONS, any_thread: bool = Fal
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=not any_thread)
     try:
         _prepare(connection, path, _numbered(migrations))
-    except sqlite3.Error as error:
+    except ERRORS as error:
         connection.close()
         raise store_error(path, error) from error
     except BaseException:
@@ -119,11 +122,14 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def _name(error: sqlite3.Error) -> str:
+def _name(error: DatabaseError) -> str:
+    """Return SQLite's name of an error. Text that is not UTF-8 and tables that are not there have none that tells."""
+    if isinstance(error, UnicodeDecodeError) or str(error).startswith(_DAMAGED):
+        return "SQLITE_CORRUPT"
     return getattr(error, "sqlite_errorname", None) or ""
 
 
-def store_error(path: Path, error: sqlite3.Error) -> StoreError:
+def store_error(path: Path, error: DatabaseError) -> StoreError:
     """Return what went wrong with the database, and what to do, in our words."""
     name = _name(error)
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
@@ -135,11 +141,12 @@ def store_error(path: Path, error: sqlite3.Error) -> StoreError:
     return StoreError(f"{path} could not be used: {error}")
 
 
-def failed_for_good(error: sqlite3.Error) -> bool:
+def failed_for_good(error: DatabaseError) -> bool:
     """Whether the disk itself failed: after that, nothing that this process is told about the file can be believed."""
     return _name(error).startswith("SQLITE_IOERR")
 
 
+_DAMAGED = ("Could not decode to UTF-8", "no such table", "no such column")
 _REASONS: Mapping[str, tuple[str, str]] = {
     "SQLITE_FULL": ("could not be written: the disk is full", "make room and start again: nothing that was reported is lost"),
     "SQLITE_READONLY": ("is read-only", "check who owns it and its folder, and how the disk is mounted"),

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from provisioning.adapters.sqlite.database import connect, store_error
-from provisioning.adapters.sqlite.rows import when
-from provisioning.codec import parse
+from provisioning.adapters.sqlite.database import ERRORS, connect, store_error
+from provisioning.adapters.sqlite.stored import from_json, from_row, text
 from provisioning.core.history import AttemptRecord, RunDetail, RunSummary, StepRecord, not_found_hint
-from provisioning.core.model import RunState, StepState
 from provisioning.errors import NotFoundError
 
-R = TypeVar("R", RunSummary, StepRecord, AttemptRecord)
+T = TypeVar("T")
 Row = Sequence[object]
 SUGGESTED_FROM = 200  # newest runs among which the nearest id is looked for
 
@@ -56,42 +54,42 @@ class SqliteHistory:
         }
         used = {text: value for text, value in filters.items() if value is not None}
         where = f"WHERE {' AND '.join(used)}" if used else ""
-        rows = self._all(f"SELECT {_RUN} FROM runs {where} ORDER BY id DESC LIMIT ?", *used.values(), limit)  # noqa: S608
-        return list(map(_summary, rows))
+        return self._all(_summary, f"SELECT {_RUN} FROM runs {where} ORDER BY id DESC LIMIT ?", *used.values(), limit)  # noqa: S608
 
     def run(self, ref: str) -> RunDetail:
         """Return the run with this id, unique prefix of an id, or `last`. Raises NotFoundError, StoreError."""
         run = self._resolve(ref)
-        summary = self._all(f"SELECT {_RUN} FROM runs WHERE run = ?", run)  # noqa: S608 - our own columns
-        steps = self._all(f"SELECT {_STEP} FROM steps WHERE run = {_ID} ORDER BY position", run)  # noqa: S608
+        summary = self._all(_summary, f"SELECT {_RUN} FROM runs WHERE run = ?", run)  # noqa: S608 - our own columns
+        steps = self._all(_step, f"SELECT {_STEP} FROM steps WHERE run = {_ID} ORDER BY position", run)  # noqa: S608
         outputs = self._all(
+            _output,
             f"SELECT CASE output_name WHEN '' THEN step ELSE output_name END, output FROM steps"  # noqa: S608
             f" WHERE run = {_ID} AND output IS NOT NULL ORDER BY position",
             run,
         )
-        params = self._all("SELECT params FROM runs WHERE run = ? AND params IS NOT NULL", run)
+        params = self._all(_params, "SELECT params FROM runs WHERE run = ? AND params IS NOT NULL", run)
         return RunDetail(
-            summary=_summary(summary[0]),
-            steps=tuple(map(_step, steps)),
-            outputs={str(name): parse(str(value)) for name, value in outputs},
-            params=parse(str(params[0][0])) if params else {},
+            summary=summary[0],
+            steps=tuple(steps),
+            outputs=dict(outputs),
+            params=params[0] if params else {},
         )
 
     def attempts(self, run: str, step: str | None = None) -> list[AttemptRecord]:
         """Return the attempts of a run (exact id), or of one of its steps, oldest first. Raises StoreError."""
-        rows = self._all(
+        return self._all(
+            _attempt,
             f"SELECT {_ATTEMPT} FROM attempts JOIN steps USING (run, step)"  # noqa: S608 - our own columns
             f" WHERE run = {_ID} AND (? IS NULL OR step = ?) ORDER BY position, attempt, epoch",
             run,
             step,
             step,
         )
-        return list(map(_attempt, rows))
 
     def outputs(self, run: str) -> Mapping[str, object]:
         """Return the outputs of a run's steps (exact id) by step id. Raises StoreError."""
-        rows = self._all(f"SELECT step, output FROM steps WHERE run = {_ID} AND output IS NOT NULL", run)  # noqa: S608
-        return {str(step): parse(str(value)) for step, value in rows}
+        rows = self._all(_output, f"SELECT step, output FROM steps WHERE run = {_ID} AND output IS NOT NULL", run)  # noqa: S608
+        return dict(rows)
 
     def close(self) -> None:
         """Close the file. The next question opens it again."""
@@ -104,41 +102,44 @@ class SqliteHistory:
 
     def _resolve(self, ref: str) -> str:
         if ref == "last":
-            found = self._all("SELECT run FROM runs ORDER BY id DESC LIMIT 1")
+            ids = self._all(_id, "SELECT run FROM runs ORDER BY id DESC LIMIT 1")
         else:
-            found = self._all("SELECT run FROM runs WHERE run = ?", ref)
-        if not found and ref:
+            ids = self._all(_id, "SELECT run FROM runs WHERE run = ?", ref)
+        if not ids and ref:
             pattern = (ref, ref + "\U0010ffff")
-            found = self._all("SELECT run FROM runs WHERE run >= ? AND run < ? ORDER BY id DESC LIMIT 4", *pattern)
-        ids = [str(row[0]) for row in found]
+            ids = self._all(_id, "SELECT run FROM runs WHERE run >= ? AND run < ? ORDER BY id DESC LIMIT 4", *pattern)
         if len(ids) == 1:
             return ids[0]
         if ids:
             raise NotFoundError(f"'{ref}' could be several runs", hint=f"for example {', '.join(ids[:3])}")
-        known = [str(row[0]) for row in self._all("SELECT run FROM runs ORDER BY id DESC LIMIT ?", SUGGESTED_FROM)]
+        known = self._all(_id, "SELECT run FROM runs ORDER BY id DESC LIMIT ?", SUGGESTED_FROM)
         raise NotFoundError(f"there is no run '{ref}'", hint=not_found_hint(ref, known))
 
-    def _all(self, sql: str, *values: object) -> list[Row]:
+    def _all(self, read: Callable[[Row], T], sql: str, *values: object) -> list[T]:
+        """Return what `read` makes of each row."""
         with self._busy:
             if self._connection is None and not self._path.exists():
                 return []
             try:
                 if self._connection is None:
                     self._connection = connect(self._path, any_thread=True)
-                return self._connection.execute(sql, values).fetchall()
-            except sqlite3.Error as error:
+                return list(map(read, self._connection.execute(sql, values).fetchall()))
+            except ERRORS as error:
                 raise store_error(self._path, error) from error
 
 
-def _record(type_: type[R], names: Sequence[str], states: type[RunState | StepState], row: Row) -> R:
-    values: dict[str, Any] = dict(zip(names, row, strict=True))
-    for name in ("created_at", "started_at", "ended_at"):
-        if name in values:
-            values[name] = when(values[name])
-    values["state"] = states(values["state"])
-    return type_(**values)
+def _id(row: Row) -> str:
+    return text(row[0])
 
 
-_summary = partial(_record, RunSummary, _RUN_FIELDS, RunState)
-_step = partial(_record, StepRecord, _STEP_FIELDS, StepState)
-_attempt = partial(_record, AttemptRecord, _ATTEMPT_FIELDS, StepState)
+def _output(row: Row) -> tuple[str, object]:
+    return text(row[0]), from_json(row[1], object)
+
+
+def _params(row: Row) -> dict[str, object]:
+    return from_json(row[0], dict[str, object])
+
+
+_summary = partial(from_row, RunSummary, _RUN_FIELDS)
+_step = partial(from_row, StepRecord, _STEP_FIELDS)
+_attempt = partial(from_row, AttemptRecord, _ATTEMPT_FIELDS)

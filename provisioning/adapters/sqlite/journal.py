@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from provisioning.adapters.sqlite.rows import write_changes
-from provisioning.codec import decode, digest, encode
+from provisioning.adapters.sqlite.stored import Damaged, from_json, number, text
+from provisioning.codec import digest, encode
 from provisioning.core.events import Event
 from provisioning.core.model import RUN_ENDED, Workflow
 from provisioning.core.ports import Commit, Task, Timer
@@ -42,7 +43,7 @@ class Workflows:
             row = connection.execute("SELECT body FROM workflows WHERE digest = ?", (address,)).fetchone()
             if row is None:
                 return None
-            self._keep(address, decode(row[0], Workflow, strict=False))
+            self._keep(address, from_json(row[0], Workflow))
         return self._kept[address]
 
     def forget(self, address: str) -> None:
@@ -80,17 +81,21 @@ def write_commit(connection: sqlite3.Connection, workflows: Workflows, commit: C
 
 
 def read_events(connection: sqlite3.Connection, run: str, after: int) -> list[Event]:
-    """Return a run's events with seq > `after`, in order."""
+    """Return a run's events with seq > `after`, in order, none of them missing."""
     rows = connection.execute(
         "SELECT body FROM events WHERE run = (SELECT id FROM runs WHERE run = ?) AND seq > ? ORDER BY seq", (run, after)
     )
-    return [decode(body, Event, strict=False) for (body,) in rows]
+    events = [from_json(body, Event) for (body,) in rows]
+    for seq, event in enumerate(events, start=after + 1):
+        if (event.run, event.seq) != (run, seq):
+            raise Damaged(f"event {seq} of run {run} is missing or another")
+    return events
 
 
 def read_open_runs(connection: sqlite3.Connection) -> list[str]:
     """Return the ids of runs that have not ended, oldest first."""
     ended = ", ".join(f"'{state.value}'" for state in sorted(RUN_ENDED))
-    return [run for (run,) in connection.execute(f"SELECT run FROM runs WHERE state NOT IN ({ended}) ORDER BY id")]  # noqa: S608
+    return [text(run) for (run,) in connection.execute(f"SELECT run FROM runs WHERE state NOT IN ({ended}) ORDER BY id")]  # noqa: S608
 
 
 def delete_run(connection: sqlite3.Connection, workflows: Workflows, run: str) -> None:
@@ -105,12 +110,12 @@ def delete_run(connection: sqlite3.Connection, workflows: Workflows, run: str) -
 def read_tasks(connection: sqlite3.Connection) -> list[Task]:
     """Return the tasks without an outcome, in the order of their runs."""
     rows = connection.execute("SELECT body FROM tasks ORDER BY run, step")
-    return [decode(body, Task, strict=False) for (body,) in rows]
+    return [from_json(body, Task) for (body,) in rows]
 
 
 def read_timers(connection: sqlite3.Connection) -> list[Timer]:
     """Return the timers that are not settled."""
-    return [decode(body, Timer, strict=False) for (body,) in connection.execute("SELECT body FROM timers")]
+    return [from_json(body, Timer) for (body,) in connection.execute("SELECT body FROM timers")]
 
 
 # ---------------------------------------------------------------- parts
@@ -118,7 +123,7 @@ def read_timers(connection: sqlite3.Connection) -> list[Timer]:
 
 def _check_fence(connection: sqlite3.Connection, fence: int) -> None:
     row = connection.execute("SELECT value FROM meta WHERE key = 'fence'").fetchone()
-    highest = row[0] if row else 0
+    highest = number(row[0]) if row else 0
     if fence < highest:
         raise Fenced(f"a runner with fencing number {highest} has taken over from {fence}")
     if fence > highest:
@@ -128,7 +133,7 @@ def _check_fence(connection: sqlite3.Connection, fence: int) -> None:
 def _find(connection: sqlite3.Connection, run: str) -> tuple[int, int]:
     """Return a run's row id and last seq, or zeros."""
     row = connection.execute("SELECT id, last_seq FROM runs WHERE run = ?", (run,)).fetchone()
-    return row or (0, 0)
+    return (number(row[0]), number(row[1])) if row else (0, 0)
 
 
 def _begin(connection: sqlite3.Connection, first: Event) -> int:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
+from provisioning.adapters.sqlite.stored import from_row, text
 from provisioning.codec import encode
 from provisioning.core.history import StepRecord, exit_code_of
-from provisioning.core.model import STEP_FAILED, RunState, StepState, Workflow
+from provisioning.core.model import STEP_FAILED, RunState, Workflow
 from provisioning.core.projection import Changes, Columns, step_rows
 
 JSON_COLUMNS = frozenset({"params", "output"})
@@ -80,21 +81,13 @@ def _next_position(connection: sqlite3.Connection, run: int) -> int:
 
 
 def _exit_code(connection: sqlite3.Connection, run: int, state: RunState, reason: str) -> int | None:
-    source = connection.execute("SELECT source FROM runs WHERE id = ?", (run,)).fetchone()[0]
+    source = text(connection.execute("SELECT source FROM runs WHERE id = ?", (run,)).fetchone()[0])
     failed = connection.execute(
-        f"SELECT step, kind, error_kind, state, ended_at, position FROM steps WHERE run = ? AND state IN ({_FAILED})",  # noqa: S608
+        f"SELECT {', '.join(_BLAMED)} FROM steps WHERE run = ? AND state IN ({_FAILED})",  # noqa: S608 - our own names
         (run,),
     )
-    steps = [
-        StepRecord(step=step, kind=kind, error_kind=error, state=StepState(state), ended_at=when(ended_at), position=position)
-        for step, kind, error, state, ended_at, position in failed
-    ]
-    return exit_code_of(state, steps, source, reason)
+    return exit_code_of(state, [from_row(StepRecord, _BLAMED, row) for row in failed], source, reason)
 
 
-def when(text: str | None) -> datetime | None:
-    """Return a stored time."""
-    return datetime.fromisoformat(text) if text is not None else None
-
-
+_BLAMED = ("step", "kind", "error_kind", "state", "ended_at", "position")
 _FAILED = ", ".join(f"'{state.value}'" for state in sorted(STEP_FAILED))

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from provisioning.adapters.sqlite.database import connect, store_error
+from provisioning.adapters.sqlite.database import ERRORS, connect, store_error
 
 KEY = "state "  # and the lineage
 
@@ -45,5 +45,5 @@ class StateSerials:
                     " ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
                     (KEY + lineage, serial),
                 )
-            except sqlite3.Error as error:
+            except ERRORS as error:
                 raise store_error(self._path, error) from error

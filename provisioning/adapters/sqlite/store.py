@@ -16,8 +16,9 @@ from provisioning.adapters.memory.tasks import TaskQueue
 from provisioning.adapters.memory.timers import TimerHeap
 from provisioning.adapters.sqlite import journal
 from provisioning.adapters.sqlite.history import SqliteHistory
+from provisioning.adapters.sqlite.stored import from_json
 from provisioning.adapters.sqlite.writer import Writer
-from provisioning.codec import decode, encode
+from provisioning.codec import encode
 from provisioning.core.events import Event
 from provisioning.core.model import Workflow
 from provisioning.core.ports import Clock, Commit, Report, Request, Task, Timer
@@ -137,7 +138,7 @@ class SqliteStore:
 
 def _requests(connection: sqlite3.Connection, runs: set[str]) -> list[Request]:
     rows = connection.execute("SELECT id, run, body FROM requests ORDER BY id")
-    return [replace(decode(body, Request, strict=False), id=id) for id, run, body in rows if run in runs]
+    return [replace(from_json(body, Request), id=id) for id, run, body in rows if run in runs]
 
 
 def _take_requests(connection: sqlite3.Connection, runs: set[str]) -> list[Request]:

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 from provisioning.adapters.files import store_error as file_error
 from provisioning.adapters.files import sync_folder
-from provisioning.adapters.sqlite.database import connect, failed_for_good, store_error
+from provisioning.adapters.sqlite.database import ERRORS, DatabaseError, connect, failed_for_good, store_error
 from provisioning.errors import StoreError
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ class Writer:
                 connection.execute("RELEASE job")
             connection.execute("COMMIT")
             self._sync_names()
-        except (sqlite3.Error, OSError) as error:
+        except (*ERRORS, OSError) as error:
             failure = self._failure(error)
             for job in jobs:
                 job.error = None
@@ -145,7 +145,7 @@ class Writer:
             sync_folder(self._path.parent)
             self._named = True
 
-    def _failure(self, error: sqlite3.Error | OSError) -> StoreError:
+    def _failure(self, error: DatabaseError | OSError) -> StoreError:
         """Return what is to be told, and remember it if nothing may be written any more."""
         if isinstance(error, OSError):
             self._broken = file_error("syncing the folder of", self._path, error)
@@ -159,7 +159,7 @@ class Writer:
             job.result = job.work(connection)
         except (sqlite3.IntegrityError, sqlite3.DataError) as error:
             job.error = store_error(self._path, error)
-        except sqlite3.Error as error:
+        except ERRORS as error:
             if job.writes:
                 raise
             job.error = store_error(self._path, error)
