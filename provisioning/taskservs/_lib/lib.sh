@@ -39,7 +39,7 @@ apt_get() {
     [[ "$1" != update ]] || changes=false
     if $changes; then
         mkdir -p "${PACKAGE_WORK%/*}"
-        touch "$PACKAGE_WORK"
+        [[ -e "$PACKAGE_WORK" ]] || touch "$PACKAGE_WORK" # its age tells which packages the work was about
         sync "$PACKAGE_WORK" "${PACKAGE_WORK%/*}"
     fi
     DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get -q -y \
@@ -59,19 +59,36 @@ apt_mend() {
 }
 
 # apt_repair: finish what an interrupted dpkg left. After a loss of power some packages have to be installed again: those of
-# which dpkg says so, and those with empty configuration files, which dpkg does not sync before it calls a package installed.
+# which dpkg says so, those with files that are not what they should be, and those with empty configuration files, which
+# dpkg does not sync before it calls a package installed.
 apt_repair() {
     local broken
     log "finishing interrupted package work"
     dpkg_configure || log "some packages have to be installed again"
     mapfile -t broken < <(dpkg-query -W -f '${db:Status-Abbrev}|${binary:Package}\n' | sed -n 's/^..R|//p')
     remove_empty_conffiles
+    find_damaged
     if ((${#broken[@]})); then
         apt_refresh
         apt_get install --reinstall --no-install-recommends -o Dpkg::Options::=--force-confmiss "${broken[@]}"
     fi
     dpkg_configure
     rm -f "$PACKAGE_WORK"
+}
+
+# find_damaged: add the packages with damaged files to the caller's `broken`, of those that the work was about.
+find_damaged() {
+    local list package wrong
+    [[ -e "$PACKAGE_WORK" ]] || return 0
+    while IFS= read -r list; do
+        package=$(basename "$list" .list)
+        wrong=$(dpkg --verify "$package" 2>/dev/null |
+            awk '$1 ~ /^..5/ && $2 ~ "^/" || $1 == "missing" && $2 ~ "^/usr/(s?bin|lib)/" { print $2; exit }') || true
+        if [[ -n "$wrong" ]]; then
+            log "$wrong of $package is damaged"
+            broken+=("$package")
+        fi
+    done < <(find /var/lib/dpkg/info -name '*.list' -newer "$PACKAGE_WORK")
 }
 
 # dpkg_configure: configure what has been unpacked.
