@@ -90,6 +90,10 @@ class LocalWire:
             self._unlisten()
         return data
 
+    def aside(self) -> str:
+        """See Wire. There is one stream."""
+        return ""
+
     async def exit_code(self) -> int | None:
         """See Wire. A killed wrapper is a broken link."""
         try:

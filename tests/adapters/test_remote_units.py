@@ -385,7 +385,7 @@ async def test_old_records_are_cleared_away_but_not_unresolved_claims(link: Remo
         os.utime(unit_folder(home, unit), (time.time() - 8 * 86400,) * 2)
 
     again = local_link(home)
-    await again.start(unit_of(digest="d2"), bundle_of("exit 0"), Heard())
+    await again.start(unit_of(taskserv="cache"), bundle_of("exit 0"), Heard())
     await again.recorded()
 
     assert not unit_folder(home, old).exists()

@@ -120,7 +120,7 @@ def test_an_expectation_may_be_a_line_or_a_pattern(expected: str) -> None:
     assert codes(replace(a_formula("a"), health_gate=gate)) == []
 
 
-@pytest.mark.parametrize("expected", ["two\nlines", "re:(", "re:" + "(" * 5_000, "re:x{99999999999999999999}"])
+@pytest.mark.parametrize("expected", ["two\nlines", "re:(", "re:" + "(" * 5_000, "re:x**"])
 def test_an_expectation_that_cannot_work_is_a_fault(expected: str) -> None:
     gate = HealthGate(check_cmd="true", expected=expected)
 

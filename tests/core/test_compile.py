@@ -210,6 +210,7 @@ def test_a_node_becomes_a_step_with_everything_the_action_needs() -> None:
                 "digest": digest,
                 "timeout_s": 60.0,
                 "idempotent": True,
+                "fresh": False,
                 "upload_only": False,
                 "params": {"a": 7, "b": 1},
                 "resumes": None,

@@ -183,7 +183,8 @@ def test_a_runner_that_crashes_leaves_no_secret(
 
     assert [line.split()[4] for line in limits.splitlines() if line.startswith("Max core file size")] == ["0"]
     assert list(place.iterdir()) == []
-    assert files_with(tmp_path, secrets, workspace.allowed)[0] == []
+    found = files_with(tmp_path, secrets, workspace.allowed)[0]
+    assert [one for one in found if "/out: " not in one] == [], "only for the run that adopts it: what the script printed"
 
     assert workspace.run("taskserv", "create", "late").code == 5, "the next run goes on, to the gate that stays closed"
     assert files_with(tmp_path, secrets, workspace.allowed)[0] == []

@@ -148,7 +148,7 @@ async def test_no_archive_writes_outside_of_its_folder(
         link = await hosts.link(declared(servers, "one"))
         for number, (name, entries) in enumerate(slips(outside).items()):
             try:
-                await link.start(unit_of(run=f"run-{number}"), archive(*entries), Heard())
+                await link.start(unit_of(run=f"run-{number}", fresh=True), archive(*entries), Heard())
             except HostError:
                 refused.append(name)
 

@@ -164,13 +164,13 @@ class RemoteLink:
         if verdict.word == "cut":
             why = f"{self._shell.server}: the bundle could not be delivered: {verdict.text}"
             raise HostError(why, server=self._shell.server)
-        self._told[unit_name(unit.run, unit.attempt, unit.step)] = unit
-        return _exit(verdict, adopted=adopted)
+        self._told[adopted or unit_name(unit.run, unit.attempt, unit.step)] = unit
+        return _exit(verdict, adopted=bool(adopted))
 
     async def _ask(
         self, unit: Unit, bundle: Bundle | None, relay: Relay, *, within_s: float | None = None
-    ) -> tuple[Verdict, bool, float]:
-        """Return the verdict, whether it is of a unit that had been started before, and for how many seconds the link held.
+    ) -> tuple[Verdict, str, float]:
+        """Return the verdict, the unit that had been started before if it is of one, and for how many seconds the link held.
 
         Raises HostError.
         """
@@ -192,12 +192,12 @@ class RemoteLink:
             ready_s = time.monotonic()
             verdict = await session.ask(request, hear)
         except LinkLost as lost:
-            return Verdict(word=_LINK_LOST, text=str(lost)), False, max(time.monotonic() - ready_s, 0)
+            return Verdict(word=_LINK_LOST, text=str(lost)), "", max(time.monotonic() - ready_s, 0)
         if verdict.word == "cut":
             verdict = replace(verdict, text=f"{verdict.text} {self._notes()}".strip())
         elif verdict.word == "cancelled" and adopted not in {"", own}:  # by its own runner: now it is our turn
             verdict = Verdict(word="lost", text="the unit that was followed has been cancelled")
-        return verdict, bool(adopted), time.monotonic() - ready_s
+        return verdict, adopted, time.monotonic() - ready_s
 
     async def _stop(self, unit: Unit) -> Exit:
         """Stop a unit and return its recorded end; unknown when the server cannot be asked."""

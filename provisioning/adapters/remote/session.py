@@ -56,7 +56,8 @@ class Session:
     @property
     def notes(self) -> str:
         """The last words that came before the wrapper's own, one line: a login shell's, sudo's, perl's."""
-        lines = self._reader.before.replace(HELLO, b"").decode("utf-8", "replace").splitlines()
+        before = self._reader.before.replace(HELLO, b"").decode("utf-8", "replace")
+        lines = (self._wire.aside() + "\n" + before).splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def listen(self) -> None:

@@ -34,6 +34,10 @@ class Wire(Protocol):
         """
         ...
 
+    def aside(self) -> str:
+        """Return the last words on standard error: a login shell's."""
+        ...
+
     async def exit_code(self) -> int | None:
         """Return the wrapper's own exit status once the stream has ended; None when the link broke instead."""
         ...

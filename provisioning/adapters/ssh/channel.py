@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from paramiko import Channel
 
 _PIECE_BYTES = 64 * 1024
+_ASIDE_BYTES = 2048
 _REFUSED_S = 0.05
 _OPEN_S = 15.0
 _EXIT_S = 2.0  # a channel that has ended normally has its exit status already
@@ -71,6 +72,7 @@ class ChannelWire:
     def __init__(self, connection: Connection, channel: Channel, threads: Executor) -> None:
         self._connection, self._channel, self._threads = connection, channel, threads
         self._turn = asyncio.Lock()
+        self._aside = b""
         self._bell: Bell | None = None
         self._early = b""  # what came while we waited for sudo
 
@@ -112,12 +114,16 @@ class ChannelWire:
         if self._early:
             data, self._early = self._early, b""
             return data
-        while self._channel.recv_stderr_ready():  # a login script's, of no use to us, but its window must not fill up
-            self._channel.recv_stderr(_PIECE_BYTES)
+        while self._channel.recv_stderr_ready():  # a login script's; its window must not fill up
+            self._aside = (self._aside + self._channel.recv_stderr(_PIECE_BYTES))[-_ASIDE_BYTES:]
         ended = self._channel.eof_received or self._channel.closed
         if self._channel.recv_ready():
             return self._channel.recv(_PIECE_BYTES)
         return b"" if ended else None
+
+    def aside(self) -> str:
+        """See Wire."""
+        return self._aside.decode("utf-8", "replace")
 
     async def exit_code(self) -> int | None:
         """See Wire."""
@@ -155,6 +161,7 @@ class ChannelWire:
             if not piece:
                 if not self._connection.alive:
                     raise LinkLost("the connection ended during sudo")
+                heard = heard or self._channel.recv_stderr(_ASIDE_BYTES)  # a login shell that lets nobody in
                 raise BecomeRefused(
                     f"{name}: sudo refused: {_last_line(heard)}",
                     hint="allow the login to use sudo without a password, or set ssh.become.password",

@@ -77,7 +77,9 @@ sub next_frame {
 
 # ---------------------------------------------------------------- time
 
-# Seconds on a clock that never goes back.
+# Seconds on a clock that never goes back, rounded down to a tick.
+our $TICK = 0.01;
+
 sub now {
     open my $file, '<', '/proc/uptime' or return time;
     return (split ' ', <$file>)[0];

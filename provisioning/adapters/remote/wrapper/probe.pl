@@ -8,7 +8,7 @@ sub probe {
     my $child = spawn_bash($out_end, $err_end, [PROVISIONING_PROBE => $f{nonce}], '-c', $f{command});
     finish('unknown', 0, "cannot fork: $!") unless defined $child;
     close $_ for $out_end, $err_end;
-    my ($verdict, $code) = await_probe($child, now() + $f{limit}, {out => $out, err => $err});
+    my ($verdict, $code) = await_probe($child, now() + $f{limit} + $TICK, {out => $out, err => $err});
     reap(1, mark => $mark, group => $child, root => $$);
     finish($verdict, $code);
 }

@@ -152,6 +152,7 @@ sub look_back {
         if (my ($kind, $code) = known("$units/$name")) {
             my $meant = $named{$name} || !$f{fresh} && !-e "$units/$name/taken" && same_step_elsewhere($name);
             replay($name) if $meant && $kind eq 'exit' && $code == 0 && same_work($name);
+            unlink "$units/$name/out", "$units/$name/total";    # nobody will ask for it again
         }
         else {
             settle($name, 'an earlier attempt had been started, and no result was recorded: nobody knows how far it went');

@@ -29,7 +29,7 @@ sub run_script {
     chdir '/';
     close $end;
     waits_for_nothing($pipe, 1);
-    return watch(now() + $f{limit});
+    return watch(now() + $f{limit} + $TICK);
 }
 
 # Returns the script's status once it has ended, or once everything was killed because it had to.
