@@ -202,7 +202,7 @@ def test_the_search_finds_each_form() -> None:
 def test_the_search_finds_arguments_and_environments() -> None:
     secret = canaries(Path("/"))["secret_4"]
     with sampled({"it": secret}) as seen:
-        subprocess.run(["sleep", "0.3", "--", "0.01"], env={"PATH": os.environ["PATH"], "IT": secret}, check=True)
-        subprocess.run(["bash", "-c", "sleep 0.3; :", secret], check=True)
+        subprocess.run(["sleep", "1.5", "--", "0.01"], env={"PATH": os.environ["PATH"], "IT": secret}, check=True)
+        subprocess.run(["bash", "-c", "sleep 1.5; :", secret], check=True)
 
     assert {one.split(" of ")[0] for one in seen.found} == {"environ", "cmdline"}
