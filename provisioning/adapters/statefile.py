@@ -208,10 +208,14 @@ class StateFile:
         failure = store_error("writing the state file", self.path, error)
         elsewhere = Path(tempfile.gettempdir()) / f"provisioning-{book.lineage}-{book.serial}.state.json.errored"
         for path in (self.errored, elsewhere):
-            with suppress(OSError):
+            try:
                 write_new(path, data, _no_fsync)
-                failure.hint = "; ".join(filter(None, (failure.hint, f"what was to be written is in {path}")))
-                return failure
+            except OSError:
+                with suppress(OSError):
+                    path.unlink()  # half of it would be taken for the whole
+                continue
+            failure.hint = "; ".join(filter(None, (failure.hint, f"what was to be written is in {path}")))
+            return failure
         failure.hint = "; ".join(filter(None, (failure.hint, "what was to be written could not be kept anywhere")))
         return failure
 
