@@ -137,7 +137,7 @@ def test_keep_going_lets_independent_branches_finish(workspace: RealWorkspace) -
 def test_a_gate_that_never_opens_halts_the_chain(workspace: RealWorkspace) -> None:
     for name in ("etcd", "kubernetes"):
         workspace.taskserv(name)
-    gate = {"check_cmd": "echo unhealthy; exit 1", "retries": 3, "timeout_ms": 1500}
+    gate = {"check_cmd": "echo unhealthy; exit 1", "retries": 3, "timeout_ms": 6000, "interval_ms": 200}
     workspace.dag(formula("etcd", "etcd-0", "etcd", health_gate=gate), formula("cp", "cp-0", "kubernetes", after=["etcd"]))
 
     ended = workspace.run("taskserv", "create", "kubernetes")
