@@ -326,56 +326,6 @@ async def test_the_bundle_goes_and_the_small_record_stays(link: RemoteLink, home
     assert open_folders(home) == []
 
 
-async def test_what_a_script_printed_goes_once_its_end_is_recorded(link: RemoteLink, home: Path) -> None:
-    await link.start(unit_of(), bundle_of("echo out"), Heard())
-
-    await link.recorded()
-
-    assert not (unit_folder(home, unit_of()) / "out").exists()
-    heard = Heard()
-    assert (await link.start(unit_of(), bundle_of(""), heard)).adopted
-    assert heard.data == b""
-
-
-async def test_an_end_that_nobody_recorded_is_taken_by_whoever_comes_next(home: Path, counter: Path) -> None:
-    bundle = bundle_of(counting(counter))
-    await local_link(home).start(unit_of(run="run-1"), bundle, Heard())
-
-    # The runner of run-2 was killed before it reached the server: run-3 knows of run-2 only.
-    exit = await local_link(home).start(unit_of(run="run-3", token=3, resumes=("run-2", 1, "web/web")), bundle, Heard())
-
-    assert exit == Exit(kind="exit", code=0, adopted=True)
-    assert runs(counter) == 1
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param({"fresh": True}, id="it is asked for anew"),
-        pytest.param({"digest": "d2"}, id="the bundle is another one"),
-        pytest.param({"step": "other/web"}, id="it is another step"),
-        pytest.param({"run": "run-1", "attempt": 2}, id="its runner is still there"),
-    ],
-)
-async def test_an_end_that_nobody_recorded_is_not_taken_for_something_else(
-    link: RemoteLink, counter: Path, change: dict[str, object]
-) -> None:
-    await link.start(unit_of(), bundle_of("exit 0"), Heard())
-
-    await link.start(unit_of(**{"run": "run-3", **change}), bundle_of(counting(counter)), Heard())
-
-    assert runs(counter) == 1
-
-
-async def test_an_end_that_was_recorded_is_not_taken_again(link: RemoteLink, counter: Path) -> None:
-    await link.start(unit_of(), bundle_of("exit 0"), Heard())
-    await link.recorded()
-
-    await link.start(unit_of(run="run-3"), bundle_of(counting(counter)), Heard())
-
-    assert runs(counter) == 1
-
-
 async def test_old_records_are_cleared_away_but_not_unresolved_claims(link: RemoteLink, home: Path) -> None:
     old, unresolved = unit_of(run="old"), unit_of(run="unresolved", taskserv="db")
     for unit in (old, unresolved):

@@ -117,7 +117,7 @@ class RemoteLink:
         return Exit(kind=kind, code=verdict.code, message=verdict.text, stdout=bytes(kept))
 
     async def recorded(self) -> None:
-        """See HostLink."""
+        """See Hosts."""
         told, self._told = self._told, {}
         if told and self._session is not None and self._session.alive:
             with suppress(LinkLost, HostError, TimeoutError):
