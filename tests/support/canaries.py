@@ -103,7 +103,8 @@ class Sampled:
 def sampled(secrets: Mapping[str, str]) -> Iterator[Sampled]:
     """Read arguments and environment of every process that we or our servers start from now on, again and again."""
     seen, over = Sampled(), threading.Event()
-    thread = threading.Thread(target=_look, args=(seen, over, secrets, _family()))
+    before = _processes()  # now: a process that starts before the thread has looked around is a new one too
+    thread = threading.Thread(target=_look, args=(seen, over, secrets, _family(), before))
     began_s = time.monotonic()
     thread.start()
     try:
@@ -114,8 +115,7 @@ def sampled(secrets: Mapping[str, str]) -> Iterator[Sampled]:
         seen.seconds = time.monotonic() - began_s
 
 
-def _look(seen: Sampled, over: threading.Event, secrets: Mapping[str, str], family: set[str]) -> None:
-    known = _processes()
+def _look(seen: Sampled, over: threading.Event, secrets: Mapping[str, str], family: set[str], known: set[str]) -> None:
     watched: set[str] = set()
     while not over.wait(SAMPLE_EVERY_S):
         seen.rounds += 1
