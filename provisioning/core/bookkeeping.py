@@ -49,7 +49,7 @@ def record(book: ResourceBook, steps: Mapping[str, Step], events: Iterable[Event
 
 def _after(before: Resource | None, event: Event, step: Step, actor: Actor) -> Resource | None:
     """Return the resource after the event, or None when the event does not concern it."""
-    state = _STATES.get(event.kind)
+    state = _state(event)
     if state is None or not _concerns(before, event, state):
         return None
     at = _iso(event.at)
@@ -64,6 +64,14 @@ def _after(before: Resource | None, event: Event, step: Step, actor: Actor) -> R
     entry = LogEntry(ts=at, event=event.kind.value.removeprefix("step_"), source=event.run)
     resource = before or Resource(state=state)
     return resource.logged(entry, state=state, run_id=event.run, step=event.step, actor=actor, **changed)
+
+
+def _state(event: Event) -> ResourceState | None:
+    """A step that was stopped while it waited for another try has failed so far."""
+    error = event.data.get("error")
+    if event.kind is Kind.STEP_CANCELLED and isinstance(error, Mapping) and error.get("kind") != "cancelled":
+        return ResourceState.FAILED
+    return _STATES.get(event.kind)
 
 
 def _concerns(before: Resource | None, event: Event, state: ResourceState) -> bool:

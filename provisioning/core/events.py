@@ -21,11 +21,13 @@ class Kind(StrEnum):
     RUN_CREATED = "run_created"  # workflow (digest), name, params, trigger
     RUN_STARTED = "run_started"
     RUN_HALTING = "run_halting"  # step, reason: nothing new starts
-    CANCEL_REQUESTED = "cancel_requested"  # reason
+    CANCEL_REQUESTED = "cancel_requested"  # reason; state: timed_out where its time was over
     PAUSE_REQUESTED = "pause_requested"
     RUN_PAUSED = "run_paused"
     RUN_RESUMED = "run_resumed"
+    RUN_FINISHING = "run_finishing"  # state, reason: only handlers are left
     RUN_FINISHED = "run_finished"  # state, reason
+    RUN_LATE = "run_late"  # sla_s
     RUN_REOPENED = "run_reopened"  # steps: ids that are run again; on_failure, max_parallel: where the policy is another now
     GATE_OPENED = "gate_opened"  # kind, name, payload
     STEP_ADDED = "step_added"  # spec
@@ -39,7 +41,9 @@ class Kind(StrEnum):
     STEP_INTERRUPTED = "step_interrupted"  # reason, error, log
     STEP_SKIPPED = "step_skipped"  # because (step id), reason
     STEP_RETRY_WAIT = "step_retry_wait"  # due (ISO time), and the failed attempt as in step_failed
+    STEP_REPEAT_WAIT = "step_repeat_wait"  # due, and how the attempt ended as in step_succeeded or step_failed
     STEP_RETRY_DUE = "step_retry_due"
+    STEP_LATE = "step_late"  # sla_s
     STEP_LEASE_LOST = "step_lease_lost"  # reason
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Protocol
 
-from provisioning.core.model import RUN_ENDED, STEP_FAILED, RunState, StepState
+from provisioning.core.model import NO_LABELS, RUN_ENDED, STEP_FAILED, RunState, StepState
 from provisioning.core.suggest import nearest
 
 HOST_ERRORS = frozenset({"host", "unreachable", "host_key", "login_refused", "become_refused"})
@@ -35,6 +35,8 @@ class RunSummary:
     actor: str = ""
     last_seq: int = 0
     exit_code: int | None = None  # None until the run has ended
+    late_at: datetime | None = None  # it had not ended when it should have
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ class StepRecord:
     ended_at: datetime | None = None
     log: str = ""
     position: int = 0  # declaration order, from 0
+    late_at: datetime | None = None  # it had not ended when it should have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,23 @@ class AttemptRecord:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     log: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """The failed last attempt of a step, kept until somebody has it run again or throws it away. Formulas leave none."""
+
+    id: int  # counts up
+    run_id: str
+    workflow: str
+    step: str
+    attempt: int
+    error_kind: str
+    error: str
+    died_at: datetime
+    replayed_at: datetime | None = None
+    replayed_by: str = ""
+    replayed_attempt: int | None = None  # the attempt that it was run again as
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +133,7 @@ class RunDetail:
             "ended_at": iso(self.summary.ended_at),
             "trigger": self.summary.trigger,
             "actor": self.summary.actor,
+            **({"late_at": iso(self.summary.late_at)} if self.summary.late_at else {}),
             "outputs": dict(self.outputs),
             "steps": [step_document(step) for step in self.steps],
         }
@@ -122,9 +143,15 @@ class History(Protocol):
     """Reads what the journal's projections hold. Blocks briefly; safe from any thread."""
 
     def list_runs(
-        self, limit: int = 50, *, state: str | None = None, workflow: str | None = None, before: str | None = None
+        self,
+        limit: int = 50,
+        *,
+        state: str | None = None,
+        workflow: str | None = None,
+        labels: Mapping[str, str] = NO_LABELS,
+        before: str | None = None,
     ) -> list[RunSummary]:
-        """Return the newest runs first; `before` is a run id and continues a list after it."""
+        """Return the newest runs first; `before` is a run id and continues a list after it. They have all of `labels`."""
         ...
 
     def run(self, ref: str) -> RunDetail:
@@ -137,6 +164,20 @@ class History(Protocol):
 
     def outputs(self, run: str) -> Mapping[str, object]:
         """Return the outputs of a run's steps (exact id) by step id."""
+        ...
+
+    def dead_letters(
+        self, limit: int = 50, *, replayed: bool | None = False, workflow: str | None = None, before: int | None = None
+    ) -> list[DeadLetter]:
+        """Return the newest dead letters first; `before` is an id and continues a list after it. `replayed` None: all."""
+        ...
+
+    def dead_letter(self, id: int) -> DeadLetter:
+        """Return one dead letter. Raises NotFoundError."""
+        ...
+
+    def count_dead_letters(self) -> int:
+        """Return how many have not been replayed."""
         ...
 
 
@@ -188,6 +229,7 @@ def step_document(step: StepRecord) -> dict[str, object]:
         **({"exit_code": step.exit_code} if step.exit_code is not None else {}),
         "started_at": iso(step.started_at),
         "ended_at": iso(step.ended_at),
+        **({"late_at": iso(step.late_at)} if step.late_at else {}),
         "log": step.log,
     }
 
@@ -195,6 +237,9 @@ def step_document(step: StepRecord) -> dict[str, object]:
 def iso(at: datetime | None) -> str | None:
     """Return a UTC time as ISO 8601 with `Z`, to the millisecond; None stays None."""
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z") if at is not None else None
+
+
+LETTERS_HINT = "`provisioning deadletter list` shows them"
 
 
 def not_found_hint(ref: str, known: Sequence[str]) -> str:

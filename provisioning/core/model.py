@@ -53,6 +53,10 @@ class Action:
     settings: Mapping[str, object] = field(default_factory=lambda: NO_FIELDS)
 
 
+WAITING_ACTIONS = frozenset({"workflow"})
+"""Actions that only wait for others: they take no slot of a worker."""
+
+
 class Strategy(StrEnum):
     """How the wait grows from attempt to attempt."""
 
@@ -76,6 +80,45 @@ class Retry:
     never: tuple[str, ...] = ()  # error kinds that may not
 
 
+class While(StrEnum):
+    """Which ends of an attempt a repetition goes on after."""
+
+    SUCCESS = "success"  # as long as it succeeds
+    FAILURE = "failure"  # until it succeeds
+    ALWAYS = "always"  # whatever becomes of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """When an attempt that ended is followed by the same again. The end of the last one is the step's."""
+
+    again: While = While.SUCCESS
+    exit_codes: tuple[int, ...] = ()  # counts as success instead of 0; empty: just 0
+    limit: int = 0  # attempts in all; 0 is no limit
+    interval_s: float = 1.0
+    factor: float = 1.0
+    max_interval_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breaker:
+    """A circuit breaker. Steps with the same name share one, in all runs of a process."""
+
+    name: str
+    failures: int = 5  # in a row, until it opens
+    cooldown_s: float = 60.0  # for which it stays open
+    probes: int = 1  # attempts that may find out whether it can close again
+
+
+class HandlerOn(StrEnum):
+    """The end of a run that a handler step is for."""
+
+    SUCCESS = "success"  # succeeded or partial
+    FAILURE = "failure"  # failed or timed out
+    CANCEL = "cancel"
+    EXIT = "exit"  # every end
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """Which worker may run the step. Without any field: every worker."""
@@ -97,12 +140,17 @@ class Step:
     args: object = None  # JSON with `core.values.Ref` at any depth
     deps: tuple[Dep, ...] = ()
     gates: tuple[Gate, ...] = ()
-    optional: bool = False  # its failure does not fail the run
+    optional: bool = False  # its failure does not fail the run, it makes it partial
+    forgiven: bool = False  # its failure does not even make the run partial
     critical: bool = False  # under `continue`, its failure does
     after_failure: bool = False  # may start although the run is halting (cleaning up, reporting)
     unchanged: bool = False  # already completed: passes without being dispatched
+    handler: HandlerOn | None = None  # starts when all other steps have ended, if the run ended like that
     retry: Retry | None = None
-    timeout_s: float | None = None
+    repeat: Repeat | None = None
+    breaker: Breaker | None = None
+    timeout_s: float | None = None  # of one attempt
+    sla_s: float | None = None  # from the start of the run; a step that has not ended by then is recorded as late
     placement: Placement = field(default_factory=Placement)
     pools: tuple[str, ...] = ()  # one slot of each while it runs
     keys: tuple[str, ...] = ()  # never beside another step with the same key, in any run
@@ -124,8 +172,11 @@ class Policy:
 
     on_failure: OnFailure = OnFailure.FAIL
     max_parallel: int = 0  # steps at once; 0 is no limit
-    timeout_s: float | None = None
+    timeout_s: float | None = None  # of the whole run, from its start
+    sla_s: float | None = None  # a run that has not ended by then is recorded as late
     retry: Retry | None = None  # for steps without their own
+    priority: int = 0  # of its steps, and of the run while it is queued: higher first
+    max_runs: int = 0  # runs of this workflow at once, the others are queued; 0 is no limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Step arguments as plain JSON values and back.
 
-A reference to another step's output is written as `{"$ref": {...}}`; a key of the user's own that begins with `$` gets one
-more `$`, so that nothing is ever mistaken. What holds neither is passed through, not copied.
+A reference to another step's output is written as `{"$ref": {...}}`, one to a signal's payload as `{"$signal": name}`; a key
+of the user's own that begins with `$` gets one more `$`, so that nothing is ever mistaken. What holds neither is passed
+through, not copied.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from provisioning.core.values import Ref
+from provisioning.core.values import Payload, Ref
 
 REF = "$ref"
+SIGNAL = "$signal"
 
 
 def pack(args: object) -> object:
     """Return arguments as plain JSON values: references become `{"$ref": ...}`, keys that begin with `$` get one more."""
     if isinstance(args, Ref):
         return {REF: {"step": args.step, "has_default": args.has_default, "default": pack(args.default)}}
+    if isinstance(args, Payload):
+        return {SIGNAL: args.signal}
     if isinstance(args, Mapping):
         packed = {_escaped(key): pack(value) for key, value in args.items()}
         return args if _unchanged(args, packed) else packed
@@ -28,10 +32,12 @@ def pack(args: object) -> object:
 
 
 def unpack(args: object) -> object:
-    """Undo `pack`. Raises ValueError for a `$ref` that is none."""
+    """Undo `pack`. Raises ValueError for a `$ref` or `$signal` that is none."""
     if isinstance(args, dict):
         if REF in args:
             return _ref(args)
+        if SIGNAL in args:
+            return _payload(args)
         unpacked = {_unescaped(key): unpack(value) for key, value in args.items()}
         return args if _unchanged(args, unpacked) else unpacked
     if isinstance(args, list):
@@ -58,6 +64,12 @@ def _ref(args: dict[str, Any]) -> Ref:
     if not fits or spec.keys() - {"step", "has_default", "default"} or not isinstance(spec.get("has_default", False), bool):
         raise ValueError(f"not a reference: {args!r}")
     return Ref(step=spec["step"], has_default=spec.get("has_default", False), default=unpack(spec.get("default")))
+
+
+def _payload(args: dict[str, Any]) -> Payload:
+    if len(args) != 1 or not isinstance(args[SIGNAL], str):
+        raise ValueError(f"not a signal: {args!r}")
+    return Payload(signal=args[SIGNAL])
 
 
 def same(one: object, other: object) -> bool:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from provisioning.core.declare import Server
 from provisioning.core.events import Event
-from provisioning.core.model import Action, Workflow
+from provisioning.core.model import Action, Step, Workflow
 from provisioning.core.resources import ResourceBook
 
 # ---------------------------------------------------------------- time
@@ -48,6 +48,7 @@ class Task:
     args: object = None  # refs resolved
     target: str = ""  # "" is any worker
     timeout_s: float | None = None
+    deadline: datetime | None = None  # of the run: nothing is begun after it
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -73,6 +74,8 @@ class Report:
     error: str = ""
     output: object = None
     log: str = ""  # where the attempt's log is
+    added: tuple[Step, ...] = ()  # steps that it asks for; they count once it has succeeded
+    again: bool | None = None  # what the action says of a repetition; None leaves it to how the attempt ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +85,7 @@ class Timer:
     run: str
     step: str
     attempt: int
-    kind: str  # retry | timeout
+    kind: str  # retry | timeout | late | late STEP; of the whole run unless `step` says which
     due: datetime
 
 

@@ -25,6 +25,8 @@ class Changes:
     attempts: dict[AttemptKey, Columns] = field(default_factory=dict)
     added: list[Columns] = field(default_factory=list)  # whole rows of new steps
     created: bool = False  # the rows of the workflow's steps have to be made first
+    dead: list[Columns] = field(default_factory=list)  # whole rows of dead letters
+    replayed: list[Columns] = field(default_factory=list)  # step, at, by: what became of dead letters
     settled: set[str] = field(default_factory=set)  # steps whose task and timers are over
     cancelled: bool = False  # what nobody has begun is not to begin
     finished: bool = False  # the run has ended: no task or timer of it is left
@@ -112,7 +114,8 @@ def _run_reopened(changes: Changes, event: Event) -> None:
     changes.run.update(state=RunState.RUNNING, reason="", ended_at=None, exit_code=None)
     again = event.data.get("steps")
     for name in again if isinstance(again, list | tuple) else ():
-        changes.steps.setdefault(str(name), {}).update(_CLEAN, state=StepState.PENDING)
+        changes.steps.setdefault(str(name), {}).update(_CLEAN, late_at=None, state=StepState.PENDING)
+        changes.replayed.append({"step": str(name), "replayed_at": event.at, "replayed_by": event.actor})
 
 
 def _nothing(_changes: Changes, _event: Event) -> None:
@@ -127,6 +130,8 @@ def _step_added(changes: Changes, event: Event) -> None:
 
 def _dispatched(changes: Changes, event: Event) -> None:
     changes.step(event, **_CLEAN, state=StepState.DISPATCHED, attempts=event.attempt)
+    if event.attempt > 1:
+        changes.replayed.append({"step": event.step, "replayed_attempt": event.attempt})
     changes.attempt(event, state=StepState.DISPATCHED)
 
 
@@ -145,6 +150,8 @@ def _ends(state: StepState) -> Callable[[Changes, Event], None]:
         if event.data.get("output") is not None:
             step["output"] = event.data["output"]
         changes.step(event, **step)
+        if state in _DEAD and event.attempt:
+            changes.dead.append(_dead_letter(event, outcome))
 
     return end
 
@@ -156,6 +163,33 @@ def _retry_wait(changes: Changes, event: Event) -> None:
     changes.attempt(event, **outcome, state=ended, ended_at=event.at)
     due = str(event.data.get("due", ""))
     changes.step(event, **outcome, state=StepState.RETRY_WAIT, reason=f"tried again at {due}")
+
+
+def _repeat_wait(changes: Changes, event: Event) -> None:
+    outcome = _outcome(event)
+    changes.settled.add(event.step)
+    ended = StepState.FAILED if "error_kind" in outcome else StepState.SUCCEEDED
+    changes.attempt(event, **outcome, state=ended, ended_at=event.at)
+    due = str(event.data.get("due", ""))
+    changes.step(event, **outcome, state=StepState.RETRY_WAIT, reason=f"repeated at {due}")
+
+
+def _run_late(changes: Changes, event: Event) -> None:
+    changes.run["late_at"] = event.at
+
+
+def _step_late(changes: Changes, event: Event) -> None:
+    changes.step(event, late_at=event.at)
+
+
+def _dead_letter(event: Event, outcome: Columns) -> Columns:
+    return {
+        "step": event.step,
+        "attempt": event.attempt,
+        "error_kind": outcome.get("error_kind", ""),
+        "error": outcome.get("error", ""),
+        "died_at": event.at,
+    }
 
 
 def _retry_due(changes: Changes, event: Event) -> None:
@@ -181,6 +215,7 @@ def _outcome(event: Event) -> Columns:
     return columns
 
 
+_DEAD = frozenset({StepState.FAILED, StepState.TIMED_OUT})
 _CLEAN: Columns = {
     "reason": "",
     "because": "",
@@ -199,7 +234,9 @@ _PROJECT: dict[Kind, Callable[[Changes, Event], None]] = {
     Kind.PAUSE_REQUESTED: _run_moves(RunState.PAUSING),
     Kind.RUN_PAUSED: _run_moves(RunState.PAUSED),
     Kind.RUN_RESUMED: _run_moves(RunState.RUNNING),
+    Kind.RUN_FINISHING: _run_moves(RunState.FINISHING),
     Kind.RUN_FINISHED: _run_finished,
+    Kind.RUN_LATE: _run_late,
     Kind.RUN_REOPENED: _run_reopened,
     Kind.GATE_OPENED: _nothing,
     Kind.STEP_ADDED: _step_added,
@@ -213,6 +250,8 @@ _PROJECT: dict[Kind, Callable[[Changes, Event], None]] = {
     Kind.STEP_INTERRUPTED: _ends(StepState.INTERRUPTED),
     Kind.STEP_SKIPPED: _ends(StepState.SKIPPED),
     Kind.STEP_RETRY_WAIT: _retry_wait,
+    Kind.STEP_REPEAT_WAIT: _repeat_wait,
     Kind.STEP_RETRY_DUE: _retry_due,
+    Kind.STEP_LATE: _step_late,
     Kind.STEP_LEASE_LOST: _lease_lost,
 }

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from provisioning.core.model import RunState, StepState
+from provisioning.core.model import StepState
 from provisioning.core.run import ACTIVE, Run, order
 
 Item = tuple[tuple[int, int, int], str, str]  # order, run, step
@@ -51,20 +51,20 @@ class ReadyQueue:
         if (run.id, step) in self.queued:
             return
         self.queued.add((run.id, step))
-        heapq.heappush(self.heap, (order(run.steps[step]), run.id, step))
+        heapq.heappush(self.heap, (order(run, run.steps[step]), run.id, step))
 
-    def take(self, runs: Mapping[str, Run]) -> list[tuple[str, str]]:
-        """Take every step that may start now, with its slots; return (run, step) in order.
+    def take(self, runs: Mapping[str, Run], room: int | None = None) -> list[tuple[str, str]]:
+        """Take the steps that may start now, with their slots, at most `room` of them; return (run, step) in order.
 
         Steps that are no longer ready, and those of runs that are gone or paused, are dropped; a resumed run queues its
         own again.
         """
         chosen: list[tuple[str, str]] = []
-        while self.heap:
+        while self.heap and (room is None or len(chosen) < room):
             item = heapq.heappop(self.heap)
             _order, run_id, step = item
             run = runs.get(run_id)
-            if run is None or run.state is not RunState.RUNNING or run.steps[step].state is not StepState.READY:
+            if run is None or not run.accepting or run.steps[step].state is not StepState.READY:
                 self.queued.discard((run_id, step))
                 self._pass_on(needs(run, step) if run else list(self.parked))
                 continue

@@ -1,24 +1,24 @@
-"""Fold: the events of a run, applied in order, give its state.
+"""The state of one run: its steps, what each still waits for, and how a change of one reaches the others.
 
 Edges and `remaining` counters are built once; a terminal event walks only the out-edges of its step, so a whole run costs
-O(V + E). Nothing here recurses, reads a clock or rolls a dice.
+O(V + E). Nothing here recurses, reads a clock or rolls a dice. `core.folding` says what each event changes.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from provisioning.core.events import Event, Kind
 from provisioning.core.model import (
     RUN_ENDED,
     STEP_ENDED,
     STEP_FAILED,
     STEP_GOOD,
+    GateKind,
+    HandlerOn,
     On,
-    OnFailure,
     RunState,
     Step,
     StepState,
@@ -26,31 +26,36 @@ from provisioning.core.model import (
 )
 
 ACTIVE = frozenset({StepState.DISPATCHED, StepState.RUNNING})
+GateName = tuple[str, str]  # kind, name
 
 
 @dataclass(slots=True)
 class StepRun:
-    """A step in a run. Only `Run.apply` changes it."""
+    """A step in a run. Only `core.folding` changes it."""
 
     spec: Step
     index: int  # declaration order
-    remaining: int  # dependencies not yet satisfied, plus gates not yet open
+    remaining: int  # dependencies not yet satisfied, plus gates not yet open, plus one until handlers may start
     rank: int = 0  # steps on the longest path from here to an end, this one included
     state: StepState = StepState.PENDING
     attempt: int = 0
-    attempts_before: int = 0  # the run was opened again: these do not count for the retry policy
+    attempts_before: int = 0  # repeated, or the run was opened again: these do not count for the retry policy
+    repeats: int = 0  # attempts that a repetition has followed
     epoch: int = 0
     crash_count: int = 0
     lost: bool = False  # the next dispatch repeats the attempt instead of starting a new one
     blocked: bool = False  # skipped because something it needs failed, not because a condition did not hold
+    late: bool = False  # it had not ended when it should have
     because: str = ""  # the step at the root of a skip
     reason: str = ""
+    target: str = ""  # where the newest attempt was sent
     worker: str = ""
     exit_code: int | None = None
     error_kind: str = ""
     error: str = ""
     output: object = None
     log: str = ""
+    due: str = ""  # while it waits for its next attempt: when that is (ISO time)
     started_at: datetime | None = None
     ended_at: datetime | None = None
 
@@ -63,13 +68,20 @@ class Run:
     workflow: Workflow
     steps: dict[str, StepRun]
     out_edges: dict[str, list[tuple[str, On]]]
+    gated: dict[GateName, list[str]]  # the steps behind each gate
     state: RunState = RunState.CREATED
     reason: str = ""
     seq: int = 0
     counts: Counter[StepState] = field(default_factory=Counter)
-    opened: set[tuple[str, str]] = field(default_factory=set)  # gates by (kind, name)
+    unended: int = 0  # steps that have not ended, handlers aside
+    handlers_unended: int = 0
+    opened: dict[GateName, object] = field(default_factory=dict)  # gates that are open, each with its payload
     halted_by: str = ""  # the step whose failure stops new ones from starting
     cancel_reason: str = ""
+    verdict: RunState | None = None  # decided by the steps, before the handlers
+    timed_out: bool = False  # it is cancelled because its time was over
+    stop_handlers: bool = False  # cancelled once more, while the handlers ran
+    late: bool = False
     became_ready: deque[str] = field(default_factory=deque)  # not yet taken by the dispatcher
     doomed: deque[tuple[str, str]] = field(default_factory=deque)  # (step, cause): can no longer start
     created_at: datetime | None = None
@@ -87,66 +99,91 @@ class Run:
         return self.counts[StepState.DISPATCHED] + self.counts[StepState.RUNNING]
 
     @property
-    def unended(self) -> int:
-        """How many steps are not in a terminal state."""
-        return len(self.steps) - sum(self.counts[state] for state in STEP_ENDED)
-
-    @property
     def accepting(self) -> bool:
         """Whether new steps may be dispatched, halting aside."""
+        if self.state is RunState.FINISHING:
+            return not self.stop_handlers
         return self.state is RunState.RUNNING and not self.cancel_reason
 
     def outputs(self) -> dict[str, object]:
         """Return the outputs of the steps that succeeded, by id."""
         return {id: step.output for id, step in self.steps.items() if step.state in STEP_GOOD}
 
-    def apply(self, event: Event) -> None:
-        """Fold one event in. What was seen before, or belongs to an older attempt or epoch, changes nothing but `seq`."""
-        self.seq = event.seq or self.seq + 1
-        _FOLD[event.kind](self, event)
+    def signals(self) -> dict[str, object]:
+        """Return the payloads of the signals that were delivered, by name."""
+        return {name: payload for (kind, name), payload in self.opened.items() if kind == GateKind.SIGNAL}
 
-    # ------------------------------------------------------------ parts of apply
+    # ------------------------------------------------------------ how a change spreads
 
-    def _move(self, step: StepRun, state: StepState) -> None:
+    def add(self, spec: Step) -> StepRun:
+        """Put a step in. What it depends on is there already."""
+        step = StepRun(spec=spec, index=len(self.steps), remaining=0, rank=1)
+        self.steps[spec.id] = step
+        self.out_edges[spec.id] = []
+        self.counts[StepState.PENDING] += 1
+        self._count(spec, 1)
+        for dep in dict.fromkeys(spec.deps):
+            self.out_edges[dep.step].append((spec.id, dep.on))
+        for gate in dict.fromkeys(spec.gates):
+            self.gated.setdefault((gate.kind.value, gate.name), []).append(spec.id)
+        return step
+
+    def move(self, step: StepRun, state: StepState) -> None:
+        """Change a step's state."""
         self.counts[step.state] -= 1
         self.counts[state] += 1
         step.state = state
 
-    def _ready(self, step: StepRun) -> None:
-        self._move(step, StepState.READY)
+    def make_ready(self, step: StepRun) -> None:
+        """Let the dispatcher have it."""
+        self.move(step, StepState.READY)
         self.became_ready.append(step.spec.id)
 
-    def _one_less(self, step: StepRun) -> None:
+    def one_less(self, step: StepRun) -> None:
+        """Count one thing less that the step waits for."""
         step.remaining -= 1
         if step.remaining == 0 and step.state is StepState.PENDING:
-            self._ready(step)
+            self.make_ready(step)
 
-    def _end(self, step: StepRun, state: StepState, event: Event) -> None:
+    def end(self, step: StepRun, state: StepState, at: datetime) -> None:
         """Put a step into a terminal state and walk its out-edges."""
-        self._move(step, state)
-        step.ended_at = event.at
-        self._record(step, event)
+        self.move(step, state)
+        self._count(step.spec, -1)
+        step.ended_at = at
         for target_id, on in self.out_edges[step.spec.id]:
             target = self.steps[target_id]
             if target.state in STEP_ENDED:
                 continue
             if satisfied(on, state):
-                self._one_less(target)
+                self.one_less(target)
             else:
                 self.doomed.append((target_id, step.spec.id))
 
-    def _record(self, step: StepRun, event: Event) -> None:
-        data = event.data
-        step.reason = str(data.get("reason", ""))
-        step.because = str(data.get("because", ""))
-        step.blocked = bool(data.get("blocked", False))
-        exit_code = data.get("exit_code")
-        step.exit_code = exit_code if isinstance(exit_code, int) else None
-        error = data.get("error")
-        if isinstance(error, dict):
-            step.error_kind, step.error = str(error.get("kind", "")), str(error.get("message", ""))
-        step.output = data.get("output")
-        step.log = str(data.get("log", step.log))
+    def wait_again(self, step: StepRun) -> None:
+        """Take a step back to the beginning; `count_again` follows, when all of them are there."""
+        if step.state in STEP_ENDED:
+            self._count(step.spec, 1)
+        self.move(step, StepState.PENDING)
+
+    def count_again(self, step: StepRun) -> None:
+        """Count what a step waits for. An edge that can no longer be satisfied dooms it."""
+        step.remaining = sum((gate.kind.value, gate.name) not in self.opened for gate in set(step.spec.gates))
+        step.remaining += step.spec.handler is not None and not applies(step.spec.handler, self.verdict)
+        for dep in dict.fromkeys(step.spec.deps):
+            state = self.steps[dep.step].state
+            if state in STEP_ENDED and satisfied(dep.on, state):
+                continue
+            step.remaining += 1
+            if state in STEP_ENDED:
+                self.doomed.append((step.spec.id, dep.step))
+        if step.remaining == 0:
+            self.make_ready(step)
+
+    def _count(self, spec: Step, change: int) -> None:
+        if spec.handler is None:
+            self.unended += change
+        else:
+            self.handlers_unended += change
 
 
 def satisfied(on: On, state: StepState) -> bool:
@@ -156,18 +193,34 @@ def satisfied(on: On, state: StepState) -> bool:
     return on is On.DONE or state in STEP_FAILED
 
 
+def applies(handler: HandlerOn, verdict: RunState | None) -> bool:
+    """Whether a handler is for a run that ends like this. None: the steps have not ended yet."""
+    return verdict is not None and handler in _HANDLERS[verdict]
+
+
+_GOOD_END = frozenset({HandlerOn.SUCCESS, HandlerOn.EXIT})
+_BAD_END = frozenset({HandlerOn.FAILURE, HandlerOn.EXIT})
+_HANDLERS: Mapping[RunState, frozenset[HandlerOn]] = {
+    RunState.SUCCEEDED: _GOOD_END,
+    RunState.PARTIAL: _GOOD_END,
+    RunState.FAILED: _BAD_END,
+    RunState.TIMED_OUT: _BAD_END,
+    RunState.CANCELLED: frozenset({HandlerOn.CANCEL, HandlerOn.EXIT}),
+}
+
+
 def new_run(run_id: str, workflow: Workflow) -> Run:
     """Build a run before its first event: counters, out-edges, ranks. O(V + E)."""
-    steps = {
-        spec.id: StepRun(spec=spec, index=index, remaining=len(set(spec.deps)) + len(set(spec.gates)))
-        for index, spec in enumerate(workflow.steps)
-    }
-    out_edges: dict[str, list[tuple[str, On]]] = {id: [] for id in steps}
-    for spec in workflow.steps:
+    run = Run(id=run_id, workflow=workflow, steps={}, out_edges={spec.id: [] for spec in workflow.steps}, gated={})
+    for index, spec in enumerate(workflow.steps):
+        waits = len(set(spec.deps)) + len(set(spec.gates)) + (spec.handler is not None)
+        run.steps[spec.id] = StepRun(spec=spec, index=index, remaining=waits)
+        run._count(spec, 1)
         for dep in dict.fromkeys(spec.deps):
-            out_edges[dep.step].append((spec.id, dep.on))
-    run = Run(id=run_id, workflow=workflow, steps=steps, out_edges=out_edges)
-    run.counts[StepState.PENDING] = len(steps)
+            run.out_edges[dep.step].append((spec.id, dep.on))
+        for gate in dict.fromkeys(spec.gates):
+            run.gated.setdefault((gate.kind.value, gate.name), []).append(spec.id)
+    run.counts[StepState.PENDING] = len(run.steps)
     _set_ranks(run)
     return run
 
@@ -187,189 +240,9 @@ def _set_ranks(run: Run) -> None:
                 peeled.append(dep.step)
 
 
-def fold(run_id: str, workflow: Workflow, events: Iterable[Event]) -> Run:
-    """Return the state after `events`."""
-    run = new_run(run_id, workflow)
-    for event in events:
-        run.apply(event)
-    return run
-
-
-# ---------------------------------------------------------------- one function per event kind
-
-
-def _among(run: Run, event: Event, *states: StepState) -> StepRun | None:
-    """Return the event's step if it is in one of `states`."""
-    step = run.steps.get(event.step)
-    return step if step is not None and step.state in states else None
-
-
-def _current(run: Run, event: Event, *states: StepState) -> StepRun | None:
-    """Return the event's step if it is in one of `states` and the event is of its newest epoch, or of none."""
-    step = _among(run, event, *states)
-    return step if step is not None and event.epoch in {0, step.epoch} else None
-
-
-def _created(run: Run, event: Event) -> None:
-    run.state, run.created_at = RunState.QUEUED, event.at
-
-
-def _started(run: Run, event: Event) -> None:
-    run.state, run.started_at = RunState.RUNNING, event.at
-    for step in run.steps.values():
-        if step.remaining == 0 and step.state is StepState.PENDING and not step.spec.unchanged:
-            run._ready(step)
-
-
-def _halting(run: Run, event: Event) -> None:
-    run.halted_by = run.halted_by or event.step
-
-
-def _cancel(run: Run, event: Event) -> None:
-    run.cancel_reason = run.cancel_reason or str(event.data.get("reason", "cancelled"))
-
-
-def _pause(run: Run, _event: Event) -> None:
-    if run.state is RunState.RUNNING:
-        run.state = RunState.PAUSING
-
-
-def _paused(run: Run, _event: Event) -> None:
-    run.state = RunState.PAUSED
-
-
-def _resumed(run: Run, _event: Event) -> None:
-    if run.state in {RunState.PAUSING, RunState.PAUSED}:
-        run.state = RunState.RUNNING
-
-
-def _finished(run: Run, event: Event) -> None:
-    run.state, run.ended_at = RunState(str(event.data["state"])), event.at
-    run.reason = str(event.data.get("reason", ""))
-
-
-def _gate_opened(run: Run, event: Event) -> None:
-    name = (str(event.data["kind"]), str(event.data["name"]))
-    if name in run.opened:
-        return
-    run.opened.add(name)
-    for step in run.steps.values():
-        if any((gate.kind.value, gate.name) == name for gate in step.spec.gates) and step.state is StepState.PENDING:
-            run._one_less(step)
-
-
-def _dispatched(run: Run, event: Event) -> None:
-    if step := _among(run, event, StepState.READY):
-        run._move(step, StepState.DISPATCHED)
-        step.attempt, step.epoch, step.lost = event.attempt, event.epoch, False
-        step.started_at = step.ended_at = None
-
-
-def _step_started(run: Run, event: Event) -> None:
-    if step := _current(run, event, StepState.DISPATCHED):
-        run._move(step, StepState.RUNNING)
-        step.started_at, step.worker = event.at, str(event.data.get("worker", ""))
-
-
-def _ender(state: StepState, *sources: StepState) -> Callable[[Run, Event], None]:
-    def end(run: Run, event: Event) -> None:
-        if step := _current(run, event, *sources):
-            run._end(step, state, event)
-
-    return end
-
-
-def _retry_wait(run: Run, event: Event) -> None:
-    if step := _current(run, event, *ACTIVE):
-        run._record(step, event)
-        run._move(step, StepState.RETRY_WAIT)
-
-
-def _retry_due(run: Run, event: Event) -> None:
-    step = _among(run, event, StepState.RETRY_WAIT)
-    if step and step.attempt == event.attempt:
-        run._ready(step)
-
-
-def _lease_lost(run: Run, event: Event) -> None:
-    if step := _current(run, event, *ACTIVE):
-        step.crash_count += 1
-        step.lost = True
-        run._ready(step)
-
-
-def _reopened(run: Run, event: Event) -> None:
-    again = event.data.get("steps")
-    run.state, run.halted_by, run.cancel_reason, run.reason, run.ended_at = RunState.RUNNING, "", "", "", None
-    run.doomed.clear()  # what was doomed before has ended, or is looked at again
-    run.workflow = _with_policy(run.workflow, event.data)
-    names = [str(name) for name in again] if isinstance(again, list | tuple) else []
-    for name in names:
-        run._move(run.steps[name], StepState.PENDING)
-    for name in names:
-        _wait_again(run, run.steps[name])
-
-
-def _with_policy(workflow: Workflow, data: Mapping[str, object]) -> Workflow:
-    policy = workflow.policy
-    if "on_failure" in data:
-        policy = replace(policy, on_failure=OnFailure(str(data["on_failure"])))
-    limit = data.get("max_parallel")
-    return replace(workflow, policy=replace(policy, max_parallel=limit) if isinstance(limit, int) else policy)
-
-
-def _wait_again(run: Run, step: StepRun) -> None:
-    """Count what a reopened step waits for. An edge that can no longer be satisfied dooms it again."""
-    step.blocked, step.because, step.reason, step.error_kind, step.error = False, "", "", "", ""
-    step.attempts_before, step.crash_count = step.attempt, 0
-    step.remaining = sum((gate.kind.value, gate.name) not in run.opened for gate in set(step.spec.gates))
-    for dep in dict.fromkeys(step.spec.deps):
-        state = run.steps[dep.step].state
-        if state in STEP_ENDED and satisfied(dep.on, state):
-            continue
-        step.remaining += 1
-        if state in STEP_ENDED:
-            run.doomed.append((step.spec.id, dep.step))
-    if step.remaining == 0:
-        run._ready(step)
-
-
-def _nothing(_run: Run, _event: Event) -> None:
-    """An event that is a record only."""
-
-
-_WAITING = (StepState.PENDING, StepState.READY, StepState.RETRY_WAIT)
-_ANY_UNENDED = (*_WAITING, *ACTIVE)
-_FOLD: dict[Kind, Callable[[Run, Event], None]] = {
-    Kind.RUN_CREATED: _created,
-    Kind.RUN_STARTED: _started,
-    Kind.RUN_HALTING: _halting,
-    Kind.CANCEL_REQUESTED: _cancel,
-    Kind.PAUSE_REQUESTED: _pause,
-    Kind.RUN_PAUSED: _paused,
-    Kind.RUN_RESUMED: _resumed,
-    Kind.RUN_FINISHED: _finished,
-    Kind.RUN_REOPENED: _reopened,
-    Kind.GATE_OPENED: _gate_opened,
-    Kind.STEP_ADDED: _nothing,
-    Kind.STEP_DISPATCHED: _dispatched,
-    Kind.STEP_STARTED: _step_started,
-    Kind.STEP_SUCCEEDED: _ender(StepState.SUCCEEDED, *ACTIVE),
-    Kind.STEP_UNCHANGED: _ender(StepState.UNCHANGED, StepState.PENDING, StepState.READY),
-    Kind.STEP_FAILED: _ender(StepState.FAILED, *_ANY_UNENDED),
-    Kind.STEP_TIMED_OUT: _ender(StepState.TIMED_OUT, *ACTIVE),
-    Kind.STEP_CANCELLED: _ender(StepState.CANCELLED, *_ANY_UNENDED),
-    Kind.STEP_INTERRUPTED: _ender(StepState.INTERRUPTED, *_ANY_UNENDED),
-    Kind.STEP_SKIPPED: _ender(StepState.SKIPPED, *_WAITING),
-    Kind.STEP_RETRY_WAIT: _retry_wait,
-    Kind.STEP_RETRY_DUE: _retry_due,
-    Kind.STEP_LEASE_LOST: _lease_lost,
-}
-
-
-def order(step: StepRun) -> tuple[int, int, int]:
+def order(run: Run, step: StepRun) -> tuple[int, int, int]:
     """Return the key of the ready heap: priority, then longest remaining path, then declaration order."""
-    return (-step.spec.priority, -step.rank, step.index)
+    return (-run.workflow.policy.priority - step.spec.priority, -step.rank, step.index)
 
 
-__all__ = ["ACTIVE", "Run", "StepRun", "fold", "new_run", "order", "satisfied"]
+__all__ = ["ACTIVE", "GateName", "Run", "StepRun", "applies", "new_run", "order", "satisfied"]

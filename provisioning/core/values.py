@@ -1,8 +1,8 @@
-"""References to the outputs of other steps, at any depth of a step's arguments."""
+"""References in a step's arguments, at any depth: to the outputs of other steps, and to the payloads of signals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 
@@ -15,12 +15,19 @@ class Ref:
     default: object = None
 
 
-def refs(args: object) -> Iterator[Ref]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What the first delivery of a signal brought along."""
+
+    signal: str
+
+
+def refs(args: object) -> Iterator[Ref | Payload]:
     """Yield every reference in `args`, without recursion, so that depth is no limit."""
     rest = [args]
     while rest:
         value = rest.pop()
-        if isinstance(value, Ref):
+        if isinstance(value, Ref | Payload):
             yield value
         elif isinstance(value, Mapping):
             rest.extend(value.values())
@@ -28,14 +35,12 @@ def refs(args: object) -> Iterator[Ref]:
             rest.extend(value)
 
 
-def resolve(args: object, outputs: Mapping[str, object]) -> object:
-    """Return `args` with references replaced. `outputs` has the steps that succeeded; KeyError names one that is missing."""
-    if isinstance(args, Ref):
-        if args.step in outputs or not args.has_default:
-            return outputs[args.step]
-        return args.default
+def resolve(args: object, value_of: Callable[[Ref | Payload], object]) -> object:
+    """Return `args` with references replaced. Raises what `value_of` raises."""
+    if isinstance(args, Ref | Payload):
+        return value_of(args)
     if isinstance(args, Mapping):
-        return {key: resolve(value, outputs) for key, value in args.items()}
+        return {key: resolve(value, value_of) for key, value in args.items()}
     if isinstance(args, list | tuple):
-        return [resolve(value, outputs) for value in args]
+        return [resolve(value, value_of) for value in args]
     return args

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from provisioning.core import decide
+from provisioning.core.admission import Admission
+from provisioning.core.breaker import CIRCUIT_OPEN, Breakers
 from provisioning.core.decide import Decision
 from provisioning.core.events import Event, Kind
-from provisioning.core.model import Workflow
+from provisioning.core.folding import fold
+from provisioning.core.model import RunState, Workflow
 from provisioning.core.ports import Clock, Commit, Inbox, Journal, Report, Request, Tasks, Timer, Timers
 from provisioning.core.ready import ReadyQueue
-from provisioning.core.run import Run, fold, new_run
+from provisioning.core.run import Run, new_run
+from provisioning.core.window import Window
 from provisioning.errors import NotFoundError, UsageError
 
 GIVES_BACK = frozenset(
@@ -46,6 +52,22 @@ class Store(Journal, Inbox, Tasks, Timers, Protocol):
     """What one backend offers to the runner."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What is shared by all runs. 0 is no limit.
+
+    With `slots`, the number of tasks that the workers can have at once, only about as many are handed out as they can take, so
+    that what becomes ready later can still go first.
+    """
+
+    slots: int = 0
+    runs: int = 0  # at once; the others are queued
+    pools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # by name; one that is not here has one slot
+
+
+NO_LIMITS = Limits()
+
+
 class Runner:
     """Drives any number of runs over one store."""
 
@@ -59,11 +81,14 @@ class Runner:
         projections: Sequence[Projection] = (),
         fence: int = 0,
         poll_s: float = 0.25,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         """`roll` is the dice for jitter; `stop_work` stops what the workers have of a run; requests are read every `poll_s`."""
         self._store, self._clock, self._roll, self._stop_work = store, clock, roll, stop_work
         self._projections, self._fence, self._poll_s = projections, fence, poll_s
-        self._queue = ReadyQueue()
+        self._queue = ReadyQueue(capacity={f"pool:{name}": slots for name, slots in limits.pools.items()})
+        self._window = Window(slots=limits.slots)
+        self._admission, self._breakers = Admission(limit=limits.runs), Breakers()
         self._runs: dict[str, Run] = {}
         self._ended: dict[str, asyncio.Future[Run]] = {}
         self._inputs: asyncio.Queue[Sequence[Report | Timer | Request]] = asyncio.Queue()
@@ -82,7 +107,7 @@ class Runner:
         actor: str = "",
         params: Mapping[str, object] | None = None,
     ) -> Run:
-        """Create a run and start it. Raises StaleRevision when the id exists."""
+        """Create a run, and start it unless it has to queue. Raises StaleRevision when the id exists."""
         async with self._one_turn:
             digest = await self._store.put_workflow(workflow)
             decision = self._decision(new_run(run_id, workflow), actor)
@@ -98,7 +123,7 @@ class Runner:
         `keep_going` and `max_parallel`, where given, replace what the run was started with.
         """
         async with self._one_turn:
-            run = await load(self._store, run_id)
+            run = await self._load(run_id)
             if not run.ended:
                 raise UsageError(f"run {run_id} has not ended: it is {run.state}", hint="cancel it first, or wait for it")
             if from_step is not None and from_step not in run.steps:
@@ -109,6 +134,34 @@ class Runner:
             await self._store.take_requests([run_id])  # what was asked of it before it ended is void
             await self._take_turn({run_id: decision})
         return run
+
+    async def replay(self, run_id: str, steps: Sequence[str], *, actor: str = "") -> Run:
+        """Run failed steps again, and what waited for them, in a run that has ended or goes on. Raises as `retry` does."""
+        async with self._one_turn:
+            run = await self._load(run_id)
+            missing = [step for step in steps if step not in run.steps]
+            if missing:
+                raise NotFoundError(f"run {run_id} has no step {missing[0]}")
+            decision = self._decision(run, actor)
+            if not decide.replay(decision, steps):
+                raise UsageError(f"run {run_id} has nothing to replay: {', '.join(steps)} did not fail, or was run again")
+            await self._take_turn({run_id: decision})
+        return run
+
+    async def resume(self) -> list[str]:
+        """Take over the runs that an earlier runner left open; return their ids. What its workers had is handed out again."""
+        run_ids = [run_id for run_id in await self._store.open_runs() if run_id not in self._runs]
+        async with self._one_turn:
+            decisions: dict[str, Decision] = {}
+            for run_id in run_ids:
+                run = await load(self._store, run_id)
+                decisions[run_id] = decision = self._decision(run, "")
+                self._open(run)
+                decide.recover(decision)
+                if run.state is RunState.CREATED or run.state is RunState.QUEUED:
+                    self._admission.offer(run)
+            await self._take_turn(decisions)
+        return run_ids
 
     async def abandon(self, run_id: str, reason: str) -> Run:
         """End a run that a dead runner left open."""
@@ -121,7 +174,11 @@ class Runner:
 
     async def cancel(self, run_id: str, reason: str, actor: str = "") -> None:
         """Ask for a run of this runner to be cancelled."""
-        await self._inputs.put([Request(run=run_id, kind="cancel", actor=actor, data={"reason": reason})])
+        await self.ask(Request(run=run_id, kind="cancel", actor=actor, data={"reason": reason}))
+
+    async def ask(self, request: Request) -> None:
+        """Take a request without the detour over the store."""
+        await self._inputs.put([request])
 
     async def serve(self) -> None:
         """Take inputs until cancelled. Raises what a projection or the journal raises."""
@@ -136,6 +193,10 @@ class Runner:
         ending = self._ended.get(run_id)
         return await asyncio.shield(ending) if ending is not None else await load(self._store, run_id)
 
+    def open_runs(self) -> Mapping[str, Run]:
+        """Return the runs that go on or are queued, by id. To be looked at, not to be changed."""
+        return self._runs
+
     # ------------------------------------------------------------ one turn
 
     async def _handle(self, inputs: Sequence[Report | Timer | Request]) -> None:
@@ -146,7 +207,7 @@ class Runner:
             now_s = self._clock.monotonic_s()
         self._not_before_s = now_s + min(GATHER * (now_s - began_s), LONGEST_GATHER_S)
 
-    def _decide(self, inputs: Sequence[Report | Timer | Request]) -> Mapping[str, Decision]:
+    def _decide(self, inputs: Sequence[Report | Timer | Request]) -> dict[str, Decision]:
         decisions: dict[str, Decision] = {}
         for item in inputs:
             run_id = item.task.run if isinstance(item, Report) else item.run
@@ -155,6 +216,7 @@ class Runner:
                 continue
             decision = decisions.setdefault(run_id, self._decision(run, ""))
             if isinstance(item, Report):
+                self._breakers.hear(run, item, decision.now)
                 decide.on_report(decision, item, self._roll())
             elif isinstance(item, Timer):
                 decide.on_timer(decision, item)
@@ -162,21 +224,66 @@ class Runner:
                 decide.on_request(decision, item)
         return decisions
 
-    async def _take_turn(self, decisions: Mapping[str, Decision]) -> None:
-        """Settle, commit, project; then dispatch what may start."""
+    async def _take_turn(self, decisions: dict[str, Decision]) -> None:
+        """Settle, admit, dispatch, commit; project what was committed.
+
+        Where a projection has to keep up with the journal, what led to a dispatch is committed and projected before it. The
+        same holds for a run that is new: whether it may exist is for the journal to say.
+        """
         for decision in decisions.values():
             decide.settle(decision)
-        await self._commit(decisions.values())
+        first = {id: decision for id, decision in decisions.items() if self._projections or id not in self._runs}
+        await self._commit(first.values())
         for decision in decisions.values():
             self._open(decision.run)
             self._requeue(decision)
-        started: dict[str, Decision] = {}
-        for run_id, step in self._queue.take(self._runs):
-            decide.dispatch(started.setdefault(run_id, self._decision(self._runs[run_id], "")), step)
-        await self._commit(started.values())
-        for decision in decisions.values():
-            if decision.run.ended:
-                self._close(decision.run)
+            self._leave_if_ended(decision.run)
+        then = {id: decision for id, decision in decisions.items() if id not in first}
+        while self._start_runs(then) or self._start_steps(then):
+            pass
+        await self._commit(then.values())
+        for run in {id: decision.run for id, decision in (*decisions.items(), *then.items())}.values():
+            if run.ended:
+                self._tell_ended(run)
+
+    def _start_runs(self, decisions: dict[str, Decision]) -> bool:
+        """Start queued runs; say whether any was."""
+        admitted = self._admission.admit()
+        for run in admitted:
+            decision = decisions.setdefault(run.id, self._decision(run, ""))
+            decide.start(decision)
+            self._draw(decision)
+        return bool(admitted)
+
+    def _start_steps(self, decisions: dict[str, Decision]) -> bool:
+        """Hand out what may start; say whether some of it failed on the spot, so that others may start now."""
+        refused: dict[str, Decision] = {}
+        for run_id, step in self._queue.take(self._runs, self._window.room()):
+            decision = decisions.setdefault(run_id, self._decision(self._runs[run_id], ""))
+            report = self._start_step(decision, step)
+            if report is None:
+                self._window.began(run_id, decision.run.steps[step].spec)
+            else:
+                decide.on_report(decision, report, self._roll())
+                self._queue.give_back(run_id, step)
+                refused[run_id] = decision
+        for decision in refused.values():
+            self._draw(decision)
+        return bool(refused)
+
+    def _draw(self, decision: Decision) -> None:
+        """Draw the consequences of what was decided after the first commit of a turn."""
+        decide.settle(decision)
+        self._requeue(decision)
+        self._leave_if_ended(decision.run)
+
+    def _start_step(self, decision: Decision, step: str) -> Report | None:
+        breaker = decision.run.steps[step].spec.breaker
+        if breaker is not None:
+            problem = self._breakers.refuses(breaker, decision.now)
+            if problem:
+                return decide.reject(decision, step, CIRCUIT_OPEN, problem)
+        return decide.dispatch(decision, step)
 
     async def _commit(self, decisions: Iterable[Decision]) -> None:
         changed = [decision for decision in decisions if decision.events]
@@ -203,10 +310,11 @@ class Runner:
         for event in decision.events:
             if event.kind in GIVES_BACK:
                 self._queue.give_back(run.id, event.step)
+                self._window.ended(run.id, event.step)
             elif event.kind is Kind.CANCEL_REQUESTED:
                 self._stop(run.id)
-            elif event.kind is Kind.RUN_RESUMED:
-                run.became_ready.extend(id for id, step in run.steps.items() if step.state == "ready")
+            elif event.kind is Kind.RUN_CREATED:
+                self._admission.offer(run)
         while run.became_ready and run.accepting:
             self._queue.add(run, run.became_ready.popleft())
 
@@ -220,6 +328,9 @@ class Runner:
     def _decision(self, run: Run, actor: str) -> Decision:
         return Decision(run=run, now=self._clock.now(), actor=actor)
 
+    async def _load(self, run_id: str) -> Run:
+        return self._runs.get(run_id) or await load(self._store, run_id)
+
     def _open(self, run: Run) -> None:
         """Take a run under our care, once it is in the journal."""
         if self._runs.get(run.id) is run:
@@ -227,12 +338,21 @@ class Runner:
         self._runs[run.id] = run
         self._ended[run.id] = asyncio.get_running_loop().create_future()
         self._queue.open_run(run)
+        if run.state not in {RunState.CREATED, RunState.QUEUED}:
+            self._admission.enter(run)
 
-    def _close(self, run: Run) -> None:
-        """Forget a run: the journal has it."""
-        del self._runs[run.id]
-        self._queue.close_run(run)
-        self._ended.pop(run.id).set_result(run)
+    def _leave_if_ended(self, run: Run) -> None:
+        """Make room for others once a run has ended."""
+        if run.ended and self._runs.pop(run.id, None) is not None:
+            self._queue.close_run(run)
+            self._window.forget(run.id)
+            self._admission.leave(run.id)
+
+    def _tell_ended(self, run: Run) -> None:
+        """Tell who waits for the end of a run: the journal has it."""
+        ending = self._ended.pop(run.id, None)
+        if ending is not None:
+            ending.set_result(run)
 
     async def _pump(self, source: Callable[[], Awaitable[Sequence[Report] | Sequence[Timer]]]) -> None:
         while True:

@@ -28,6 +28,8 @@ from provisioning.errors import Fenced, NotFoundError, StaleRevision, StoreError
 
 SIGNAL = event(Kind.GATE_OPENED, kind="signal", name="go")
 
+NEWEST = max(int(path.name[:4]) for path in MIGRATIONS.glob("*.sql"))
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -104,7 +106,7 @@ async def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(store:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = content(path)
-    with pytest.raises(StoreError, match="newer version of this program: schema 99, this one knows 1"):
+    with pytest.raises(StoreError, match=f"newer version of this program: schema 99, this one knows {NEWEST}"):
         await store.open_runs()
     with pytest.raises(StoreError, match="newer version"):
         store.history.list_runs()
@@ -116,17 +118,29 @@ async def test_an_upgrade_applies_what_is_missing_and_keeps_a_copy(store: Sqlite
     store.close()
     newer = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, newer)
-    (newer / "0002_more.sql").write_text(
+    (newer / f"{NEWEST + 1:04}_more.sql").write_text(
         "CREATE TABLE more (x TEXT DEFAULT ';');\n-- a comment; with a semicolon\nINSERT INTO more DEFAULT VALUES;\n"
     )
     for _ in range(2):
         connection = connect(path, migrations=newer)
         assert connection.execute("SELECT x FROM more").fetchall() == [(";",)]
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (NEWEST + 1,)
         connection.close()
-    copy = path.with_name("history.db.schema1.backup")
+    copy = path.with_name(f"history.db.schema{NEWEST}.backup")
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert [run.run_id for run in SqliteHistory(copy).list_runs()] == ["r1"]
+
+
+async def test_a_database_of_the_first_version_is_read_and_written(path: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    first.mkdir()
+    shutil.copy(MIGRATIONS / "0001_start.sql", first)
+    connect(path, migrations=first).close()
+    store = SqliteStore(path)
+    await created(store)
+    store.close()
+    assert [run.run_id for run in SqliteHistory(path).list_runs()] == ["r1"]
+    assert path.with_name("history.db.schema1.backup").exists()
 
 
 async def test_an_upgrade_that_fails_leaves_the_old_schema(store: SqliteStore, path: Path, tmp_path: Path) -> None:
@@ -134,7 +148,7 @@ async def test_an_upgrade_that_fails_leaves_the_old_schema(store: SqliteStore, p
     store.close()
     newer = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, newer)
-    (newer / "0002_more.sql").write_text("CREATE TABLE more (x TEXT);\nINSERT INTO nowhere VALUES (1);\n")
+    (newer / f"{NEWEST + 1:04}_more.sql").write_text("CREATE TABLE more (x TEXT);\nINSERT INTO nowhere VALUES (1);\n")
     with pytest.raises(StoreError, match="nowhere"):
         connect(path, migrations=newer)
     assert await store.open_runs() == ["r1"]

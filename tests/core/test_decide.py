@@ -8,6 +8,7 @@ from support.simulate import failing, report, simulate, step, workflow
 
 from provisioning.core import decide
 from provisioning.core.decide import Decision
+from provisioning.core.folding import fold
 from provisioning.core.model import (
     STEP_ENDED,
     STEP_GOOD,
@@ -22,8 +23,9 @@ from provisioning.core.model import (
     Workflow,
 )
 from provisioning.core.ports import Outcome, Task
-from provisioning.core.run import fold, satisfied
-from provisioning.core.values import Ref, resolve
+from provisioning.core.requests import CRASH_LIMIT
+from provisioning.core.run import satisfied
+from provisioning.core.values import Payload, Ref, resolve
 
 KEEP_GOING = Policy(on_failure=OnFailure.SKIP_DOWNSTREAM)
 
@@ -125,7 +127,7 @@ def test_b08_a_report_of_an_older_epoch_changes_nothing() -> None:
 
 def test_n02_a_lost_worker_is_not_charged_to_the_retry_budget_but_has_a_limit_of_its_own() -> None:
     simulation = simulate(workflow(step("a")))
-    for _ in range(decide.CRASH_LIMIT + 1):
+    for _ in range(CRASH_LIMIT + 1):
         decision = Decision(run=simulation.run, now=simulation.now)
         decide.recover(decision)
         simulation._finish(decision)
@@ -205,9 +207,11 @@ def test_abandoning_a_run_marks_what_ran_as_interrupted() -> None:
 def test_references_are_resolved_from_the_outputs_at_any_depth() -> None:
     args = {"x": [Ref(step="a"), {"y": Ref(step="b", has_default=True, default=7)}]}
 
-    assert resolve(args, {"a": 1}) == {"x": [1, {"y": 7}]}
-    with pytest.raises(KeyError):
-        resolve(Ref(step="a"), {})
+    def value_of(ref: Ref | Payload) -> object:
+        assert isinstance(ref, Ref)
+        return 1 if ref.step == "a" else ref.default
+
+    assert resolve(args, value_of) == {"x": [1, {"y": 7}]}
 
 
 def test_cost_is_linear_in_the_size_of_the_chain() -> None:

@@ -20,7 +20,9 @@ def started(queue: ReadyQueue, run_id: str, *steps: Step, **fields: object) -> R
     """Return a run that has started, all its ready steps in the queue."""
     run = new_run(run_id, workflow(*steps, **fields))
     queue.open_run(run)
-    decide.create(Decision(run=run, now=NOW), "sha256:0", name="test", trigger="test", params={})
+    decision = Decision(run=run, now=NOW)
+    decide.create(decision, "sha256:0", name="test", trigger="test", params={})
+    decide.start(decision)
     while run.became_ready:
         queue.add(run, run.became_ready.popleft())
     return run

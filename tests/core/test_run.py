@@ -9,6 +9,7 @@ from support.simulate import Simulation, simulate, step, workflow
 from provisioning.core import decide
 from provisioning.core.decide import Decision
 from provisioning.core.events import Kind
+from provisioning.core.folding import apply, fold
 from provisioning.core.model import (
     STEP_ENDED,
     STEP_GOOD,
@@ -20,7 +21,7 @@ from provisioning.core.model import (
 )
 from provisioning.core.ports import Outcome
 from provisioning.core.ready import needs
-from provisioning.core.run import Run, fold, satisfied
+from provisioning.core.run import Run, satisfied
 
 KEEP_GOING = Policy(on_failure=OnFailure.SKIP_DOWNSTREAM)
 
@@ -122,7 +123,7 @@ def test_a_step_is_dispatched_only_when_all_its_edges_are_satisfied(flow: Workfl
             deps = run.steps[event.step].spec.deps
             assert all(satisfied(dep.on, run.steps[dep.step].state) for dep in deps)
             assert all(run.steps[dep.step].state in STEP_ENDED for dep in deps)
-        run.apply(event)
+        apply(run, event)
 
 
 @given(flows(), outcomes, st.integers())
@@ -130,7 +131,7 @@ def test_limits_and_keys_are_never_exceeded(flow: Workflow, script: list[Outcome
     simulation = played(flow, script, seed)
     run = fold("r1", flow, [])
     for event in simulation.events:
-        run.apply(event)
+        apply(run, event)
         holding = [step for step in run.steps.values() if step.state in {StepState.DISPATCHED, StepState.RUNNING}]
         assert sum("server:a" in step.spec.keys for step in holding) <= 1
         assert not flow.policy.max_parallel or len(holding) <= flow.policy.max_parallel

@@ -58,6 +58,7 @@ class Simulation:
         self.queue.open_run(self.run)
         decision = self._decision()
         decide.create(decision, "sha256:0", name=self.run.workflow.name, trigger="test", params={})
+        decide.start(decision)
         self._finish(decision)
 
     def go(self, turns: int = 10_000_000) -> Run:
@@ -97,13 +98,12 @@ class Simulation:
         for event in decision.events:
             if event.kind in GIVES_BACK:
                 self.queue.give_back(self.run.id, event.step)
-            elif event.kind is Kind.RUN_RESUMED:
-                self.run.became_ready.extend(id for id, step in self.run.steps.items() if step.state == "ready")
         while self.run.became_ready and self.run.accepting:
             self.queue.add(self.run, self.run.became_ready.popleft())
         started = self._decision()
         for _run, id in self.queue.take({self.run.id: self.run}):
-            decide.dispatch(started, id)
+            refused = decide.dispatch(started, id)
+            assert refused is None, refused
             self.dispatched.append(id)
             if self.run.halted_by:
                 self.after_halt.append(id)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from provisioning.core.events import Event
-from provisioning.core.history import AttemptRecord, RunDetail, RunSummary, StepRecord, exit_code_of, not_found_hint
-from provisioning.core.model import RunState, Workflow
+from provisioning.core.history import (
+    LETTERS_HINT,
+    AttemptRecord,
+    DeadLetter,
+    RunDetail,
+    RunSummary,
+    StepRecord,
+    exit_code_of,
+    not_found_hint,
+)
+from provisioning.core.model import NO_LABELS, RunState, Workflow
 from provisioning.core.projection import AttemptKey, Changes, Columns, step_rows
 from provisioning.errors import NotFoundError
 
@@ -22,6 +31,7 @@ class Rows:
     run: Columns
     steps: dict[str, Columns] = field(default_factory=dict)
     attempts: dict[AttemptKey, Columns] = field(default_factory=dict)
+    letters: dict[tuple[str, int], Columns] = field(default_factory=dict)
 
 
 class MemoryHistory:
@@ -29,16 +39,27 @@ class MemoryHistory:
 
     def __init__(self) -> None:
         self._rows: dict[str, Rows] = {}  # oldest first
+        self._letter_count = 0
 
     def list_runs(
-        self, limit: int = 50, *, state: str | None = None, workflow: str | None = None, before: str | None = None
+        self,
+        limit: int = 50,
+        *,
+        state: str | None = None,
+        workflow: str | None = None,
+        labels: Mapping[str, str] = NO_LABELS,
+        before: str | None = None,
     ) -> list[RunSummary]:
-        """Return the newest runs first; `before` is a run id and continues a list after it."""
+        """Return the newest runs first; `before` is a run id and continues a list after it. They have all of `labels`."""
         ids = list(self._rows)
         if before is not None:
             ids = ids[: ids.index(before)] if before in ids else []
         found = (self._summary(run) for run in reversed(ids))
-        kept = [run for run in found if state in {None, run.state.value} and workflow in {None, run.workflow}]
+        kept = [
+            run
+            for run in found
+            if state in {None, run.state.value} and workflow in {None, run.workflow} and labels.items() <= run.labels.items()
+        ]
         return kept[:limit]
 
     def run(self, ref: str) -> RunDetail:
@@ -70,6 +91,30 @@ class MemoryHistory:
         rows = self._rows[run].steps if run in self._rows else {}
         return {id: row["output"] for id, row in rows.items() if row.get("output") is not None}
 
+    def dead_letters(
+        self, limit: int = 50, *, replayed: bool | None = False, workflow: str | None = None, before: int | None = None
+    ) -> list[DeadLetter]:
+        """Return the newest dead letters first; `before` is an id and continues a list after it. `replayed` None: all."""
+        kept = [
+            letter
+            for letter in sorted(self._letters(), key=lambda letter: -letter.id)
+            if replayed in {None, letter.replayed_at is not None}
+            and workflow in {None, letter.workflow}
+            and (before is None or letter.id < before)
+        ]
+        return kept[:limit]
+
+    def dead_letter(self, id: int) -> DeadLetter:
+        """Return one dead letter. Raises NotFoundError."""
+        for letter in self._letters():
+            if letter.id == id:
+                return letter
+        raise NotFoundError(f"there is no dead letter {id}", hint=LETTERS_HINT)
+
+    def count_dead_letters(self) -> int:
+        """Return how many have not been replayed."""
+        return sum(letter.replayed_at is None for letter in self._letters())
+
     # ------------------------------------------------------------ for the store
 
     def apply(self, last: Event, changes: Changes, workflow: Workflow | None) -> None:
@@ -79,6 +124,7 @@ class MemoryHistory:
         rows.run.update(changes.run, last_seq=last.seq)
         if workflow is not None:
             rows.run["source"] = workflow.source.kind if workflow.source else ""
+            rows.run["labels"] = dict(workflow.labels)
             rows.steps = {str(row["step"]): row for row in step_rows(workflow)}
         for row in changes.added:
             rows.steps[str(row["step"])] = {**row, "position": len(rows.steps)}
@@ -88,6 +134,26 @@ class MemoryHistory:
             row = rows.attempts.setdefault(key, {})
             if row.get("ended_at") is None:
                 row.update(columns)
+
+        self._apply_letters(rows, changes)
+
+    def _apply_letters(self, rows: Rows, changes: Changes) -> None:
+        if rows.run.get("source") != "formula":
+            for row in changes.dead:
+                self._letter_count += 1
+                rows.letters[(str(row["step"]), int(str(row["attempt"])))] = {"id": self._letter_count, **row}
+        for row in changes.replayed:
+            for (step, _attempt), letter in rows.letters.items():
+                first = "replayed_at" if "replayed_at" in row else "replayed_attempt"
+                if step == row["step"] and letter.get(first) is None and (first == "replayed_at" or letter.get("replayed_at")):
+                    letter.update({name: value for name, value in row.items() if name != "step"})
+
+    def _letters(self) -> list[DeadLetter]:
+        return [
+            DeadLetter(run_id=run, workflow=str(rows.run.get("name", "")), **cast("dict[str, Any]", letter))
+            for run, rows in self._rows.items()
+            for letter in rows.letters.values()
+        ]
 
     def forget(self, run: str) -> None:
         """Remove a run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +11,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from provisioning.adapters.sqlite.database import ERRORS, connect, store_error
-from provisioning.adapters.sqlite.stored import from_json, from_row, text
-from provisioning.core.history import AttemptRecord, RunDetail, RunSummary, StepRecord, not_found_hint
+from provisioning.adapters.sqlite.stored import from_json, from_row, number, text
+from provisioning.core.history import (
+    LETTERS_HINT,
+    AttemptRecord,
+    DeadLetter,
+    RunDetail,
+    RunSummary,
+    StepRecord,
+    not_found_hint,
+)
+from provisioning.core.model import NO_LABELS
 from provisioning.errors import NotFoundError
 
 T = TypeVar("T")
@@ -20,18 +30,28 @@ SUGGESTED_FROM = 200  # newest runs among which the nearest id is looked for
 
 _RUN_FIELDS = (
     *("run_id", "workflow", "digest", "state", "reason", "source", "created_at", "started_at", "ended_at"),
-    *("trigger", "actor", "last_seq", "exit_code"),
+    *("trigger", "actor", "last_seq", "exit_code", "late_at", "labels"),
 )
 _STEP_FIELDS = (
     *("step", "kind", "formula", "server", "taskserv", "state", "reason", "because", "attempts", "exit_code"),
-    *("error_kind", "error", "started_at", "ended_at", "log", "position"),
+    *("error_kind", "error", "started_at", "ended_at", "log", "position", "late_at"),
 )
 _ATTEMPT_FIELDS = (
     *("step", "attempt", "epoch", "worker", "state", "exit_code", "error_kind", "error", "started_at", "ended_at", "log"),
 )
+_LETTER_FIELDS = (
+    *("id", "run_id", "workflow", "step", "attempt", "error_kind", "error", "died_at"),
+    *("replayed_at", "replayed_by", "replayed_attempt"),
+)
 _RUN = ", ".join({"run_id": "run", "workflow": "name"}.get(name, name) for name in _RUN_FIELDS)
 _STEP = ", ".join(_STEP_FIELDS)
 _ATTEMPT = ", ".join(f"attempts.{name}" for name in _ATTEMPT_FIELDS)
+_LETTER = ", ".join({"run_id": "runs.run", "workflow": "name"}.get(name, f"dead_letters.{name}") for name in _LETTER_FIELDS)
+_LETTERS = f"SELECT {_LETTER} FROM dead_letters JOIN runs ON runs.id = dead_letters.run"  # noqa: S608 - our own columns
+_LABELLED = (
+    "NOT EXISTS (SELECT 1 FROM json_each(?) AS wanted WHERE NOT EXISTS"
+    " (SELECT 1 FROM json_each(labels) AS has WHERE has.key = wanted.key AND has.value = wanted.value))"
+)
 _ID = "(SELECT id FROM runs WHERE run = ?)"
 
 
@@ -44,13 +64,23 @@ class SqliteHistory:
         self._busy = threading.Lock()
 
     def list_runs(
-        self, limit: int = 50, *, state: str | None = None, workflow: str | None = None, before: str | None = None
+        self,
+        limit: int = 50,
+        *,
+        state: str | None = None,
+        workflow: str | None = None,
+        labels: Mapping[str, str] = NO_LABELS,
+        before: str | None = None,
     ) -> list[RunSummary]:
-        """Return the newest runs first; `before` is a run id and continues a list after it. Raises StoreError."""
+        """Return the newest runs first; `before` is a run id and continues a list after it. Raises StoreError.
+
+        They have all of `labels`.
+        """
         filters = {
             "state = ?": state,
             "name = ?": workflow,
             "id < (SELECT id FROM runs WHERE run = ?)": before,
+            _LABELLED: json.dumps(dict(labels)) if labels else None,
         }
         used = {text: value for text, value in filters.items() if value is not None}
         where = f"WHERE {' AND '.join(used)}" if used else ""
@@ -90,6 +120,31 @@ class SqliteHistory:
         """Return the outputs of a run's steps (exact id) by step id. Raises StoreError."""
         rows = self._all(_output, f"SELECT step, output FROM steps WHERE run = {_ID} AND output IS NOT NULL", run)  # noqa: S608
         return dict(rows)
+
+    def dead_letters(
+        self, limit: int = 50, *, replayed: bool | None = False, workflow: str | None = None, before: int | None = None
+    ) -> list[DeadLetter]:
+        """Return the newest dead letters first; `before` is an id and continues a list after it. Raises StoreError."""
+        filters = {
+            "(replayed_at IS NOT NULL) = ?": replayed,
+            "name = ?": workflow,
+            "dead_letters.id < ?": before,
+        }
+        used = {text: value for text, value in filters.items() if value is not None}
+        where = f"WHERE {' AND '.join(used)}" if used else ""
+        return self._all(_letter, f"{_LETTERS} {where} ORDER BY dead_letters.id DESC LIMIT ?", *used.values(), limit)
+
+    def dead_letter(self, id: int) -> DeadLetter:
+        """Return one dead letter. Raises NotFoundError, StoreError."""
+        found = self._all(_letter, f"{_LETTERS} WHERE dead_letters.id = ?", id)
+        if not found:
+            raise NotFoundError(f"there is no dead letter {id}", hint=LETTERS_HINT)
+        return found[0]
+
+    def count_dead_letters(self) -> int:
+        """Return how many have not been replayed. Raises StoreError."""
+        counted = self._all(_count, "SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL")
+        return counted[0] if counted else 0
 
     def close(self) -> None:
         """Close the file. The next question opens it again."""
@@ -140,6 +195,17 @@ def _params(row: Row) -> dict[str, object]:
     return from_json(row[0], dict[str, object])
 
 
-_summary = partial(from_row, RunSummary, _RUN_FIELDS)
+def _count(row: Row) -> int:
+    return number(row[0])
+
+
+_letter = partial(from_row, DeadLetter, _LETTER_FIELDS)
+
+
+def _summary(row: Row) -> RunSummary:
+    labels = from_json(row[-1], dict[str, str]) if row[-1] is not None else {}
+    return from_row(RunSummary, _RUN_FIELDS, (*row[:-1], labels))
+
+
 _step = partial(from_row, StepRecord, _STEP_FIELDS)
 _attempt = partial(from_row, AttemptRecord, _ATTEMPT_FIELDS)

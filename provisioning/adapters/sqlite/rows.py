@@ -14,27 +14,47 @@ from provisioning.core.history import StepRecord, exit_code_of
 from provisioning.core.model import STEP_FAILED, RunState, Workflow
 from provisioning.core.projection import Changes, Columns, step_rows
 
-JSON_COLUMNS = frozenset({"params", "output"})
+JSON_COLUMNS = frozenset({"params", "output", "labels"})
 STEP_KEYS = ("step",)
 ATTEMPT_KEYS = ("step", "attempt", "epoch")
+LETTER_KEYS = ("step", "attempt")
 
 
 def write_changes(connection: sqlite3.Connection, run: int, changes: Changes, workflow: Workflow | None) -> None:
     """Write the changes of one commit to the run with this row id. `workflow` is given when the run was created."""
     if workflow is not None:
         changes.run["source"] = workflow.source.kind if workflow.source else ""
+        changes.run["labels"] = dict(workflow.labels)
         _upsert(connection, "steps", STEP_KEYS, run, step_rows(workflow))
     for row in changes.added:
         _upsert(connection, "steps", STEP_KEYS, run, [{**row, "position": _next_position(connection, run)}])
     _upsert(connection, "steps", STEP_KEYS, run, [{"step": step, **row} for step, row in changes.steps.items()])
     attempts = [{**dict(zip(ATTEMPT_KEYS, key, strict=True)), **row} for key, row in changes.attempts.items()]
     _upsert(connection, "attempts", ATTEMPT_KEYS, run, attempts, only_while="ended_at IS NULL")
+    _write_letters(connection, run, changes)
     if changes.finished:
         ended = RunState(str(changes.run["state"]))
         changes.run["exit_code"] = _exit_code(connection, run, ended, str(changes.run["reason"]))
     if changes.run:
         names = ", ".join(f"{name} = ?" for name in changes.run)
         connection.execute(f"UPDATE runs SET {names} WHERE id = ?", (*_cells(changes.run), run))  # noqa: S608 - our own names
+
+
+def _write_letters(connection: sqlite3.Connection, run: int, changes: Changes) -> None:
+    """Keep dead letters. A formula's failures are none: its state file says what is to be done again."""
+    if changes.dead and _source(connection, run) != "formula":
+        _upsert(connection, "dead_letters", LETTER_KEYS, run, changes.dead)
+    for row in changes.replayed:
+        names = [name for name in row if name != "step"]
+        connection.execute(
+            f"UPDATE dead_letters SET {', '.join(f'{name} = ?' for name in names)} WHERE run = ? AND step = ?"  # noqa: S608
+            f" AND {names[0]} IS NULL" + (" AND replayed_at IS NOT NULL" if names[0] == "replayed_attempt" else ""),
+            (*(_cell(name, row[name]) for name in names), run, row["step"]),
+        )
+
+
+def _source(connection: sqlite3.Connection, run: int) -> str:
+    return text(connection.execute("SELECT source FROM runs WHERE id = ?", (run,)).fetchone()[0])
 
 
 def _upsert(
@@ -81,7 +101,7 @@ def _next_position(connection: sqlite3.Connection, run: int) -> int:
 
 
 def _exit_code(connection: sqlite3.Connection, run: int, state: RunState, reason: str) -> int | None:
-    source = text(connection.execute("SELECT source FROM runs WHERE id = ?", (run,)).fetchone()[0])
+    source = _source(connection, run)
     failed = connection.execute(
         f"SELECT {', '.join(_BLAMED)} FROM steps WHERE run = ? AND state IN ({_FAILED})",  # noqa: S608 - our own names
         (run,),

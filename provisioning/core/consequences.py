@@ -1,0 +1,156 @@
+"""What follows by itself: cascades, the end of waits that make no sense any more, pausing, handlers, the end of the run."""
+
+from __future__ import annotations
+
+from provisioning.core.decision import Decision
+from provisioning.core.events import Kind
+from provisioning.core.history import blame
+from provisioning.core.model import STEP_ENDED, STEP_FAILED, STEP_GOOD, OnFailure, RunState, StepState
+from provisioning.core.run import Run, StepRun, applies
+
+_STOPS = {Kind.RUN_HALTING, Kind.CANCEL_REQUESTED}
+_IDLE = {RunState.CREATED, RunState.QUEUED}
+_HELD = {RunState.PAUSING, RunState.PAUSED}
+
+
+def settle(decision: Decision) -> None:
+    """Draw every consequence, until nothing follows any more."""
+    run = decision.run
+    if run.ended or (run.state in _IDLE and not run.cancel_reason):
+        return
+    _end_doomed(decision)
+    if run.cancel_reason or run.halted_by:
+        _end_waiting(decision)
+    if run.state is RunState.PAUSING and not run.active:
+        decision.emit(Kind.RUN_PAUSED)
+    if run.state not in _HELD or run.cancel_reason:
+        _finish(decision)
+
+
+def _end_doomed(decision: Decision) -> None:
+    """End the steps that can no longer start, and what depends on them: a work list, not recursion."""
+    run = decision.run
+    while run.doomed:
+        id, cause_id = run.doomed.popleft()
+        step, cause = run.steps[id], run.steps[cause_id]
+        if step.state in STEP_ENDED:
+            continue
+        root = cause.because or cause_id
+        if cause.state is StepState.CANCELLED:
+            decision.emit(Kind.STEP_CANCELLED, step, {"reason": cause.reason, "because": root})
+        elif cause.state in STEP_GOOD:
+            decision.emit(Kind.STEP_SKIPPED, step, {"reason": f"{cause_id} did not fail", "because": cause_id})
+        elif cause.state is StepState.SKIPPED and not cause.blocked:
+            decision.emit(Kind.STEP_SKIPPED, step, {"reason": cause.reason, "because": root})
+        else:
+            reason = f"blocked: needs {cause_id}, {_what_became(run, root, cause_id)}"
+            decision.emit(Kind.STEP_SKIPPED, step, {"reason": reason, "because": root, "blocked": True})
+
+
+def _what_became(run: Run, root: str, cause: str) -> str:
+    word = run.steps[root].state.value.replace("_", " ")
+    return f"which {word}" if root == cause else f"which is blocked by {root} ({word})"
+
+
+# ---------------------------------------------------------------- stopping
+
+
+def _end_waiting(decision: Decision) -> None:
+    """End what would start: every step when the run begins to stop, afterwards only what has become ready since."""
+    run = decision.run
+    if any(event.kind in _STOPS for event in decision.events):
+        for step in run.steps.values():
+            _end_if_waiting(decision, step)
+    may_start = []
+    while run.became_ready or run.doomed:
+        _end_doomed(decision)
+        if run.became_ready:
+            id = run.became_ready.popleft()
+            _end_if_waiting(decision, run.steps[id])
+            may_start.append(id)
+    run.became_ready.extend(id for id in may_start if run.steps[id].state is StepState.READY)
+
+
+def _end_if_waiting(decision: Decision, step: StepRun) -> None:
+    """End a step that would start, unless it is made for that case: what cleans up after a failure, and handlers."""
+    run = decision.run
+    if step.spec.handler is not None:
+        cancelled = run.stop_handlers
+        if not cancelled:
+            return
+    else:
+        cancelled = bool(run.cancel_reason)
+        if step.spec.after_failure and not cancelled:
+            return
+    why = run.cancel_reason or f"{run.halted_by} failed"
+    if step.state is StepState.RETRY_WAIT:
+        _end_wait(decision, step, why)
+    elif step.state is StepState.READY or (cancelled and step.state is StepState.PENDING):
+        decision.emit(Kind.STEP_CANCELLED, step, {"reason": f"not started: {why}"})
+
+
+def _end_wait(decision: Decision, step: StepRun, why: str) -> None:
+    """End a step that waits for its next attempt. A failure so far is its end, unless the run was cancelled."""
+    run = decision.run
+    how: dict[str, object] = {"exit_code": step.exit_code, "log": step.log}
+    if step.error_kind and not run.cancel_reason:
+        decision.emit(Kind.STEP_FAILED, step, {**how, "error": {"kind": step.error_kind, "message": step.error}})
+    elif step.error_kind:
+        error = {"kind": step.error_kind, "message": step.error}
+        decision.emit(Kind.STEP_CANCELLED, step, {**how, "error": error, "reason": f"not tried again: {why}"})
+    else:
+        decision.emit(Kind.STEP_CANCELLED, step, {**how, "reason": f"not repeated: {why}"})
+
+
+# ---------------------------------------------------------------- the end
+
+
+def _finish(decision: Decision) -> None:
+    """End the run when its steps have ended: at once, or after its handlers."""
+    run = decision.run
+    if run.unended == 0 and run.verdict is None and run.handlers_unended and run.state not in _IDLE:
+        decision.emit(Kind.RUN_FINISHING, data=_verdict(run))
+        for step in run.steps.values():
+            if step.spec.handler is not None and not applies(step.spec.handler, run.verdict):
+                reason = f"the run {_PHRASES[run.verdict or RunState.SUCCEEDED]}"
+                decision.emit(Kind.STEP_SKIPPED, step, {"reason": reason})
+        _end_doomed(decision)
+    if run.unended == 0 and (run.handlers_unended == 0 or run.state in _IDLE):
+        decision.emit(Kind.RUN_FINISHED, data=_with_handlers(run) if run.verdict else _verdict(run))
+
+
+_PHRASES = {
+    RunState.SUCCEEDED: "succeeded",
+    RunState.PARTIAL: "succeeded in part",
+    RunState.FAILED: "failed",
+    RunState.CANCELLED: "was cancelled",
+    RunState.TIMED_OUT: "timed out",
+}
+
+
+def _with_handlers(run: Run) -> dict[str, str]:
+    """Return the steps' verdict; a success whose handler failed is none."""
+    verdict = run.verdict or RunState.FAILED
+    failed = [step for step in run.steps.values() if step.spec.handler is not None and step.state in STEP_FAILED]
+    counts = next((step for step in failed if not step.spec.optional), None)
+    if counts is not None and verdict in {RunState.SUCCEEDED, RunState.PARTIAL}:
+        return {"state": RunState.FAILED.value, "reason": blame(counts.spec.id, counts.state)}
+    return {"state": verdict.value, "reason": run.reason}
+
+
+def _verdict(run: Run) -> dict[str, str]:
+    if run.cancel_reason:
+        state = RunState.TIMED_OUT if run.timed_out else RunState.CANCELLED
+        return {"state": state.value, "reason": run.cancel_reason}
+    policy = run.workflow.policy.on_failure
+    bad = [step for step in run.steps.values() if step.state in STEP_FAILED or step.blocked]
+    if policy is OnFailure.CONTINUE:
+        fatal = [step for step in bad if step.spec.critical]
+    else:
+        fatal = [step for step in bad if not step.spec.optional]
+    if fatal:
+        earliest = min(fatal, key=lambda step: (step.ended_at is None, step.ended_at, step.index))
+        first = run.halted_by or earliest.because or earliest.spec.id
+        return {"state": RunState.FAILED.value, "reason": blame(first, run.steps[first].state)}
+    partial = any(not step.spec.forgiven for step in bad)
+    return {"state": RunState.PARTIAL.value if partial else RunState.SUCCEEDED.value, "reason": ""}

@@ -1,0 +1,202 @@
+"""What follows from what workers and timers say: the end of a step, another attempt, new steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from provisioning.core.decision import Decision
+from provisioning.core.events import Kind
+from provisioning.core.model import STEP_ENDED, STEP_FAILED, OnFailure, Repeat, Retry, RunState, Step, StepState, While
+from provisioning.core.ports import Outcome, Report, Timer
+from provisioning.core.retry import delay_s, may_retry
+from provisioning.core.run import ACTIVE, Run, StepRun
+
+NO_RETRY = Retry()
+_ENDED_BY = {
+    Outcome.OK: Kind.STEP_SUCCEEDED,
+    Outcome.FAILED: Kind.STEP_FAILED,
+    Outcome.TIMED_OUT: Kind.STEP_TIMED_OUT,
+    Outcome.CANCELLED: Kind.STEP_CANCELLED,
+    Outcome.UNKNOWN: Kind.STEP_INTERRUPTED,
+}
+_JUDGED = {Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT}  # after these there may be another attempt
+
+
+def on_report(decision: Decision, report: Report, roll: float) -> None:
+    """Take what a worker says. A report of an older epoch, or of a step that has ended, changes nothing."""
+    task = report.task
+    step = decision.run.steps.get(task.step)
+    if step is None or step.state not in ACTIVE or (step.attempt, step.epoch) != (task.attempt, task.epoch):
+        return
+    begun = step.state is StepState.RUNNING or (report.outcome is not Outcome.CANCELLED and bool(report.worker))
+    if begun and step.state is StepState.DISPATCHED:
+        decision.emit(Kind.STEP_STARTED, step, {"worker": report.worker})
+    if report.outcome is None:
+        return
+    report = _with_new_steps(decision, step, report)
+    data = _outcome_data(report)
+    if _repeats(decision.run, step, report):
+        _wait(decision, step, Kind.STEP_REPEAT_WAIT, data, _interval_s(step))
+    elif report.outcome in {Outcome.FAILED, Outcome.TIMED_OUT} and _tries_again(decision.run, step, report):
+        retry = _retry_policy(decision.run, step)
+        _wait(decision, step, Kind.STEP_RETRY_WAIT, data, delay_s(retry, step.attempt - step.attempts_before, roll))
+    else:
+        _end(decision, step, report, data, begun=begun)
+
+
+def on_timer(decision: Decision, timer: Timer) -> None:
+    """Take a timer that fired. One that is late or fires twice changes nothing."""
+    run = decision.run
+    if run.ended:
+        return
+    if timer.step:
+        step = run.steps.get(timer.step)
+        if step is not None and step.state is StepState.RETRY_WAIT and step.attempt == timer.attempt:
+            decision.emit(Kind.STEP_RETRY_DUE, step)
+    elif timer.kind == "timeout":
+        _time_is_over(decision)
+    elif timer.kind == "late":
+        _run_is_late(decision)
+    else:
+        _step_is_late(decision, timer.kind.removeprefix("late "))
+
+
+# ---------------------------------------------------------------- ends
+
+
+def _end(decision: Decision, step: StepRun, report: Report, data: dict[str, object], *, begun: bool) -> None:
+    run = decision.run
+    kind = _ENDED_BY[report.outcome or Outcome.OK]
+    if kind is Kind.STEP_CANCELLED and begun and run.cancel_reason == "interrupted":
+        kind = Kind.STEP_INTERRUPTED
+    if kind in {Kind.STEP_CANCELLED, Kind.STEP_INTERRUPTED}:
+        reason = run.cancel_reason or report.error or "cancelled"
+        data["reason"] = reason if begun else f"not started: {reason}"
+    decision.emit(kind, step, data)
+    maybe_halt(decision, step)
+
+
+def _outcome_data(report: Report) -> dict[str, object]:
+    data: dict[str, object] = {"log": report.log} if report.log else {}
+    if report.exit_code is not None:
+        data["exit_code"] = report.exit_code
+    if report.output is not None:
+        data["output"] = report.output
+    if report.outcome is not Outcome.OK:
+        data["error"] = {"kind": report.error_kind, "message": report.error}
+    return data
+
+
+def maybe_halt(decision: Decision, step: StepRun) -> None:
+    """Under the policy `fail`, the first failure that counts stops new steps from starting."""
+    run = decision.run
+    failed = step.state in STEP_FAILED and not step.spec.optional and step.spec.handler is None
+    if failed and run.workflow.policy.on_failure is OnFailure.FAIL and not (run.halted_by or run.cancel_reason):
+        decision.emit(Kind.RUN_HALTING, step)
+
+
+# ---------------------------------------------------------------- another attempt
+
+
+def _tries_again(run: Run, step: StepRun, report: Report) -> bool:
+    return not _stopping(run, step) and may_retry(
+        _retry_policy(run, step), step.attempt - step.attempts_before, report.error_kind
+    )
+
+
+def _retry_policy(run: Run, step: StepRun) -> Retry:
+    return step.spec.retry or run.workflow.policy.retry or NO_RETRY
+
+
+def _stopping(run: Run, step: StepRun) -> bool:
+    """Whether nothing of this step is to start any more."""
+    if step.spec.handler is not None:
+        return run.stop_handlers
+    return bool(run.cancel_reason or (run.halted_by and not step.spec.after_failure))
+
+
+def _repeats(run: Run, step: StepRun, report: Report) -> bool:
+    repeat = step.spec.repeat
+    if repeat is None or report.outcome not in _JUDGED or _stopping(run, step):
+        return False
+    if repeat.limit and step.repeats + 1 >= repeat.limit:
+        return False
+    if report.again is not None:
+        return report.again
+    if repeat.again is While.ALWAYS:
+        return True
+    return _succeeded(repeat, report) is (repeat.again is While.SUCCESS)
+
+
+def _succeeded(repeat: Repeat, report: Report) -> bool:
+    return report.exit_code in repeat.exit_codes if repeat.exit_codes else report.outcome is Outcome.OK
+
+
+def _interval_s(step: StepRun) -> float:
+    repeat = step.spec.repeat or Repeat()
+    try:
+        return min(repeat.interval_s * repeat.factor**step.repeats, repeat.max_interval_s)
+    except OverflowError:
+        return repeat.max_interval_s
+
+
+def _wait(decision: Decision, step: StepRun, kind: Kind, data: dict[str, object], wait_s: float) -> None:
+    due = decision.now + timedelta(seconds=wait_s)
+    decision.emit(kind, step, {**data, "due": due.isoformat()})
+    decision.timers.append(Timer(run=decision.run.id, step=step.spec.id, attempt=step.attempt, kind="retry", due=due))
+
+
+# ---------------------------------------------------------------- new steps
+
+
+def _with_new_steps(decision: Decision, step: StepRun, report: Report) -> Report:
+    """Add the steps that a successful attempt asks for; where that cannot be, return a report that says so instead."""
+    run = decision.run
+    if not report.added or report.outcome is not Outcome.OK or run.cancel_reason:
+        return report
+    problem = _wrong_among(run, report.added)
+    if problem:
+        return Report(
+            task=report.task, worker=report.worker, outcome=Outcome.FAILED, error_kind="steps", error=problem, log=report.log
+        )
+    for spec in report.added:
+        if spec.id not in run.steps:
+            decision.emit(Kind.STEP_ADDED, data={"spec": spec, "by": step.spec.id})
+    return report
+
+
+def _wrong_among(run: Run, added: Sequence[Step]) -> str:
+    """Return what is wrong with new steps, or "". Each may need those that are there and those before it."""
+    known = dict.fromkeys(run.steps)
+    for spec in added:
+        if spec.id in run.steps and run.steps[spec.id].spec != spec:
+            return f"the run has another step {spec.id} already"
+        missing = next((dep.step for dep in spec.deps if dep.step not in known), None)
+        if missing is not None:
+            return f"new step {spec.id} needs {missing}, which the run does not have"
+        known[spec.id] = None
+    return ""
+
+
+# ---------------------------------------------------------------- time
+
+
+def _time_is_over(decision: Decision) -> None:
+    run = decision.run
+    if run.cancel_reason or run.verdict is not None:
+        return
+    limit_s = run.workflow.policy.timeout_s or 0.0
+    reason = f"not ended within {limit_s:g} s"
+    decision.emit(Kind.CANCEL_REQUESTED, data={"reason": reason, "state": RunState.TIMED_OUT.value})
+
+
+def _run_is_late(decision: Decision) -> None:
+    if not decision.run.late:
+        decision.emit(Kind.RUN_LATE, data={"sla_s": decision.run.workflow.policy.sla_s})
+
+
+def _step_is_late(decision: Decision, step_id: str) -> None:
+    step = decision.run.steps.get(step_id)
+    if step is not None and step.state not in STEP_ENDED and not step.late:
+        decision.emit(Kind.STEP_LATE, step, {"sla_s": step.spec.sla_s})

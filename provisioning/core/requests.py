@@ -1,0 +1,153 @@
+"""What operators ask of a run, and what becomes of runs that have lost their runner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from provisioning.core.consequences import settle
+from provisioning.core.decision import Decision
+from provisioning.core.events import Kind
+from provisioning.core.model import (
+    STEP_ENDED,
+    STEP_FAILED,
+    STEP_GOOD,
+    Gate,
+    GateKind,
+    OnFailure,
+    RunState,
+    StepState,
+)
+from provisioning.core.outcomes import maybe_halt
+from provisioning.core.ports import Request
+from provisioning.core.run import ACTIVE, Run, StepRun
+
+CRASH_LIMIT = 5  # dispatches of one attempt that may lose their worker
+
+
+def on_request(decision: Decision, request: Request) -> None:
+    """Take what an operator asks. What makes no sense in the run's state is ignored."""
+    run = decision.run
+    if run.ended:
+        return
+    decision.actor = request.actor
+    if request.kind == "cancel":
+        _cancel(decision, str(request.data.get("reason", "cancelled")))
+    elif request.kind == "pause" and run.state is RunState.RUNNING:
+        decision.emit(Kind.PAUSE_REQUESTED)
+    elif request.kind == "resume" and run.state in {RunState.PAUSING, RunState.PAUSED}:
+        decision.emit(Kind.RUN_RESUMED)
+    elif request.kind == "open_gate":
+        _open_gate(decision, request.data)
+    elif request.kind == "continue":
+        for gate in stopped_at(run, str(request.data.get("step", ""))):
+            _open_gate(decision, {"kind": gate.kind.value, "name": gate.name})
+    decision.actor = ""
+
+
+def _cancel(decision: Decision, reason: str) -> None:
+    """Cancel. While the handlers of a run work, its end is decided: then only they are stopped."""
+    run = decision.run
+    if not run.cancel_reason or (run.state is RunState.FINISHING and not run.stop_handlers):
+        decision.emit(Kind.CANCEL_REQUESTED, data={"reason": reason})
+
+
+def _open_gate(decision: Decision, data: Mapping[str, object]) -> None:
+    if (str(data["kind"]), str(data["name"])) not in decision.run.opened:
+        decision.emit(Kind.GATE_OPENED, data=data)
+
+
+def stopped_at(run: Run, step_id: str = "") -> list[Gate]:
+    """Return the breakpoints at which steps stop now: nothing else keeps them. Those of one step, or of all."""
+    found: dict[Gate, None] = {}
+    for (kind, _name), ids in run.gated.items():
+        if kind != GateKind.BREAKPOINT:
+            continue
+        for id in ids if not step_id else [each for each in ids if each == step_id]:
+            closed = closed_breakpoints(run, run.steps[id])
+            if closed and run.steps[id].state is StepState.PENDING and run.steps[id].remaining == len(closed):
+                found.update(dict.fromkeys(closed))
+    return list(found)
+
+
+def closed_breakpoints(run: Run, step: StepRun) -> list[Gate]:
+    """Return the breakpoints of a step that nobody has opened."""
+    gates = dict.fromkeys(gate for gate in step.spec.gates if gate.kind is GateKind.BREAKPOINT)
+    return [gate for gate in gates if (gate.kind.value, gate.name) not in run.opened]
+
+
+# ---------------------------------------------------------------- once more
+
+
+def reopen(decision: Decision, from_step: str | None = None, *, keep_going: bool = False, max_parallel: int = 0) -> list[str]:
+    """Open an ended run again from its failed frontier, or from `from_step` and all below it; return the steps run again.
+
+    Its handlers run again as well. `keep_going` and `max_parallel`, where given, replace what the run was started with.
+    """
+    run = decision.run
+    again = below(run, [from_step]) if from_step else [id for id, step in run.steps.items() if _is_frontier(step)]
+    if again:
+        on_failure = {"on_failure": OnFailure.SKIP_DOWNSTREAM.value} if keep_going else {}
+        limit = {"max_parallel": max_parallel} if max_parallel else {}
+        decision.emit(Kind.RUN_REOPENED, data={"steps": _with_handlers(run, again), **on_failure, **limit})
+    return again
+
+
+def replay(decision: Decision, step_ids: Sequence[str]) -> list[str]:
+    """Run failed steps again, and what their failure kept from running, while the run goes on or later; return all of them."""
+    run = decision.run
+    first = [id for id in step_ids if run.steps[id].state in STEP_FAILED]
+    again = [id for id in below(run, first) if id in first or _is_frontier(run.steps[id])]
+    if again:
+        handlers = _with_handlers(run, again) if run.ended or run.verdict is not None else again
+        decision.emit(Kind.RUN_REOPENED, data={"steps": handlers, "replayed": first})
+    return again
+
+
+def _with_handlers(run: Run, ids: Sequence[str]) -> list[str]:
+    handlers = [id for id, step in run.steps.items() if step.spec.handler is not None]
+    return list(dict.fromkeys((*ids, *handlers)))
+
+
+def _is_frontier(step: StepRun) -> bool:
+    """Whether a retry runs the step again: it did not succeed, and not because a condition did not hold."""
+    return step.blocked or step.state in STEP_ENDED - STEP_GOOD - {StepState.SKIPPED}
+
+
+def below(run: Run, first: Sequence[str]) -> list[str]:
+    """Return these steps and all that depend on them, in declaration order."""
+    seen, rest = set(first), list(first)
+    while rest:
+        for target, _on in run.out_edges[rest.pop()]:
+            if target not in seen:
+                seen.add(target)
+                rest.append(target)
+    return [id for id in run.steps if id in seen]
+
+
+# ---------------------------------------------------------------- without a runner
+
+
+def recover(decision: Decision) -> None:
+    """After a restart: what the dead process's workers had goes back to ready, or fails when that happened too often."""
+    for step in list(decision.run.steps.values()):
+        if step.state not in ACTIVE:
+            continue
+        if step.crash_count >= CRASH_LIMIT:
+            error = {"kind": "worker_lost", "message": f"its worker died {CRASH_LIMIT} times"}
+            decision.emit(Kind.STEP_FAILED, step, {"error": error})
+            maybe_halt(decision, step)
+        else:
+            decision.emit(Kind.STEP_LEASE_LOST, step, {"reason": "runner died"})
+
+
+def abandon(decision: Decision, reason: str) -> None:
+    """End a run whose runner is gone and will not come back: what ran is interrupted, the rest never started."""
+    run = decision.run
+    if run.ended:
+        return
+    decision.emit(Kind.CANCEL_REQUESTED, data={"reason": reason})
+    settle(decision)
+    for step in list(run.steps.values()):
+        if step.state in ACTIVE:
+            decision.emit(Kind.STEP_INTERRUPTED, step, {"reason": reason})
+    settle(decision)
