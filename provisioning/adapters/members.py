@@ -1,0 +1,80 @@
+"""Which processes belong to a program that was started here: those of its group and session, and those that bear its marks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+_DEAD = frozenset("ZXx")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A process that has not ended. `began` tells it from a later one with its number."""
+
+    pid: int
+    began: str  # clock ticks since the machine was started
+    name: str
+    inside: bool  # in the program's own process group
+
+
+def members(group: int, marks: Mapping[str, str]) -> list[Member]:
+    """Return the processes of the group or session `group`, and those in whose environment are all `marks`."""
+    wanted = [os.fsencode(f"{name}={value}") for name, value in marks.items()]
+    found = (_member(pid, group, wanted) for pid in _pids())
+    return [member for member in found if member is not None]
+
+
+def send(member: Member, number: signal.Signals) -> None:
+    """Send a signal to a process, but never to another one that has got its number since."""
+    with contextlib.suppress(OSError):
+        handle = os.pidfd_open(member.pid)
+        try:
+            facts = _facts(member.pid)
+            if facts is not None and facts[3] == member.began:
+                signal.pidfd_send_signal(handle, number)
+        finally:
+            os.close(handle)
+
+
+def _pids() -> Iterator[int]:
+    us = os.getpid()
+    for name in os.listdir(_PROC):  # noqa: PTH208 - a thousand Path objects would be made for nothing
+        if name.isdecimal() and int(name) != us:
+            yield int(name)
+
+
+def _member(pid: int, group: int, wanted: list[bytes]) -> Member | None:
+    facts = _facts(pid)
+    if facts is None:
+        return None
+    name, pgrp, session, began = facts
+    if group in (pgrp, session) or (wanted and _bears(pid, wanted)):
+        return Member(pid, began, name, pgrp == group)
+    return None
+
+
+def _facts(pid: int) -> tuple[str, int, int, str] | None:
+    """Return name, group, session and start of a process that has not ended."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    name, _, rest = text.partition("(")[2].rpartition(")")  # a name may hold anything
+    fields = rest.split()
+    if fields[0] in _DEAD:
+        return None
+    return name, int(fields[2]), int(fields[3]), fields[19]
+
+
+def _bears(pid: int, wanted: list[bytes]) -> bool:
+    try:
+        environment = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:  # it ended, or is somebody else's
+        return False
+    return all(mark in environment for mark in wanted)
