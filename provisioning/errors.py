@@ -5,8 +5,12 @@
     ├── ConfigError                  exit 3    an input file is wrong; carries every fault found
     │   └── StateFileError                     the state file cannot be trusted; it is left as it is
     ├── NotFoundError                exit 4    a name that nothing has
+    ├── ExistsError                  exit 2    a name that something has already
+    ├── WaitTimeout                  exit 1    what was waited for has not come in time; also a TimeoutError
     ├── StepFailed                   exit 1    a step failed; carries the run
     │   ├── GateFailed               exit 5    a health gate did not open
+    │   ├── StepSkipped              exit 1    a step was not run, because of others
+    │   ├── StepCancelled            exit 1    a step was stopped, or its run before it started
     │   ├── ServerFailed             exit 7    a server could not be reached, or refused us
     │   └── Interrupted              exit 130  the operator stopped the run
     ├── LockedError                  exit 6    another runner holds the workspace
@@ -77,6 +81,20 @@ class NotFoundError(ProvisioningError):
     exit_code = 4
 
 
+class ExistsError(ProvisioningError):
+    """A name that something has already, such as a run's."""
+
+    code = "exists"
+    exit_code = 2
+
+
+class WaitTimeout(ProvisioningError, TimeoutError):
+    """What was waited for has not come in time. It may still come."""
+
+    code = "wait_timeout"
+    retryable = True
+
+
 class StepFailed(ProvisioningError):
     """A run ended because a step failed. `run_id` names it."""
 
@@ -85,6 +103,18 @@ class StepFailed(ProvisioningError):
     def __init__(self, message: str, *, hint: str = "", run_id: str = "") -> None:
         super().__init__(message, hint=hint)
         self.run_id = run_id
+
+
+class StepSkipped(StepFailed):
+    """A step was not run, because of what became of others."""
+
+    code = "step_skipped"
+
+
+class StepCancelled(StepFailed):
+    """A step was stopped, or its run was before it started."""
+
+    code = "step_cancelled"
 
 
 class GateFailed(StepFailed):

@@ -10,6 +10,7 @@ from provisioning.core.declare import Infra, Server
 
 if TYPE_CHECKING:
     from provisioning.adapters.lock import WorkspaceLock
+    from provisioning.adapters.memory.bell import Bell
     from provisioning.adapters.sqlite.store import SqliteStore
     from provisioning.adapters.ssh.hosts import SshHosts
     from provisioning.adapters.statefile import StateFile
@@ -38,6 +39,16 @@ def identity() -> str:
     except (KeyError, OSError):  # a container's uid without a name
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
+
+
+def new_run_id() -> str:
+    """Return a UUID of version 7: it sorts by time, and its first digits are enough to name a run."""
+    import secrets
+    import time
+
+    value = (int(time.time() * 1000) << 80) | (0x7 << 76) | (secrets.randbits(12) << 64) | (0b10 << 62) | secrets.randbits(62)
+    digits = f"{value:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def state_file(folder: Path) -> StateFile:
@@ -138,3 +149,15 @@ def actions(infra: Infra, folder: Path, links: Hosts, *, lineage: str, token: in
     )
     bundles = TarBundles(ReferenceSecrets(folder))
     return {"taskserv": TaskservAction(site, bundles, links), "probe": ProbeAction(site, links)}
+
+
+def local_actions() -> Mapping[str, Action]:
+    """Return what a worker can do without any server: commands, requests, containers."""
+    return {}
+
+
+def bell() -> Bell:
+    """Return something that wakes who waits for it."""
+    from provisioning.adapters.memory.bell import Bell
+
+    return Bell()

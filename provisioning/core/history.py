@@ -158,6 +158,18 @@ class History(Protocol):
         """Return the run with this id, unique prefix of an id, or `last`. Raises NotFoundError."""
         ...
 
+    def summary(self, run: str) -> RunSummary:
+        """Return the run with this exact id, without its steps. Raises NotFoundError."""
+        ...
+
+    def step(self, run: str, step: str) -> StepRecord:
+        """Return one step of a run (exact id). Raises NotFoundError."""
+        ...
+
+    def output(self, run: str, step: str) -> object:
+        """Return the output of one step of a run (exact id); None when it has none."""
+        ...
+
     def attempts(self, run: str, step: str | None = None) -> list[AttemptRecord]:
         """Return the attempts of a run (exact id), or of one of its steps, oldest first."""
         ...

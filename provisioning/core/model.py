@@ -144,6 +144,7 @@ class Step:
     forgiven: bool = False  # its failure does not even make the run partial
     critical: bool = False  # under `continue`, its failure does
     after_failure: bool = False  # may start although the run is halting (cleaning up, reporting)
+    break_after: bool = False  # those that depend on it stop at a breakpoint, see `core.authoring.stopped_behind`
     unchanged: bool = False  # already completed: passes without being dispatched
     handler: HandlerOn | None = None  # starts when all other steps have ended, if the run ended like that
     retry: Retry | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
+from provisioning.core.authoring import stopped_behind
 from provisioning.core.decision import Decision
 from provisioning.core.events import Kind
 from provisioning.core.model import STEP_ENDED, STEP_FAILED, OnFailure, Repeat, Retry, RunState, Step, StepState, While
@@ -100,9 +102,10 @@ def maybe_halt(decision: Decision, step: StepRun) -> None:
 
 
 def _tries_again(run: Run, step: StepRun, report: Report) -> bool:
-    return not _stopping(run, step) and may_retry(
-        _retry_policy(run, step), step.attempt - step.attempts_before, report.error_kind
-    )
+    policy = _retry_policy(run, step)
+    if _stopping(run, step) or not (report.retryable or report.error_kind in policy.only):
+        return False
+    return may_retry(policy, step.attempt - step.attempts_before, report.error_kind)
 
 
 def _retry_policy(run: Run, step: StepRun) -> Retry:
@@ -162,7 +165,8 @@ def _with_new_steps(decision: Decision, step: StepRun, report: Report) -> Report
         )
     for spec in report.added:
         if spec.id not in run.steps:
-            decision.emit(Kind.STEP_ADDED, data={"spec": spec, "by": step.spec.id})
+            breaking = {dep.step for dep in spec.deps if run.steps[dep.step].spec.break_after}
+            decision.emit(Kind.STEP_ADDED, data={"spec": stopped_behind(spec, breaking), "by": step.spec.id})
     return report
 
 
@@ -170,7 +174,7 @@ def _wrong_among(run: Run, added: Sequence[Step]) -> str:
     """Return what is wrong with new steps, or "". Each may need those that are there and those before it."""
     known = dict.fromkeys(run.steps)
     for spec in added:
-        if spec.id in run.steps and run.steps[spec.id].spec != spec:
+        if spec.id in run.steps and replace(run.steps[spec.id].spec, gates=spec.gates) != spec:
             return f"the run has another step {spec.id} already"
         missing = next((dep.step for dep in spec.deps if dep.step not in known), None)
         if missing is not None:

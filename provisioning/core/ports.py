@@ -76,6 +76,7 @@ class Report:
     log: str = ""  # where the attempt's log is
     added: tuple[Step, ...] = ()  # steps that it asks for; they count once it has succeeded
     again: bool | None = None  # what the action says of a repetition; None leaves it to how the attempt ended
+    retryable: bool = True  # False: the action says that another attempt cannot help
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +110,7 @@ class Commit:
     events: Sequence[Event]  # without seq; numbered by the journal from expected_seq + 1
     tasks: Sequence[Task] = ()
     timers: Sequence[Timer] = ()
-    fence: int = 0  # fencing token of the writer
+    fence: int | None = 0  # fencing token of the writer; None is nobody's: good for creating a run, which anybody may
 
 
 class Journal(Protocol):
@@ -217,6 +218,10 @@ class LogStore(Protocol):
 
     def open(self, run: str, step: str, attempt: int) -> LogWriter:
         """Start the log of an attempt."""
+        ...
+
+    def delete(self, run: str) -> None:
+        """Remove the logs of a run. Removing what is not there is no error."""
         ...
 
 

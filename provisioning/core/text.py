@@ -26,3 +26,15 @@ def plain_text(data: bytes | str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _UNSAFE.sub("", text)
+
+
+def capped(text: str, limit: int) -> str:
+    """Return the first `limit` bytes of a text, whole characters only, and a mark that tells of the rest. -1 leaves nothing."""
+    if limit < 0:
+        return ""
+    if len(text) * 4 <= limit:  # surely short enough
+        return text
+    data = text.encode()
+    if len(data) <= limit:
+        return text
+    return f"{data[:limit].decode(errors='ignore')} [... {len(data)} bytes in all]"

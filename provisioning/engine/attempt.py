@@ -22,15 +22,34 @@ class AttemptOutput:
     attempt: what runs on a server does not depend on it.
     """
 
-    def __init__(self, step: str, clock: Clock, log: LogWriter, watcher: Watcher, hidden: Sequence[str] = ()) -> None:
+    def __init__(
+        self, step: str, clock: Clock, start_log: Callable[[], LogWriter], watcher: Watcher, hidden: Sequence[str] = ()
+    ) -> None:
+        """`start_log` is called with the first output, unless `open` was called before."""
         self.clock = clock
-        self._step, self._log, self._watcher = step, log, watcher
+        self._step, self._start_log, self._watcher = step, start_log, watcher
+        self._log: LogWriter | None = None
         self._hidden = tuple(hidden)
         self._masker = Masker(self._hidden)
         self._loop = asyncio.get_running_loop()
         self._pending = b""
         self._shown_at = float("-inf")
         self._refusal: StoreError | None = None
+
+    @property
+    def path(self) -> str:
+        """Where the log is; "" when there is none."""
+        return self._log.path if self._log is not None else ""
+
+    @property
+    def masks(self) -> bool:
+        """Whether any value is masked."""
+        return bool(self._hidden)
+
+    def open(self) -> None:
+        """Start the log. Raises StoreError."""
+        if self._log is None:
+            self._log = self._start_log()
 
     def write(self, data: bytes) -> None:
         """Take output as it comes."""
@@ -60,7 +79,7 @@ class AttemptOutput:
 
     def last_lines(self, count: int = 10) -> list[str]:
         """Return the last lines written."""
-        return self._log.tail(count)
+        return self._log.tail(count) if self._log is not None else []
 
     def close(self) -> None:
         """Write what the masker still holds back, show what has not been shown, close the log."""
@@ -68,7 +87,8 @@ class AttemptOutput:
         if self._pending:
             self._show(plain_text(self._pending))
             self._pending = b""
-        self._to_log(self._log.close)
+        if self._log is not None:
+            self._to_log(self._log.close)
         if self._refusal is not None:
             self._show(f"-- the log is not complete: {self._refusal.message}")
 
@@ -76,13 +96,18 @@ class AttemptOutput:
         if not data:
             return
         if self._refusal is None:
-            self._to_log(lambda: self._log.write(data))
+            self._to_log(lambda: self._write(data))
         whole, newline, rest = (self._pending + data).rpartition(b"\n")
         self._pending = rest[-4096:]
         now = self.clock.monotonic_s()
         if newline and now - self._shown_at >= SHOW_EVERY_S:
             self._shown_at = now
             self._show(plain_text(whole[-4096:]))
+
+    def _write(self, data: bytes) -> None:
+        self.open()
+        if self._log is not None:
+            self._log.write(data)
 
     def _show(self, text: str) -> None:
         self._loop.call_soon_threadsafe(self._watcher, self._step, text)

@@ -24,6 +24,8 @@ LONGEST_GATHER_S = 2.0
 class Recorder:
     """A `Projection` onto the state file. `actor` is written beside every change."""
 
+    binding = True
+
     def __init__(self, resources: Resources, clock: Clock, actor: Actor) -> None:
         self._resources, self._clock, self._actor = resources, clock, actor
         self._book: ResourceBook | None = None

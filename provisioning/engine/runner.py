@@ -41,7 +41,12 @@ LONGEST_GATHER_S = 0.03
 
 
 class Projection(Protocol):
-    """Something derived from the journal that has to keep up with it."""
+    """Something derived from the journal. A `binding` one has to keep up: nothing starts before it knows what led to it."""
+
+    @property
+    def binding(self) -> bool:
+        """Whether steps wait for it."""
+        ...
 
     async def committed(self, run: Run, events: Sequence[Event]) -> None:
         """Take events that are in the journal. Raises StoreError when the next step must not start."""
@@ -86,6 +91,7 @@ class Runner:
         """`roll` is the dice for jitter; `stop_work` stops what the workers have of a run; requests are read every `poll_s`."""
         self._store, self._clock, self._roll, self._stop_work = store, clock, roll, stop_work
         self._projections, self._fence, self._poll_s = projections, fence, poll_s
+        self._careful = any(projection.binding for projection in projections)
         self._queue = ReadyQueue(capacity={f"pool:{name}": slots for name, slots in limits.pools.items()})
         self._window = Window(slots=limits.slots)
         self._admission, self._breakers = Admission(limit=limits.runs), Breakers()
@@ -148,20 +154,21 @@ class Runner:
             await self._take_turn({run_id: decision})
         return run
 
-    async def resume(self) -> list[str]:
-        """Take over the runs that an earlier runner left open; return their ids. What its workers had is handed out again."""
-        run_ids = [run_id for run_id in await self._store.open_runs() if run_id not in self._runs]
+    async def resume(self, wanted: Callable[[Workflow], bool] = lambda _workflow: True) -> list[str]:
+        """Take over the runs that nobody drives; return their ids. What a dead runner's workers had is handed out again."""
         async with self._one_turn:
             decisions: dict[str, Decision] = {}
-            for run_id in run_ids:
-                run = await load(self._store, run_id)
+            for run_id in await self._store.open_runs():
+                run = await load(self._store, run_id) if run_id not in self._runs else None
+                if run is None or not wanted(run.workflow):
+                    continue
                 decisions[run_id] = decision = self._decision(run, "")
                 self._open(run)
                 decide.recover(decision)
-                if run.state is RunState.CREATED or run.state is RunState.QUEUED:
+                if run.state is RunState.QUEUED:
                     self._admission.offer(run)
             await self._take_turn(decisions)
-        return run_ids
+        return list(decisions)
 
     async def abandon(self, run_id: str, reason: str) -> Run:
         """End a run that a dead runner left open."""
@@ -173,12 +180,13 @@ class Runner:
         return run
 
     async def cancel(self, run_id: str, reason: str, actor: str = "") -> None:
-        """Ask for a run of this runner to be cancelled."""
-        await self.ask(Request(run=run_id, kind="cancel", actor=actor, data={"reason": reason}))
+        """Ask for a run of this runner to be cancelled, without waiting for anything."""
+        await self._inputs.put([Request(run=run_id, kind="cancel", actor=actor, data={"reason": reason})])
 
     async def ask(self, request: Request) -> None:
-        """Take a request without the detour over the store."""
-        await self._inputs.put([request])
+        """Take a request without the detour over the store; return when what follows from it is recorded."""
+        async with self._one_turn:
+            await self._take_turn(self._decide([request]))
 
     async def serve(self) -> None:
         """Take inputs until cancelled. Raises what a projection or the journal raises."""
@@ -227,12 +235,12 @@ class Runner:
     async def _take_turn(self, decisions: dict[str, Decision]) -> None:
         """Settle, admit, dispatch, commit; project what was committed.
 
-        Where a projection has to keep up with the journal, what led to a dispatch is committed and projected before it. The
+        Where a projection is binding, what led to a dispatch is committed and projected before it. The
         same holds for a run that is new: whether it may exist is for the journal to say.
         """
         for decision in decisions.values():
             decide.settle(decision)
-        first = {id: decision for id, decision in decisions.items() if self._projections or id not in self._runs}
+        first = {id: decision for id, decision in decisions.items() if self._careful or id not in self._runs}
         await self._commit(first.values())
         for decision in decisions.values():
             self._open(decision.run)

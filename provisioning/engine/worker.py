@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from provisioning.core.model import WAITING_ACTIONS
 from provisioning.core.ports import Clock, LogStore, Outcome, Report, Task, Tasks
+from provisioning.core.starting import worker_target
+from provisioning.core.text import capped
 from provisioning.engine.actions import Action, Result
 from provisioning.engine.attempt import AttemptOutput, Watcher
 from provisioning.errors import ProvisioningError
 
+ERROR_BYTES = 4096  # of a message; the log has all of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Which tasks a worker takes: those for its `targets`, all when there are none named, up to `slots` at once."""
+
+    slots: int
+    targets: Sequence[str] | None = None
+
 
 class Worker:
-    """Runs up to `slots` tasks at once, of these targets; of all targets when none are named."""
+    """Runs tasks. What only waits for other runs takes no slot."""
 
     def __init__(
         self,
@@ -23,14 +36,17 @@ class Worker:
         logs: LogStore,
         clock: Clock,
         *,
-        slots: int,
-        targets: Sequence[str] | None = None,
+        place: Place,
         watcher: Watcher = lambda _step, _text: None,
+        error_bytes: int = ERROR_BYTES,
     ) -> None:
+        """Of an error's message `error_bytes` are reported, and with -1 only its kind; the log has all of it."""
         self._name, self._tasks, self._actions, self._logs, self._clock = name, tasks, actions, logs, clock
-        self._slots, self._targets, self._watcher = slots, targets, watcher
+        self._slots, self._watcher, self._error_bytes = place.slots, watcher, error_bytes
+        self._targets = None if place.targets is None else (*place.targets, worker_target(name))
         self._hidden: Sequence[str] = ()
         self._running: dict[asyncio.Task[None], Task] = {}
+        self._busy = 0
         self._late: set[asyncio.Task[None]] = set()
         self._one_free = asyncio.Event()
 
@@ -43,7 +59,7 @@ class Worker:
         try:
             while True:
                 await self._wait_for_slot()
-                for task in await self._tasks.claim(self._name, self._targets, self._slots - len(self._running)):
+                for task in await self._tasks.claim(self._name, self._targets, self._slots - self._busy):
                     self._begin(task)
         finally:
             await self._stop(list(self._running))
@@ -55,18 +71,20 @@ class Worker:
     # ------------------------------------------------------------ parts
 
     async def _wait_for_slot(self) -> None:
-        while len(self._running) >= self._slots:
+        while self._busy >= self._slots:
             self._one_free.clear()
             await self._one_free.wait()
 
     def _begin(self, task: Task) -> None:
-        job = asyncio.create_task(self._work(task), name=f"{task.run}/{task.step}")
+        job = asyncio.create_task(self._work(task))
         self._running[job] = task
+        self._busy += task.action.type not in WAITING_ACTIONS
         job.add_done_callback(self._done)
 
     def _done(self, job: asyncio.Task[None]) -> None:
         """Free the slot. A job that could not report, because it was stopped before it began or broke, is reported here."""
         task = self._running.pop(job)
+        self._busy -= task.action.type not in WAITING_ACTIONS
         self._one_free.set()
         if job.cancelled():
             result = Result(outcome=Outcome.CANCELLED, error_kind="cancelled", error="stopped")
@@ -79,15 +97,19 @@ class Worker:
         late.add_done_callback(self._late.discard)
 
     def _final(self, task: Task, result: Result, log: str) -> Report:
+        message = result.error.encode("utf-8", "backslashreplace").decode()  # a journal takes no half characters
         return Report(
             task=task,
             worker=self._name,
             outcome=result.outcome,
             exit_code=result.exit_code,
             error_kind=result.error_kind,
-            error=result.error.encode("utf-8", "backslashreplace").decode(),  # a journal takes no half characters
+            error=capped(message, self._error_bytes),
             output=result.output,
             log=log,
+            added=result.added,
+            again=result.again,
+            retryable=result.retryable,
         )
 
     async def _stop(self, jobs: Sequence[asyncio.Task[None]]) -> None:
@@ -98,25 +120,47 @@ class Worker:
 
     async def _work(self, task: Task) -> None:
         await self._tasks.report(Report(task=task, worker=self._name))
+        output = AttemptOutput(
+            task.step,
+            self._clock,
+            lambda: self._logs.open(task.run, task.step, task.attempt),
+            self._watcher,
+            self._hidden,
+        )
+        action = self._actions.get(task.action.type)
         try:
-            log = self._logs.open(task.run, task.step, task.attempt)
-        except ProvisioningError as error:  # nothing has been done yet, and nothing is to be done without a log
-            await self._tasks.report(self._final(task, _refused(error), ""))
-            return
-        output = AttemptOutput(task.step, self._clock, log, self._watcher, self._hidden)
-        try:
-            result = _masked(await self._act(task, output), output)
+            result = await self._result(task, action, output)
+            if len(result.error) > self._error_bytes >= 0:
+                output.note(result.error)
         finally:
             output.close()
-        await self._tasks.report(self._final(task, result, log.path))
+        await self._tasks.report(self._final(task, result, output.path))
 
-    async def _act(self, task: Task, output: AttemptOutput) -> Result:
-        action = self._actions.get(task.action.type)
+    async def _result(self, task: Task, action: Action | None, output: AttemptOutput) -> Result:
         if action is None:
             known = ", ".join(sorted(self._actions))
-            return _failed("unknown_action", f"no action of type {task.action.type}; this worker has: {known}")
+            message = f"no action of type {task.action.type}; this worker has: {known}"
+            return replace(_failed("unknown_action", message), retryable=False)
+        if task.deadline is not None and self._clock.now() >= task.deadline:
+            return replace(_failed("deadline", f"the run's time was over at {task.deadline.isoformat()}"), retryable=False)
+        if action.traits.eager_log:
+            try:
+                output.open()
+            except ProvisioningError as error:  # nothing has been done yet, and nothing is to be done without a log
+                return _refused(error)
+        return _masked(await self._act(task, action, output), output)
+
+    async def _act(self, task: Task, action: Action, output: AttemptOutput) -> Result:
+        limit_s = None if action.traits.own_time else task.timeout_s
         try:
-            return await action.run(task, output)
+            async with asyncio.timeout(limit_s) as time:
+                return await action.run(task, output)
+        except TimeoutError as error:
+            if limit_s is not None and time.expired():
+                return Result(
+                    outcome=Outcome.TIMED_OUT, error_kind="timeout", error=f"not ended within {limit_s:g} s; it was stopped"
+                )
+            return _failed("internal", f"TimeoutError: {error}")
         except asyncio.CancelledError:
             return Result(outcome=Outcome.CANCELLED, error_kind="cancelled", error="stopped")
         except ProvisioningError as error:
@@ -126,6 +170,8 @@ class Worker:
 
 
 def _masked(result: Result, output: AttemptOutput) -> Result:
+    if not output.masks:
+        return result
     return replace(result, error=str(output.masked(result.error)), output=output.masked(result.output))
 
 

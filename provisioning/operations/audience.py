@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class Audience(Listener):
     """Passes everything on until the listener fails once; `failure` is then what it raised. Also a `Projection`."""
 
+    binding = False
+
     def __init__(self, listener: Listener) -> None:
         """`listener` may raise whatever it likes."""
         self._listener = listener

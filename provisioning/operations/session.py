@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import secrets
 import shlex
 import signal
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from provisioning.core.resources import Actor
 from provisioning.core.run import Run
 from provisioning.engine.recorder import Recorder
 from provisioning.engine.runner import Runner
-from provisioning.engine.worker import Worker
+from provisioning.engine.worker import Place, Worker
 from provisioning.errors import ProvisioningError, StoreError, UsageError
 from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning.operations.audience import Audience
@@ -97,7 +95,7 @@ async def provision(
         limit = options.max_parallel or project.settings.run.max_parallel
         flow = compile_plan(plan, project.infra, keep_going=options.keep_going, max_parallel=limit)
         warming = asyncio.create_task(_warm(session, plan))
-        run_id = new_run_id()
+        run_id = wiring.new_run_id()
         start = session.runner.submit(run_id, flow, trigger=options.source, actor=session.actor)
         detail = await session.drive(run_id, start)
         warming.cancel()
@@ -144,7 +142,7 @@ async def open_session(project: Project, options: RunOptions, listener: Listener
             wiring.actions(project.infra, project.folder, hosts, lineage=book.lineage, token=token),
             wiring.log_store(project.folder, project.settings),
             clock,
-            slots=slots,
+            place=Place(slots=slots),
             watcher=audience.on_output,
         )
         worker.hide(wiring.declared_secrets(project.infra, project.folder))
@@ -222,10 +220,3 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 def run_blocking(work: Coroutine[None, None, T]) -> T:
     """Run a coroutine to its end in an event loop of its own."""
     return asyncio.run(work)
-
-
-def new_run_id() -> str:
-    """Return a UUID of version 7: it sorts by time, and its first digits are enough to name a run."""
-    value = (int(time.time() * 1000) << 80) | (0x7 << 76) | (secrets.randbits(12) << 64) | (0b10 << 62) | secrets.randbits(62)
-    digits = f"{value:032x}"
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

@@ -21,7 +21,7 @@ from provisioning.core.run import Run
 from provisioning.engine.actions import Context
 from provisioning.engine.recorder import Recorder
 from provisioning.engine.runner import GATHER, LONGEST_GATHER_S, Runner
-from provisioning.engine.worker import Worker
+from provisioning.engine.worker import Place, Worker
 from provisioning.errors import NotFoundError
 
 COMMIT_S = 0.004
@@ -96,7 +96,7 @@ async def ran(steps: int) -> tuple[Sequence[Commit], Sequence[float]]:
         for _ in range(5 * int(task.step)):
             await asyncio.sleep(0)
 
-    worker = Worker("w", store, {"noop": Doer(do)}, MemoryLogs(), clock, slots=steps)
+    worker = Worker("w", store, {"noop": Doer(do)}, MemoryLogs(), clock, place=Place(slots=steps))
     runner = Runner(store, clock, roll=lambda: 0.5, stop_work=worker.cancel, poll_s=POLL_S)
     async with asyncio.TaskGroup() as group:
         serving = [group.create_task(runner.serve()), group.create_task(worker.serve())]

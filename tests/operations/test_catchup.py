@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from support.faked import FakedWorkspace, steps
@@ -183,6 +184,7 @@ class Deaf:
     """Passes on what is committed up to an event of this kind, and then nothing."""
 
     recorder: Recorder
+    binding: ClassVar[bool] = True
     last: Kind | None = None
     over: bool = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.logs import MemoryLogs
@@ -13,10 +14,10 @@ from provisioning.core.events import Event
 from provisioning.core.model import Workflow
 from provisioning.core.ports import LogStore, Outcome, Task
 from provisioning.core.run import Run
-from provisioning.engine.actions import Action, Context, Result
+from provisioning.engine.actions import Action, Context, Result, Traits
 from provisioning.engine.attempt import Watcher
 from provisioning.engine.runner import Projection, Runner, Store
-from provisioning.engine.worker import Worker
+from provisioning.engine.worker import Place, Worker
 
 Doing = Callable[[Task, Context], Awaitable[Result | None]]
 OK = Result(outcome=Outcome.OK, exit_code=0)
@@ -27,6 +28,7 @@ class Doer:
     """An action made of a function; records what started and ended, and how many ran at once."""
 
     do: Doing
+    traits: Traits = field(default_factory=Traits)
     started: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     running: int = 0
@@ -46,6 +48,8 @@ class Doer:
 @dataclass
 class Seen:
     """A projection that keeps every event."""
+
+    binding: ClassVar[bool] = False
 
     events: list[Event] = field(default_factory=list)
 
@@ -86,7 +90,7 @@ def engine(
     store = store or MemoryStore()
     clock = SystemClock()
     seen = Seen()
-    worker = Worker("w", store, actions, logs or MemoryLogs(), clock, slots=slots, watcher=watcher)
+    worker = Worker("w", store, actions, logs or MemoryLogs(), clock, place=Place(slots=slots), watcher=watcher)
     runner = Runner(
         store, clock, roll=lambda: 0.5, stop_work=worker.cancel, projections=(seen, *projections), fence=1, poll_s=0.01
     )

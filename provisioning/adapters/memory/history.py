@@ -17,7 +17,7 @@ from provisioning.core.history import (
     exit_code_of,
     not_found_hint,
 )
-from provisioning.core.model import NO_LABELS, RunState, Workflow
+from provisioning.core.model import NO_LABELS, RUN_ENDED, RunState, Workflow
 from provisioning.core.projection import AttemptKey, Changes, Columns, step_rows
 from provisioning.errors import NotFoundError
 
@@ -74,6 +74,22 @@ class MemoryHistory:
             outputs=named,
             params=params if isinstance(params, Mapping) else {},
         )
+
+    def summary(self, run: str) -> RunSummary:
+        """Return the run with this exact id, without its steps. Raises NotFoundError."""
+        if run not in self._rows:
+            raise NotFoundError(f"there is no run '{run}'", hint=not_found_hint(run, ()))
+        return self._summary(run)
+
+    def step(self, run: str, step: str) -> StepRecord:
+        """Return one step of a run (exact id). Raises NotFoundError."""
+        if run not in self._rows or step not in self._rows[run].steps:
+            raise NotFoundError(f"there is no step '{step}' in run '{run}'", hint=not_found_hint(run, ()))
+        return _record(StepRecord, self._rows[run].steps[step])
+
+    def output(self, run: str, step: str) -> object:
+        """Return the output of one step of a run (exact id); None when it has none."""
+        return self._rows[run].steps.get(step, {}).get("output") if run in self._rows else None
 
     def attempts(self, run: str, step: str | None = None) -> list[AttemptRecord]:
         """Return the attempts of a run (exact id), or of one of its steps, oldest first."""
@@ -176,7 +192,8 @@ class MemoryHistory:
 
     def _summary(self, run: str) -> RunSummary:
         row: dict[str, Any] = {key: value for key, value in self._rows[run].run.items() if key != "params"}
-        steps = [_record(StepRecord, each) for each in self._rows[run].steps.values()]
+        ended = row["state"] in RUN_ENDED
+        steps = [_record(StepRecord, each) for each in self._rows[run].steps.values()] if ended else []
         row["exit_code"] = exit_code_of(row["state"], steps, row.get("source", ""), row.get("reason", ""))
         return RunSummary(workflow=row.pop("name", ""), **row)
 

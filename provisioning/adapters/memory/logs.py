@@ -21,6 +21,11 @@ class MemoryLogs:
         self.written[path] = MemoryLog(path)
         return self.written[path]
 
+    def delete(self, run: str) -> None:
+        """Remove the logs of a run."""
+        for path in [path for path in self.written if path.startswith(f"memory:{run}/")]:
+            del self.written[path]
+
     def text(self, run: str, step: str, attempt: int = 1) -> str:
         """Return what an attempt has printed so far. Raises KeyError for one that never began."""
         return plain_text(bytes(self.written[f"memory:{run}/{step}.{attempt}"].data))

@@ -50,14 +50,14 @@ class MemoryStore:
     async def commit(self, commit: Commit) -> int:
         """Append all of it or nothing; return the new last seq. Raises StaleRevision, Fenced, ValueError."""
         known = self._events.get(commit.run, [])
-        if commit.fence < self._fence:
+        if commit.fence is not None and commit.fence < self._fence:
             raise Fenced(f"a runner with fencing number {self._fence} has taken over from {commit.fence}")
         if commit.expected_seq != len(known):
             raise StaleRevision(f"run {commit.run} is at event {len(known)}, the commit is based on {commit.expected_seq}")
         events = [replace(event, seq=seq) for seq, event in enumerate(commit.events, start=len(known) + 1)]
         written = [encode(event) for event in events]
         changes = project(decode(data, Event, strict=False) for data in written)
-        self._fence = commit.fence
+        self._fence = self._fence if commit.fence is None else commit.fence
         if written:
             self._events.setdefault(commit.run, known).extend(written)
             workflow = self._workflows.get(str(changes.run.get("digest"))) if changes.created else None

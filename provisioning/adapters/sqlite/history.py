@@ -105,6 +105,26 @@ class SqliteHistory:
             params=params[0] if params else {},
         )
 
+    def summary(self, run: str) -> RunSummary:
+        """Return the run with this exact id, without its steps. Raises NotFoundError, StoreError."""
+        found = self._all(_summary, f"SELECT {_RUN} FROM runs WHERE run = ?", run)  # noqa: S608 - our own columns
+        if not found:
+            raise NotFoundError(f"there is no run '{run}'", hint=not_found_hint(run, ()))
+        return found[0]
+
+    def step(self, run: str, step: str) -> StepRecord:
+        """Return one step of a run (exact id). Raises NotFoundError, StoreError."""
+        found = self._all(_step, f"SELECT {_STEP} FROM steps WHERE run = {_ID} AND step = ?", run, step)  # noqa: S608
+        if not found:
+            raise NotFoundError(f"there is no step '{step}' in run '{run}'", hint=not_found_hint(run, ()))
+        return found[0]
+
+    def output(self, run: str, step: str) -> object:
+        """Return the output of one step of a run (exact id); None when it has none. Raises StoreError."""
+        query = f"SELECT step, output FROM steps WHERE run = {_ID} AND step = ? AND output IS NOT NULL"  # noqa: S608
+        found = self._all(_output, query, run, step)
+        return found[0][1] if found else None
+
     def attempts(self, run: str, step: str | None = None) -> list[AttemptRecord]:
         """Return the attempts of a run (exact id), or of one of its steps, oldest first. Raises StoreError."""
         return self._all(

@@ -121,7 +121,9 @@ def read_timers(connection: sqlite3.Connection) -> list[Timer]:
 # ---------------------------------------------------------------- parts
 
 
-def _check_fence(connection: sqlite3.Connection, fence: int) -> None:
+def _check_fence(connection: sqlite3.Connection, fence: int | None) -> None:
+    if fence is None:
+        return
     row = connection.execute("SELECT value FROM meta WHERE key = 'fence'").fetchone()
     highest = number(row[0]) if row else 0
     if fence < highest:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from provisioning.core.model import Step
 from provisioning.core.ports import Clock, Outcome, Task
 
 
@@ -18,6 +19,17 @@ class Result:
     error_kind: str = ""
     error: str = ""
     output: object = None
+    added: tuple[Step, ...] = ()  # steps that it asks for
+    again: bool | None = None  # what it says of a repetition; None leaves it to how it ended
+    retryable: bool = True  # False: another attempt cannot help
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """How a worker treats an action."""
+
+    own_time: bool = False  # keeps the step's time limit itself, where the work is
+    eager_log: bool = True  # has a log even if nothing is printed
 
 
 OK = Result(outcome=Outcome.OK, exit_code=0)
@@ -47,6 +59,11 @@ class Context(Protocol):
 
 class Action(Protocol):
     """Does one kind of step."""
+
+    @property
+    def traits(self) -> Traits:
+        """How a worker treats it."""
+        ...
 
     async def run(self, task: Task, context: Context) -> Result:
         """Do it. When cancelled, stop what runs, everywhere, and only then raise CancelledError."""

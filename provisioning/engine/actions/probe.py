@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from provisioning.core.health import GateTimes, Move, Next, Probed, gate_times, matches, next_move
 from provisioning.core.ports import Exit, Hosts, Outcome, Task
 from provisioning.core.text import plain_text
-from provisioning.engine.actions import Context, Result
+from provisioning.engine.actions import Context, Result, Traits
 from provisioning.engine.actions.taskserv import Site
 from provisioning.errors import Unreachable
 
@@ -30,6 +30,8 @@ class _Watch:
 
 class ProbeAction:
     """The action `probe`. Its settings are written by `core.compile`."""
+
+    traits = Traits(own_time=True)
 
     def __init__(self, site: Site, hosts: Hosts) -> None:
         self._site, self._hosts = site, hosts

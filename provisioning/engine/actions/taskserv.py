@@ -10,7 +10,7 @@ from provisioning.core.inputs import profile_of
 from provisioning.core.params import fill_params
 from provisioning.core.plan import read_resumes
 from provisioning.core.ports import BundleRequest, Bundles, Exit, Hosts, Outcome, Task, Unit
-from provisioning.engine.actions import OK, Context, Result
+from provisioning.engine.actions import OK, Context, Result, Traits
 from provisioning.errors import NotFoundError
 
 
@@ -39,6 +39,8 @@ class Site:
 
 class TaskservAction:
     """The action `taskserv`. Its settings are written by `core.compile`."""
+
+    traits = Traits(own_time=True)
 
     def __init__(self, site: Site, bundles: Bundles, hosts: Hosts) -> None:
         self._site, self._bundles, self._hosts = site, bundles, hosts

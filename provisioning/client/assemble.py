@@ -1,0 +1,77 @@
+"""Puts an embedded client together: which store, which lease, which actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from provisioning import wiring
+from provisioning.client.embedded import EmbeddedClient
+from provisioning.client.engine import Options, Parts
+from provisioning.engine.actions import Action
+from provisioning.engine.runner import Runner
+from provisioning.settings import Settings
+
+
+def assemble(folder: Path | None, options: Options, *, execute: bool) -> EmbeddedClient:
+    """Return a client on a folder, or on memory."""
+    if folder is None:
+        return _in_memory(options)
+    store = wiring.open_store(folder)
+    parts = Parts(
+        store=store,
+        lease=wiring.workspace_lock(folder),
+        clock=wiring.clock(),
+        logs=wiring.log_store(folder, Settings()),
+        bell=wiring.bell(),
+        actions=_actions(options, _of_workspace(folder)),
+    )
+    return EmbeddedClient(parts, options, execute=execute, actor=wiring.identity(), close=store.close)
+
+
+def _in_memory(options: Options) -> EmbeddedClient:
+    from provisioning.adapters.memory.lease import MemoryLease
+    from provisioning.adapters.memory.logs import MemoryLogs
+    from provisioning.adapters.memory.store import MemoryStore
+
+    clock = wiring.clock()
+    parts = Parts(
+        store=MemoryStore(clock),
+        lease=MemoryLease(),
+        clock=clock,
+        logs=MemoryLogs(),
+        bell=wiring.bell(),
+        actions=_actions(options, lambda _token: {}),
+    )
+    return EmbeddedClient(parts, options, execute=True, actor=wiring.identity(), close=lambda: None)
+
+
+def _actions(options: Options, more: Callable[[int], Mapping[str, Action]]) -> Callable[[Runner, int], Mapping[str, Action]]:
+    from provisioning.builder.running import Functions
+    from provisioning.engine.actions.python import PythonAction
+    from provisioning.engine.actions.workflow import WorkflowAction
+
+    def make(runner: Runner, token: int) -> Mapping[str, Action]:
+        return {
+            "python": PythonAction(Functions(), options.worker, threads=options.slots),
+            "workflow": WorkflowAction(runner),
+            **wiring.local_actions(),
+            **more(token),
+        }
+
+    return make
+
+
+def _of_workspace(folder: Path) -> Callable[[int], Mapping[str, Action]]:
+    """Return what makes the actions that need the servers of a workspace; none where the folder is no workspace."""
+
+    def make(token: int) -> Mapping[str, Action]:
+        if not (folder / "workspace.toml").exists():
+            return {}
+        from provisioning.operations import open_project
+
+        project = open_project(folder, None)
+        hosts = project.connect(folder, project.infra.servers, project.settings)
+        return wiring.actions(project.infra, folder, hosts, lineage=project.book().lineage, token=token)
+
+    return make

@@ -1,0 +1,201 @@
+"""The engine in a client's process: takes the right to drive a store as soon as nobody else has it, and drives its runs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar, Protocol
+
+from provisioning.core.events import Event
+from provisioning.core.history import History
+from provisioning.core.model import Workflow
+from provisioning.core.ports import Clock, Lease, LogStore, Request
+from provisioning.core.run import Run
+from provisioning.engine.actions import Action
+from provisioning.engine.runner import Limits, Runner, Store
+from provisioning.engine.worker import Place, Worker
+from provisioning.errors import LockedError, ProvisioningError
+
+WORKER = "local"
+ORDERS = ""
+"""Requests that are for whoever drives the store, rather than for one run."""
+TAKE_OVER_S = 0.3
+POLL_S = 0.1
+
+
+class HistoryStore(Store, Protocol):
+    """A store and what it remembers."""
+
+    @property
+    def history(self) -> History:
+        """What happened."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How an embedded engine works. `pools` has the slots of pools that all runs share; `runs` is how many go on at once."""
+
+    slots: int = 32
+    pools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    runs: int = 0
+    worker: str = WORKER
+    targets: Sequence[str] | None = None
+
+
+class Bell(Protocol):
+    """Is rung after each commit of ours."""
+
+    def ring(self) -> None:
+        """Wake who waits."""
+        ...
+
+    async def heard(self) -> None:
+        """Wait for the next ring."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What an engine is made of. `actions` are made for a runner and a fencing token, once we have the right to drive."""
+
+    store: HistoryStore
+    lease: Lease
+    clock: Clock
+    logs: LogStore
+    bell: Bell
+    actions: Callable[[Runner, int], Mapping[str, Action]]
+
+
+class _Ringing:
+    """A projection that only tells that something happened."""
+
+    binding: ClassVar[bool] = False
+
+    def __init__(self, bell: Bell) -> None:
+        self._bell = bell
+
+    async def committed(self, _run: Run, _events: Sequence[Event]) -> None:
+        self._bell.ring()
+
+
+class Engine:
+    """Contends for the lease from `start` on; `runner` is there while we have it."""
+
+    def __init__(self, parts: Parts, options: Options) -> None:
+        self._parts, self._options = parts, options
+        self._serving: asyncio.Task[None] | None = None
+        self._leading = asyncio.Event()
+        self._worker: Worker | None = None
+        self.runner: Runner | None = None
+
+    async def start(self) -> None:
+        """Begin to contend; return once we drive the store, or know that somebody else does."""
+        tried = asyncio.Event()
+        self._serving = asyncio.create_task(self._contend(tried))
+        waits = [asyncio.create_task(tried.wait()), self._serving]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        waits[0].cancel()
+        self.check()
+
+    async def stop(self) -> None:
+        """Stop what runs, and give up the lease. What was stopped is taken up by whoever drives the store next."""
+        if self._serving is not None:
+            self._serving.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await self._serving
+
+    def check(self) -> None:
+        """Raise what ended the engine."""
+        if self._serving is not None and self._serving.done() and not self._serving.cancelled():
+            error = self._serving.exception()
+            if error is not None:
+                raise _first(error)
+
+    async def handed_over(self) -> None:
+        """Wait until we drive the store."""
+        await self._leading.wait()
+
+    # ------------------------------------------------------------ parts
+
+    async def _contend(self, tried: asyncio.Event) -> None:
+        while True:
+            try:
+                token = await self._parts.lease.acquire(wait=False)
+                break
+            except LockedError:
+                tried.set()
+                await self._parts.clock.sleep(TAKE_OVER_S)
+        try:
+            await self._drive(token, tried)
+        finally:
+            self.runner = None
+            await self._parts.lease.release()
+
+    async def _drive(self, token: int, tried: asyncio.Event) -> None:
+        parts, options = self._parts, self._options
+        runner = Runner(
+            parts.store,
+            parts.clock,
+            roll=random.random,
+            stop_work=self._stop_work,
+            projections=(_Ringing(parts.bell),),
+            fence=token,
+            poll_s=POLL_S,
+            limits=Limits(slots=options.slots, runs=options.runs, pools=options.pools),
+        )
+        self._worker = worker = Worker(
+            options.worker,
+            parts.store,
+            parts.actions(runner, token),
+            parts.logs,
+            parts.clock,
+            place=Place(slots=options.slots, targets=options.targets),
+        )
+        await runner.resume(ours)
+        self.runner = runner
+        self._leading.set()
+        tried.set()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(runner.serve())
+            group.create_task(worker.serve())
+            group.create_task(self._take_orders(runner))
+
+    async def _stop_work(self, run: str) -> None:
+        if self._worker is not None:
+            await self._worker.cancel(run)
+
+    async def _take_orders(self, runner: Runner) -> None:
+        """Do what clients in other processes ask for. They have checked that it makes sense; what does not any more is left."""
+        while True:
+            for order in await self._parts.store.take_requests([ORDERS]):
+                with suppress(ProvisioningError):
+                    await obey(runner, order)
+            await self._parts.clock.sleep(POLL_S)
+
+
+async def obey(runner: Runner, order: Request) -> None:
+    """Do what an order says. Raises what the runner raises."""
+    data = order.data
+    if order.kind == "adopt":
+        await runner.resume(ours)
+    elif order.kind == "retry":
+        step = data.get("from_step")
+        await runner.retry(str(data["run"]), from_step=str(step) if step else None, actor=order.actor)
+    elif order.kind == "replay":
+        await runner.replay(str(data["run"]), [str(data["step"])], actor=order.actor)
+
+
+def ours(workflow: Workflow) -> bool:
+    """Whether an open run is taken up again. What a workspace's runner left is for the next plan to look at."""
+    return workflow.source is None or workflow.source.kind != "formula"
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

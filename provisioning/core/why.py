@@ -1,0 +1,126 @@
+"""Why a step does not run: everything that still keeps it waiting, each with a reason that a person understands."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from provisioning.core.model import STEP_ENDED, GateKind, RunState, StepState
+from provisioning.core.ready import needs
+from provisioning.core.run import ACTIVE, Run, StepRun, satisfied
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocker:
+    """One thing that a step waits for.
+
+    `kind`: step, signal, approval, breakpoint, hold, pool, key, limit, retry, worker, paused, queued, handler. `name` is that
+    of the step, gate, pool or key; `reason` says it in words.
+    """
+
+    kind: str
+    name: str
+    reason: str
+
+
+Holders = Mapping[str, Sequence[str]]
+"""By pool or key, as `core.ready.needs` names them: `run/step` of each that has a slot of it."""
+
+
+def holders(runs: Iterable[Run]) -> Holders:
+    """Return who holds which slots, in all open runs."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for run in runs:
+        for step in run.steps.values():
+            if step.state in ACTIVE:
+                for name in needs(run, step.spec.id):
+                    found[name].append(f"{run.id}/{step.spec.id}")
+    return found
+
+
+def blockers(run: Run, step_id: str, held: Holders, capacity: Mapping[str, int]) -> list[Blocker]:
+    """Return all that keeps a step from running; nothing for one that runs or has ended. `capacity` is that of global pools."""
+    step = run.steps[step_id]
+    if step.state in STEP_ENDED or step.state is StepState.RUNNING:
+        return []
+    found = _of_run(run)
+    if step.state is StepState.PENDING:
+        return found + _steps(run, step) + _gates(run, step) + _handler(run, step)
+    if step.state is StepState.RETRY_WAIT:
+        what = "tried again" if step.error_kind else "repeated"
+        return [*found, Blocker(kind="retry", name=step_id, reason=f"attempt {step.attempt} ended; it is {what} at {step.due}")]
+    if step.state is StepState.DISPATCHED:
+        return [*found, _worker(step)]
+    return found or _slots(run, step_id, held, capacity) or [_worker(step)]
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _of_run(run: Run) -> list[Blocker]:
+    if run.state in {RunState.CREATED, RunState.QUEUED}:
+        return [Blocker(kind="queued", name=run.id, reason="the run is queued: as many as may run at once are running")]
+    if run.state in {RunState.PAUSING, RunState.PAUSED}:
+        return [Blocker(kind="paused", name=run.id, reason="the run is paused")]
+    return []
+
+
+def _steps(run: Run, step: StepRun) -> list[Blocker]:
+    waiting = []
+    for dep in dict.fromkeys(step.spec.deps):
+        state = run.steps[dep.step].state
+        if not (state in STEP_ENDED and satisfied(dep.on, state)):
+            waiting.append(Blocker(kind="step", name=dep.step, reason=f"waits for step {dep.step}, which is {_words(state)}"))
+    return waiting
+
+
+_GATES = {
+    GateKind.SIGNAL: "waits for signal {name}",
+    GateKind.APPROVAL: "waits for approval {name}",
+    GateKind.BREAKPOINT: "stopped at breakpoint {name}",
+    GateKind.HOLD: "held: {name}",
+}
+
+
+def _gates(run: Run, step: StepRun) -> list[Blocker]:
+    closed = [gate for gate in dict.fromkeys(step.spec.gates) if (gate.kind.value, gate.name) not in run.opened]
+    return [Blocker(kind=gate.kind.value, name=gate.name, reason=_GATES[gate.kind].format(name=gate.name)) for gate in closed]
+
+
+def _handler(run: Run, step: StepRun) -> list[Blocker]:
+    if step.spec.handler is None or run.verdict is not None:
+        return []
+    return [Blocker(kind="handler", name=step.spec.handler.value, reason="it is a handler: all other steps have to end first")]
+
+
+def _slots(run: Run, step_id: str, held: Holders, capacity: Mapping[str, int]) -> list[Blocker]:
+    """Return the pools, keys and limits of which no slot is free."""
+    found = []
+    for name in needs(run, step_id):
+        kind, shown, most = _named(run, name, capacity)
+        having = held.get(name, ())
+        if len(having) >= most:
+            who = ", ".join(having[:3]) + (f" and {len(having) - 3} more" if len(having) > 3 else "")
+            found.append(Blocker(kind=kind, name=shown, reason=f"{kind} {shown} is taken ({len(having)} of {most}): {who}"))
+    return found
+
+
+def _named(run: Run, name: str, capacity: Mapping[str, int]) -> tuple[str, str, int]:
+    """Return kind, shown name and slots of what `core.ready.needs` names."""
+    if name == f"run:{run.id}":
+        return "limit", "max_parallel", run.workflow.policy.max_parallel
+    kind, _, rest = name.partition(":")
+    if kind == "run":
+        pool = rest.removeprefix(f"{run.id}/")
+        return "pool", pool, run.workflow.pools[pool]
+    return kind, rest, capacity.get(rest, 1) if kind == "pool" else 1
+
+
+def _worker(step: StepRun) -> Blocker:
+    where = step.target or step.spec.placement.target or ""
+    return Blocker(kind="worker", name=where, reason=f"waits for a free worker{f' of {where}' if where else ''}")
+
+
+def _words(state: StepState) -> str:
+    return state.value.replace("_", " ")
