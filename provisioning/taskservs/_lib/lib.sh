@@ -121,8 +121,13 @@ apt_refresh() {
     fi
 }
 
-# is_installed PACKAGE: whether dpkg has it, complete.
-is_installed() { [[ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" == ?i\ * ]]; }
+# is_installed PACKAGE...: whether dpkg has all of them, complete.
+is_installed() {
+    local package
+    for package in "$@"; do
+        [[ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null)" == ?i\ * ]] || return
+    done
+}
 
 # apt_install PACKAGE...: install those that are missing.
 apt_install() {
@@ -142,7 +147,7 @@ apt_install() {
 apt_install_stopped() {
     local unit=$1
     shift
-    if [[ -e "$PACKAGE_WORK" ]] || ! is_installed "$1"; then
+    if [[ -e "$PACKAGE_WORK" ]] || ! is_installed "$@"; then
         systemctl mask --runtime --quiet "$unit"
         apt_install "$@"
     fi

@@ -28,11 +28,11 @@ install_release() {
 }
 
 install_binaries() {
-    apt_install openssl
     if [[ -n "$RELEASE" ]]; then
         install_release
+        apt_install openssl
     else
-        apt_install_stopped etcd.service etcd-server etcd-client
+        apt_install_stopped etcd.service etcd-server etcd-client openssl
     fi
     id etcd >/dev/null 2>&1 || useradd --system --home-dir /var/lib/etcd --shell /usr/sbin/nologin --user-group etcd
 }
