@@ -130,18 +130,25 @@ class EmbeddedClient:
     async def result(self, run_id: str, step_id: str, timeout_s: float | None = None) -> object:
         """Wait for a step, and return its result.
 
-        Raises StepFailed, StepSkipped, StepCancelled by what became of it, WaitTimeout, NotFoundError for a run or step that
-        there is not.
+        Raises StepFailed, StepSkipped, StepCancelled by what became of it, WaitTimeout, NotFoundError for a run that there is
+        not. A step that is not there yet may still be added, until the run has ended.
         """
         until, look_s = _until(timeout_s), FIRST_LOOK_S
         while True:
-            step = self._parts.store.history.step(run_id, step_id)
-            if step.state in STEP_ENDED:
+            run_ended = self._summary(run_id).state in RUN_ENDED  # looked at first: what it has ended with is there then
+            step = self._step(run_id, step_id, or_none=not run_ended)
+            if step is not None and step.state in STEP_ENDED:
                 return self._value(run_id, step)
-            if self._summary(run_id).state in RUN_ENDED and step.state is StepState.PENDING:
-                raise StepCancelled(f"step {step_id} was not started: the run has ended", run_id=run_id)
             message = f"step {step_id} of run {run_id} has not ended within {timeout_s or 0:g} s"
             look_s = await self._pause_between(look_s, until, message)
+
+    def _step(self, run_id: str, step_id: str, *, or_none: bool) -> StepRecord | None:
+        try:
+            return self._parts.store.history.step(run_id, step_id)
+        except NotFoundError:
+            if or_none:
+                return None
+            raise
 
     def _value(self, run_id: str, step: StepRecord) -> object:
         if step.state in STEP_GOOD:

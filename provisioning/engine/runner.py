@@ -240,7 +240,7 @@ class Runner:
         """
         for decision in decisions.values():
             decide.settle(decision)
-        first = {id: decision for id, decision in decisions.items() if self._careful or id not in self._runs}
+        first = {id: decision for id, decision in decisions.items() if self._careful or self._runs.get(id) is not decision.run}
         await self._commit(first.values())
         for decision in decisions.values():
             self._open(decision.run)

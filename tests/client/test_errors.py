@@ -1,0 +1,110 @@
+"""How steps fail, and what is told and kept of it. Ids are those of `docs/reference/engine-cases.md`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from support.flows import client, flow, log_text, play, stage, states
+
+from provisioning.builder import Retry, TaskError, task
+from provisioning.errors import UsageError
+
+
+@task
+async def leaves(how: str) -> None:
+    raise {"exit": SystemExit(3), "value": ValueError("too small"), "interrupt": KeyboardInterrupt()}[how]
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "message"),
+    [
+        ("exit", "panic", "SystemExit: 3"),
+        ("value", "ValueError", "ValueError: too small"),
+        ("interrupt", "panic", "KeyboardInterrupt"),
+    ],
+)
+async def test_b32_a43_whatever_a_function_raises_fails_its_step_and_leaves_the_worker_alive(
+    how: str, kind: str, message: str
+) -> None:
+    stage()
+    wf = flow()
+    a = wf.step("a", leaves, how)
+    wf.step("b", play, "b", 1, after_any=a)
+
+    async with client() as it:
+        run = await it.submit(wf)
+        assert await it.result(run, "b") == 1
+        info = await it.wait(run)
+        letters = await it.dead_letters()
+
+    assert info.step("a").error is not None
+    assert (info.step("a").error.kind, info.step("a").error.message) == (kind, message)  # type: ignore[union-attr]
+    assert [(letter.run_id, letter.step, letter.error_kind) for letter in letters] == [(run, "a", kind)]
+
+
+async def test_b34_an_unknown_function_fails_once_and_an_old_name_still_works() -> None:
+    on = stage()
+    task(name="new-name", aliases=["old.module:old_name"])(play)
+    try:
+        wf = flow()
+        wf.step("gone", "no.such.module:fn", retry=Retry(attempts=5, base_s=0))
+        wf.step("old", "old.module:old_name", "old")
+        async with client() as it:
+            info = await it.wait(await it.submit(wf))
+    finally:
+        task(play)
+
+    assert on.called == ["old"]
+    assert states(info) == {"gone": "failed", "old": "succeeded"}
+    assert info.step("gone").attempts == 1
+    assert info.step("gone").error.kind == "unknown_task"  # type: ignore[union-attr]
+
+
+@task
+async def says_much() -> None:
+    raise TaskError("ü" * 500_000)
+
+
+async def test_b35_a_long_message_is_capped_on_a_character_and_whole_in_the_log(tmp_path: Path) -> None:
+    wf = flow()
+    wf.step("a", says_much)
+
+    async with client(tmp_path) as it:
+        info = await it.wait(await it.submit(wf))
+
+    message = info.step("a").error.message  # type: ignore[union-attr]
+    assert message == "ü" * 2048 + " [... 1000000 bytes in all]"
+    assert "ü" * 500_000 in log_text(info, "a")
+
+
+async def test_b31_another_process_has_the_result_by_ids_alone(tmp_path: Path) -> None:
+    on = stage()
+    on.close("a")
+    wf = flow()
+    wf.step("a", play, "a", {"typed": [1, 2]})
+
+    async with client(tmp_path) as it, client(tmp_path, execute=False) as other:
+        run = await it.submit(wf)
+        before = asyncio.create_task(other.result(run, "a"))
+        await on.reached("a")
+        on.open("a")
+        assert await before == {"typed": [1, 2]}
+        assert await other.result(run, "a") == {"typed": [1, 2]}
+
+
+async def test_b44_a_running_run_is_deleted_only_by_force_and_nothing_of_it_remains(tmp_path: Path) -> None:
+    on = stage()
+    on.close("a")
+    wf = flow()
+    wf.step("a", play, "a")
+
+    async with client(tmp_path) as it:
+        run = await it.submit(wf)
+        await on.reached("a")
+        with pytest.raises(UsageError, match="has not ended"):
+            await it.delete(run)
+        await it.delete(run, force=True)
+        assert await it.list() == ()
+        assert list((tmp_path / ".provisioning").glob(f"logs/{run}")) == []
