@@ -192,6 +192,10 @@ class History(Protocol):
         """Return how many have not been replayed."""
         ...
 
+    def durations(self, workflow: str, runs: int = 20) -> Mapping[str, Sequence[float]]:
+        """Return by step how many seconds its attempts that succeeded took, in the newest runs of a workflow."""
+        ...
+
 
 def blame(step: str, state: StepState) -> str:
     """Return the reason of a run that failed because of this step."""

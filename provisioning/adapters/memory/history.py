@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from provisioning.core.events import Event
@@ -17,7 +18,7 @@ from provisioning.core.history import (
     exit_code_of,
     not_found_hint,
 )
-from provisioning.core.model import NO_LABELS, RUN_ENDED, RunState, Workflow
+from provisioning.core.model import NO_LABELS, RUN_ENDED, RunState, StepState, Workflow
 from provisioning.core.projection import AttemptKey, Changes, Columns, step_rows
 from provisioning.errors import NotFoundError
 
@@ -131,6 +132,16 @@ class MemoryHistory:
         """Return how many have not been replayed."""
         return sum(letter.replayed_at is None for letter in self._letters())
 
+    def durations(self, workflow: str, runs: int = 20) -> Mapping[str, Sequence[float]]:
+        """Return by step how many seconds its attempts that succeeded took, in the newest runs of a workflow."""
+        found: dict[str, list[float]] = {}
+        for run in self.list_runs(runs, workflow=workflow):
+            for attempt in self.attempts(run.run_id):
+                if attempt.state is StepState.SUCCEEDED and attempt.started_at and attempt.ended_at:
+                    took = (attempt.ended_at - attempt.started_at).total_seconds()
+                    found.setdefault(attempt.step, []).append(max(0.0, took))
+        return found
+
     # ------------------------------------------------------------ for the store
 
     def apply(self, last: Event, changes: Changes, workflow: Workflow | None) -> None:
@@ -170,6 +181,17 @@ class MemoryHistory:
             for run, rows in self._rows.items()
             for letter in rows.letters.values()
         ]
+
+    def delete_letters(self, before: datetime | None, *, waiting: bool) -> int:
+        """Remove dead letters; see the store."""
+        gone = {
+            letter.id
+            for letter in self._letters()
+            if (waiting or letter.replayed_at is not None) and (before is None or letter.died_at < before)
+        }
+        for rows in self._rows.values():
+            rows.letters = {key: row for key, row in rows.letters.items() if row["id"] not in gone}
+        return len(gone)
 
     def forget(self, run: str) -> None:
         """Remove a run."""

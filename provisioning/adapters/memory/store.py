@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.history import MemoryHistory
@@ -87,6 +88,10 @@ class MemoryStore:
         self.history.forget(run)
         self._tasks.drop(run)
         self._timers.drop(run)
+
+    async def delete_dead_letters(self, *, before: datetime | None = None, waiting: bool = False) -> int:
+        """Remove dead letters that were replayed, `waiting` ones too; only those that died `before`. Return how many."""
+        return self.history.delete_letters(before, waiting=waiting)
 
     # ------------------------------------------------------------ Inbox
 

@@ -166,6 +166,23 @@ class SqliteHistory:
         counted = self._all(_count, "SELECT count(*) FROM dead_letters WHERE replayed_at IS NULL")
         return counted[0] if counted else 0
 
+    def durations(self, workflow: str, runs: int = 20) -> Mapping[str, Sequence[float]]:
+        """Return by step how many seconds its attempts that succeeded took, in the newest runs of a workflow.
+
+        Raises StoreError.
+        """
+        newest = "(SELECT id FROM runs WHERE name = ? ORDER BY id DESC LIMIT ?)"
+        query = (
+            f"SELECT {_ATTEMPT} FROM attempts WHERE run IN {newest} AND state = 'succeeded'"  # noqa: S608 - our own columns
+            " AND started_at IS NOT NULL AND ended_at IS NOT NULL ORDER BY run DESC, step, attempt"
+        )
+        found: dict[str, list[float]] = {}
+        for attempt in self._all(_attempt, query, workflow, runs):
+            if attempt.started_at and attempt.ended_at:
+                took = (attempt.ended_at - attempt.started_at).total_seconds()
+                found.setdefault(attempt.step, []).append(max(0.0, took))
+        return found
+
     def close(self) -> None:
         """Close the file. The next question opens it again."""
         with self._busy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from provisioning.adapters.sqlite.rows import write_changes
 from provisioning.adapters.sqlite.stored import Damaged, from_json, number, text
@@ -28,6 +29,7 @@ class Workflows:
         """Store a workflow."""
         address = digest(workflow)
         connection.execute("INSERT OR IGNORE INTO workflows (digest, body) VALUES (?, ?)", (address, encode(workflow)))
+        self._keep(address, workflow)
         return address
 
     def get(self, connection: sqlite3.Connection, address: str) -> Workflow:
@@ -105,6 +107,13 @@ def delete_run(connection: sqlite3.Connection, workflows: Workflows, run: str) -
     for (address,) in digests:
         workflows.forget(address)
         connection.execute("DELETE FROM workflows WHERE digest = ? AND digest NOT IN (SELECT digest FROM runs)", (address,))
+
+
+def delete_letters(connection: sqlite3.Connection, before: datetime | None, *, waiting: bool) -> int:
+    """Remove dead letters; see the store. Stored times are UTC in ISO form: they sort as text."""
+    until = before.astimezone(UTC).isoformat() if before is not None else None
+    where = "(? OR replayed_at IS NOT NULL) AND (? IS NULL OR died_at < ?)"
+    return connection.execute(f"DELETE FROM dead_letters WHERE {where}", (waiting, until, until)).rowcount  # noqa: S608
 
 
 def read_tasks(connection: sqlite3.Connection) -> list[Task]:

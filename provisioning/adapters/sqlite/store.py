@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from provisioning.adapters.clock import SystemClock
@@ -79,6 +80,10 @@ class SqliteStore:
         await self._writer.write(lambda connection: journal.delete_run(connection, self._workflows, run))
         self._tasks.drop(run)
         self._timers.drop(run)
+
+    async def delete_dead_letters(self, *, before: datetime | None = None, waiting: bool = False) -> int:
+        """Remove dead letters that were replayed, `waiting` ones too; only those that died `before`. Return how many."""
+        return await self._writer.write(lambda connection: journal.delete_letters(connection, before, waiting=waiting))
 
     # ------------------------------------------------------------ Inbox
 
