@@ -61,6 +61,13 @@ class NickelSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterSettings:
+    """When somebody is told of dead letters."""
+
+    alert_at: int = _setting(0, "dead letters waiting at which a warning is logged, once; 0 is never", least=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings, resolved."""
 
@@ -68,6 +75,7 @@ class Settings:
     ssh: SshSettings = field(default_factory=SshSettings)
     log: LogSettings = field(default_factory=LogSettings)
     nickel: NickelSettings = field(default_factory=NickelSettings)
+    dead_letters: DeadLetterSettings = field(default_factory=DeadLetterSettings)
 
 
 _GROUPS: Mapping[str, type] = {
@@ -75,6 +83,7 @@ _GROUPS: Mapping[str, type] = {
     "ssh": SshSettings,
     "log": LogSettings,
     "nickel": NickelSettings,
+    "dead_letters": DeadLetterSettings,
 }
 
 

@@ -7,7 +7,8 @@ async with connect("runs") as client:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ def connect(
     pools: Mapping[str, int] | None = None,
     max_runs: int = 0,
     targets: Sequence[str] | None = None,
+    adopt: bool = True,
+    on_alarm: Callable[[int], None] | None = None,
 ) -> EmbeddedClient:
     """Return a client, to be used with `async with`. Raises UsageError for a URL that is none of ours.
 
@@ -37,9 +40,12 @@ def connect(
 
     `slots` steps run at once, `max_runs` runs (0: no limit); `pools` has the slots of pools that all runs share; `targets` are
     those that steps with `on_target` may ask for, all when none are named.
+
+    Without `adopt` only what this client asks for is driven, and no run that others have left open. `on_alarm` is called with
+    the number of dead letters when it reaches the setting `dead_letters.alert_at`; without it, a warning is logged.
     """
     from provisioning.client.assemble import assemble
-    from provisioning.client.engine import Options
+    from provisioning.client.engine import Options, warn_of_dead_letters
 
     text = str(url) if url is not None else None
     if text is not None and "://" in text:
@@ -47,6 +53,7 @@ def connect(
     if slots < 1:
         raise UsageError(f"slots is {slots}, expected at least 1")
     options = Options(slots=slots, pools=dict(pools or {}), runs=max_runs, targets=targets)
+    options = replace(options, adopt=adopt, on_alarm=on_alarm or warn_of_dead_letters)
     return assemble(Path(text) if text is not None else None, options, execute=execute)
 
 

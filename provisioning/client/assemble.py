@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from provisioning import wiring
@@ -10,11 +11,14 @@ from provisioning.client.embedded import EmbeddedClient
 from provisioning.client.engine import Options, Parts
 from provisioning.engine.actions import Action
 from provisioning.engine.runner import Runner
-from provisioning.settings import Settings
+from provisioning.settings import Settings, load
 
 
 def assemble(folder: Path | None, options: Options, *, execute: bool) -> EmbeddedClient:
-    """Return a client on a folder, or on memory."""
+    """Return a client on a folder, or on memory. Raises ConfigError for wrong settings."""
+    settings = _settings(folder)
+    if not options.alert_at:
+        options = replace(options, alert_at=settings.dead_letters.alert_at)
     if folder is None:
         return _in_memory(options)
     store = wiring.open_store(folder)
@@ -22,11 +26,19 @@ def assemble(folder: Path | None, options: Options, *, execute: bool) -> Embedde
         store=store,
         lease=wiring.workspace_lock(folder),
         clock=wiring.clock(),
-        logs=wiring.log_store(folder, Settings()),
+        logs=wiring.log_store(folder, settings),
         bell=wiring.bell(),
         actions=_actions(options, _of_workspace(folder)),
     )
     return EmbeddedClient(parts, options, execute=execute, actor=wiring.identity(), close=store.close)
+
+
+def _settings(folder: Path | None) -> Settings:
+    if folder is None or not (folder / "workspace.toml").exists():
+        return load()
+    from provisioning.formats.workspace import load_workspace
+
+    return load(workspace=load_workspace(folder).settings)
 
 
 def _in_memory(options: Options) -> EmbeddedClient:

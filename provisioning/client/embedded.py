@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +18,7 @@ from provisioning.client.records import Debug, Info, run_debug, run_info, summar
 from provisioning.core import decide, model
 from provisioning.core.decide import Decision
 from provisioning.core.declare import NAME_PATTERN
+from provisioning.core.events import Event
 from provisioning.core.history import DeadLetter, RunSummary, StepRecord
 from provisioning.core.model import NO_LABELS, RUN_ENDED, STEP_ENDED, STEP_GOOD, RunState, StepState
 from provisioning.core.ports import Commit, Request
@@ -112,6 +114,20 @@ class EmbeddedClient:
         found = self._parts.store.history.list_runs(limit, state=status, workflow=workflow, labels=labels)
         return tuple(summary_info(one) for one in found)
 
+    async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
+        """Yield the events of a run with seq > `after` as they are recorded, until it has ended. Raises NotFoundError."""
+        look_s = FIRST_LOOK_S
+        while True:
+            summary = self._summary(run_id)
+            if summary.last_seq > after:
+                for event in await self._parts.store.events(run_id, after):
+                    after = event.seq
+                    yield event
+            elif summary.state in RUN_ENDED:
+                return
+            else:
+                look_s = await self._pause_between(look_s, None, "")
+
     async def wait(self, run_id: str, timeout_s: float | None = None) -> Info:
         """Wait for the end of a run, and return it. Raises NotFoundError, WaitTimeout."""
         until = _until(timeout_s)
@@ -176,6 +192,11 @@ class EmbeddedClient:
         self._check()
         found = self._parts.store.history.dead_letters(limit, replayed=replayed, workflow=workflow, before=before)
         return tuple(found)
+
+    async def purge_dead_letters(self, *, before: datetime | None = None, waiting: bool = False) -> int:
+        """Remove dead letters that were replayed, `waiting` ones too; only those that died `before`. Return how many."""
+        self._check()
+        return await self._parts.store.delete_dead_letters(before=before, waiting=waiting)
 
     # ------------------------------------------------------------ steer
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import ClassVar, Protocol
 
-from provisioning.core.events import Event
+from provisioning.core.events import Event, Kind
 from provisioning.core.history import History
+from provisioning.core.letters import Alarm
 from provisioning.core.model import Workflow
 from provisioning.core.ports import Clock, Lease, LogStore, Request
 from provisioning.core.run import Run
@@ -25,6 +28,8 @@ ORDERS = ""
 """Requests that are for whoever drives the store, rather than for one run."""
 TAKE_OVER_S = 0.3
 POLL_S = 0.1
+LOG = logging.getLogger("provisioning")
+_COUNTED = frozenset({Kind.STEP_FAILED, Kind.STEP_TIMED_OUT, Kind.RUN_REOPENED})
 
 
 class HistoryStore(Store, Protocol):
@@ -34,6 +39,16 @@ class HistoryStore(Store, Protocol):
     def history(self) -> History:
         """What happened."""
         ...
+
+    async def delete_dead_letters(self, *, before: datetime | None = None, waiting: bool = False) -> int:
+        """Remove dead letters that were replayed, `waiting` ones too; only those that died `before`. Return how many."""
+        ...
+
+
+def warn_of_dead_letters(count: int) -> None:
+    """Log that so many dead letters wait."""
+    waits = "dead letter waits" if count == 1 else "dead letters wait"
+    LOG.warning("%d %s: `provisioning deadletter list` shows them", count, waits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +60,9 @@ class Options:
     runs: int = 0
     worker: str = WORKER
     targets: Sequence[str] | None = None
+    adopt: bool = True  # also what others have submitted, ordered, or left open
+    alert_at: int = 0  # dead letters at which `on_alarm` is called with their number; 0 is never
+    on_alarm: Callable[[int], None] = field(default=warn_of_dead_letters)
 
 
 class Bell(Protocol):
@@ -81,6 +99,26 @@ class _Ringing:
 
     async def committed(self, _run: Run, _events: Sequence[Event]) -> None:
         self._bell.ring()
+
+
+class _Counting:
+    """A projection that counts the dead letters after what may have changed their number."""
+
+    binding: ClassVar[bool] = False
+
+    def __init__(self, history: History, options: Options) -> None:
+        self._history, self._alarm, self._on_alarm = history, Alarm(threshold=options.alert_at), options.on_alarm
+        self._alarm.hear(history.count_dead_letters())  # those that are there have been told of
+
+    async def committed(self, _run: Run, events: Sequence[Event]) -> None:
+        if not any(event.kind in _COUNTED for event in events):
+            return
+        count = self._history.count_dead_letters()
+        if self._alarm.hear(count):
+            try:
+                self._on_alarm(count)
+            except Exception as error:  # whoever is told cannot stop the engine
+                LOG.error("the alarm for dead letters failed: %s", error)
 
 
 class Engine:
@@ -143,7 +181,7 @@ class Engine:
             parts.clock,
             roll=random.random,
             stop_work=self._stop_work,
-            projections=(_Ringing(parts.bell),),
+            projections=(_Ringing(parts.bell), *([_Counting(parts.store.history, options)] if options.alert_at else [])),
             fence=token,
             poll_s=POLL_S,
             limits=Limits(slots=options.slots, runs=options.runs, pools=options.pools),
@@ -156,14 +194,16 @@ class Engine:
             parts.clock,
             place=Place(slots=options.slots, targets=options.targets),
         )
-        await runner.resume(ours)
+        if options.adopt:
+            await runner.resume(ours)
         self.runner = runner
         self._leading.set()
         tried.set()
         async with asyncio.TaskGroup() as group:
             group.create_task(runner.serve())
             group.create_task(worker.serve())
-            group.create_task(self._take_orders(runner))
+            if options.adopt:
+                group.create_task(self._take_orders(runner))
 
     async def _stop_work(self, run: str) -> None:
         if self._worker is not None:
