@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from functools import cache
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -79,19 +79,52 @@ def _other(obj: object) -> object:
 
 def _packed(obj: object) -> object:
     """Return `obj` with the references in its free-form fields written out. Copies only what holds one."""
-    if isinstance(obj, Step | Task):
-        args = pack(obj.args)
-        return obj if args is obj.args else replace(obj, args=args)
-    if isinstance(obj, Workflow):
-        steps = tuple(map(_packed, obj.steps))
-        return obj if all(map(same, steps, obj.steps)) else replace(obj, steps=steps)  # type: ignore[arg-type]
-    if isinstance(obj, Report):
-        return replace(obj, task=_packed(obj.task))  # type: ignore[arg-type]
-    if isinstance(obj, Event) and isinstance(obj.data.get("spec"), Step):
-        return replace(obj, data={**obj.data, "spec": _packed(obj.data["spec"])})
+    packer = _PACKERS.get(type(obj))
+    if packer is not None:
+        return packer(obj)
     if isinstance(obj, list | tuple) and obj and is_dataclass(obj[0]):
         return [_packed(each) for each in obj]
     return obj
+
+
+def _packed_task(task: Task) -> Task:
+    args = pack(task.args)
+    return task if args is task.args else replace(task, args=args)
+
+
+def _packed_workflow(workflow: Workflow) -> dict[str, object]:
+    return {**{name: getattr(workflow, name) for name in workflow.__slots__}, "steps": list(map(_said_of, workflow.steps))}
+
+
+def _packed_report(report: Report) -> Report:
+    return replace(report, task=_packed_task(report.task))
+
+
+def _packed_event(event: Event) -> Event:
+    spec = event.data.get("spec") if event.kind is Kind.STEP_ADDED else None
+    return replace(event, data={**event.data, "spec": _said_of(spec)}) if isinstance(spec, Step) else event
+
+
+def _said_of(step: Step) -> dict[str, object]:
+    """Return the fields of a step that are not as in every step: most are, and there may be a hundred thousand steps."""
+    said = {
+        name: value for name, default in _STEP_DEFAULTS if (value := getattr(step, name)) is not default and value != default
+    }
+    if "args" in said:
+        said["args"] = pack(step.args)
+    return said
+
+
+_PACKERS: Mapping[type, Callable[[Any], object]] = {
+    Step: _said_of,
+    Task: _packed_task,
+    Workflow: _packed_workflow,
+    Report: _packed_report,
+    Event: _packed_event,
+}
+_STEP_DEFAULTS = tuple(
+    (each.name, each.default if each.default_factory is MISSING else each.default_factory()) for each in fields(Step)
+)
 
 
 # ---------------------------------------------------------------- from JSON

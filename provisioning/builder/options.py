@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeAlias, TypedDict, TypeVar, cast
 
 from provisioning.builder.registry import Function, name_of
@@ -123,10 +124,16 @@ def act_of(fn: Function | str | Act, args: Sequence[object], kwargs: Mapping[str
         return fn.action, dict(kwargs) or None
     if callable(fn):
         _check_call(fn, args, kwargs)
-    action = Action(type="python", settings={"function": name_of(fn)})
+    action = _calling(name_of(fn))
     if kwargs:
         return action, {"args": list(args), "kwargs": dict(kwargs)}
     return action, {"args": list(args)} if args else None
+
+
+@lru_cache(maxsize=256)
+def _calling(name: str) -> Action:
+    """Return the action that calls a function: one for all the steps that do."""
+    return Action(type="python", settings={"function": name})
 
 
 def retry_of(retry: Retry | None) -> Retry | None:

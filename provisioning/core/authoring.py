@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from provisioning.core.cycles import cycles
 from provisioning.core.model import (
+    ANYWHERE,
     NO_LABELS,
     Action,
     Breaker,
@@ -181,6 +182,8 @@ def _placement(id: str, wish: Wish) -> Placement:
             f"step {id}: colocate_here is for steps that a running step adds",
             hint="use colocate_with and the id of the step whose worker is meant",
         )
+    if not chosen:
+        return ANYWHERE
     return Placement(target=wish.on_target, colocate_with=wish.colocate_with, follow_target_of=wish.follow_target_of)
 
 

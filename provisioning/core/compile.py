@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from provisioning.core.declare import Condition, DepKind, Formula, HealthGate, Infra, Node, OnError, Taskserv
 from provisioning.core.edges import GATE, Part, conditional, in_order, step_edges, step_id
 from provisioning.core.inputs import given_params
-from provisioning.core.model import Action, Dep, OnFailure, Placement, Policy, Retry, Source, Step, Workflow
+from provisioning.core.model import ANYWHERE, Action, Dep, OnFailure, Placement, Policy, Retry, Source, Step, Workflow
 from provisioning.core.plan import INSTALL, REMOVING, Plan, PlanStep
 from provisioning.core.scope import formulas_of
 
 NODE_TIMEOUT_S = 1800.0
-
-_UNPLACED = Placement()
 
 
 def compile_plan(plan: Plan, infra: Infra, *, keep_going: bool = False, max_parallel: int = 0) -> Workflow:
@@ -34,7 +32,7 @@ def compile_plan(plan: Plan, infra: Infra, *, keep_going: bool = False, max_para
         plan=plan,
         parts=parts,
         edges=step_edges(parts, backward=plan.selection.operation in REMOVING),
-        places={server.hostname: Placement(target=server.site) if server.site else _UNPLACED for server in infra.servers},
+        places={server.hostname: Placement(target=server.site) if server.site else ANYWHERE for server in infra.servers},
         nodes={step_id(id, node.id): node for id, part in parts.items() for node in part.nodes},
         late=_late(parts),
     )
@@ -71,7 +69,7 @@ class _Compiler:
             action=Action(type="probe", settings=_gate_settings(planned, gate)),
             deps=self.edges[planned.id],
             after_failure=planned.id in self.late,
-            placement=self.places.get(planned.server, _UNPLACED),
+            placement=self.places.get(planned.server, ANYWHERE),
             labels={"formula": planned.formula, "server": planned.server},
         )
 
@@ -88,7 +86,7 @@ class _Compiler:
             unchanged=not planned.runs,
             retry=Retry(attempts=node.max_retries + 1) if node.on_error is OnError.RETRY else None,
             timeout_s=timeout_s,
-            placement=self.places.get(planned.server, _UNPLACED),
+            placement=self.places.get(planned.server, ANYWHERE),
             pools=(_pool(formula.id),) if formula.parallel else (),
             keys=() if node.parallel else (f"server:{planned.server}",),
             labels=self._labels(planned),

@@ -130,6 +130,9 @@ class Placement:
     selector: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
 
 
+ANYWHERE = Placement()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """A node of the workflow."""
@@ -152,7 +155,7 @@ class Step:
     breaker: Breaker | None = None
     timeout_s: float | None = None  # of one attempt
     sla_s: float | None = None  # from the start of the run; a step that has not ended by then is recorded as late
-    placement: Placement = field(default_factory=Placement)
+    placement: Placement = ANYWHERE
     pools: tuple[str, ...] = ()  # one slot of each while it runs
     keys: tuple[str, ...] = ()  # never beside another step with the same key, in any run
     priority: int = 0  # higher first

@@ -129,7 +129,8 @@ def _step_added(changes: Changes, event: Event) -> None:
 
 
 def _dispatched(changes: Changes, event: Event) -> None:
-    changes.step(event, **_CLEAN, state=StepState.DISPATCHED, attempts=event.attempt)
+    before = _CLEAN if event.epoch > 1 else {}  # the first dispatch finds nothing to clean up
+    changes.step(event, **before, state=StepState.DISPATCHED, attempts=event.attempt)
     if event.attempt > 1:
         changes.replayed.append({"step": event.step, "replayed_attempt": event.attempt})
     changes.attempt(event, state=StepState.DISPATCHED)

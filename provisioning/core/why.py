@@ -39,8 +39,11 @@ def holders(runs: Iterable[Run]) -> Holders:
     return found
 
 
-def blockers(run: Run, step_id: str, held: Holders, capacity: Mapping[str, int]) -> list[Blocker]:
-    """Return all that keeps a step from running; nothing for one that runs or has ended. `capacity` is that of global pools."""
+def blockers(run: Run, step_id: str, held: Holders, capacity: Mapping[str, int] | None) -> list[Blocker]:
+    """Return all that keeps a step from running; nothing for one that runs or has ended.
+
+    `capacity` is that of global pools, of which one that is not there has one slot. None: only who drives the runs knows it.
+    """
     step = run.steps[step_id]
     if step.state in STEP_ENDED or step.state is StepState.RUNNING:
         return []
@@ -94,7 +97,7 @@ def _handler(run: Run, step: StepRun) -> list[Blocker]:
     return [Blocker(kind="handler", name=step.spec.handler.value, reason="it is a handler: all other steps have to end first")]
 
 
-def _slots(run: Run, step_id: str, held: Holders, capacity: Mapping[str, int]) -> list[Blocker]:
+def _slots(run: Run, step_id: str, held: Holders, capacity: Mapping[str, int] | None) -> list[Blocker]:
     """Return the pools, keys and limits of which no slot is free."""
     found = []
     for name in needs(run, step_id):
@@ -102,11 +105,12 @@ def _slots(run: Run, step_id: str, held: Holders, capacity: Mapping[str, int]) -
         having = held.get(name, ())
         if len(having) >= most:
             who = ", ".join(having[:3]) + (f" and {len(having) - 3} more" if len(having) > 3 else "")
-            found.append(Blocker(kind=kind, name=shown, reason=f"{kind} {shown} is taken ({len(having)} of {most}): {who}"))
+            share = f"{len(having)} of {most}" if capacity is not None or kind != "pool" else f"{len(having)} of its slots"
+            found.append(Blocker(kind=kind, name=shown, reason=f"{kind} {shown} is taken ({share}): {who}"))
     return found
 
 
-def _named(run: Run, name: str, capacity: Mapping[str, int]) -> tuple[str, str, int]:
+def _named(run: Run, name: str, capacity: Mapping[str, int] | None) -> tuple[str, str, int]:
     """Return kind, shown name and slots of what `core.ready.needs` names."""
     if name == f"run:{run.id}":
         return "limit", "max_parallel", run.workflow.policy.max_parallel
@@ -114,7 +118,7 @@ def _named(run: Run, name: str, capacity: Mapping[str, int]) -> tuple[str, str, 
     if kind == "run":
         pool = rest.removeprefix(f"{run.id}/")
         return "pool", pool, run.workflow.pools[pool]
-    return kind, rest, capacity.get(rest, 1) if kind == "pool" else 1
+    return kind, rest, (capacity or {}).get(rest, 1) if kind == "pool" else 1
 
 
 def _worker(step: StepRun) -> Blocker:

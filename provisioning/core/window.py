@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from provisioning.core.model import WAITING_ACTIONS, Placement, Step
-
-_ANYWHERE = Placement()
+from provisioning.core.model import ANYWHERE, WAITING_ACTIONS, Step
 
 
 @dataclass(slots=True)
@@ -34,7 +32,7 @@ class Window:
 
     def began(self, run: str, step: Step) -> None:
         """Count a task that goes out."""
-        if self.slots and step.placement == _ANYWHERE and step.action.type not in WAITING_ACTIONS:
+        if self.slots and step.placement == ANYWHERE and step.action.type not in WAITING_ACTIONS:
             self.out.add((run, step.id))
 
     def ended(self, run: str, step: str) -> None:

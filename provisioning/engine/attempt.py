@@ -30,7 +30,7 @@ class AttemptOutput:
         self._step, self._start_log, self._watcher = step, start_log, watcher
         self._log: LogWriter | None = None
         self._hidden = tuple(hidden)
-        self._masker = Masker(self._hidden)
+        self._masker: Masker | None = None  # made with the first output
         self._loop = asyncio.get_running_loop()
         self._pending = b""
         self._shown_at = float("-inf")
@@ -53,15 +53,17 @@ class AttemptOutput:
 
     def write(self, data: bytes) -> None:
         """Take output as it comes."""
+        if self._masker is None:
+            self._masker = Masker(self._hidden)
         self._store(self._masker.feed(data))
 
     def mask(self, secrets: Mapping[str, str]) -> None:
         """Mask these values too from now on."""
         new = tuple(value for value in secrets.values() if value not in self._hidden)
         if new:
-            self._store(self._masker.flush())
+            self._flush()
             self._hidden += new
-            self._masker = Masker(self._hidden)
+            self._masker = None
 
     def masked(self, value: object) -> object:
         """Return a verdict, or a part of one, with the values masked in all its texts."""
@@ -83,7 +85,7 @@ class AttemptOutput:
 
     def close(self) -> None:
         """Write what the masker still holds back, show what has not been shown, close the log."""
-        self._store(self._masker.flush())
+        self._flush()
         if self._pending:
             self._show(plain_text(self._pending))
             self._pending = b""
@@ -91,6 +93,10 @@ class AttemptOutput:
             self._to_log(self._log.close)
         if self._refusal is not None:
             self._show(f"-- the log is not complete: {self._refusal.message}")
+
+    def _flush(self) -> None:
+        if self._masker is not None:
+            self._store(self._masker.flush())
 
     def _store(self, data: bytes) -> None:
         if not data:

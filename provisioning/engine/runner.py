@@ -7,6 +7,7 @@ then dispatch. Nothing is dispatched before what led to it is on disk, in the jo
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -222,7 +223,7 @@ class Runner:
             run = self._runs.get(run_id)
             if run is None:
                 continue
-            decision = decisions.setdefault(run_id, self._decision(run, ""))
+            decision = decisions.get(run_id) or self._decision_in(decisions, run)
             if isinstance(item, Report):
                 self._breakers.hear(run, item, decision.now)
                 decide.on_report(decision, item, self._roll())
@@ -258,7 +259,7 @@ class Runner:
         """Start queued runs; say whether any was."""
         admitted = self._admission.admit()
         for run in admitted:
-            decision = decisions.setdefault(run.id, self._decision(run, ""))
+            decision = decisions.get(run.id) or self._decision_in(decisions, run)
             decide.start(decision)
             self._draw(decision)
         return bool(admitted)
@@ -267,7 +268,7 @@ class Runner:
         """Hand out what may start; say whether some of it failed on the spot, so that others may start now."""
         refused: dict[str, Decision] = {}
         for run_id, step in self._queue.take(self._runs, self._window.room()):
-            decision = decisions.setdefault(run_id, self._decision(self._runs[run_id], ""))
+            decision = decisions.get(run_id) or self._decision_in(decisions, self._runs[run_id])
             report = self._start_step(decision, step)
             if report is None:
                 self._window.began(run_id, decision.run.steps[step].spec)
@@ -336,6 +337,10 @@ class Runner:
     def _decision(self, run: Run, actor: str) -> Decision:
         return Decision(run=run, now=self._clock.now(), actor=actor)
 
+    def _decision_in(self, decisions: dict[str, Decision], run: Run) -> Decision:
+        decisions[run.id] = self._decision(run, "")
+        return decisions[run.id]
+
     async def _load(self, run_id: str) -> Run:
         return self._runs.get(run_id) or await load(self._store, run_id)
 
@@ -372,11 +377,17 @@ class Runner:
             if self._runs and (requests := await self._store.take_requests(list(self._runs))):
                 await self._inputs.put(requests)
 
+    def _more_may_come(self, inputs: Sequence[Report | Timer | Request]) -> bool:
+        """Whether workers have more of the runs that these inputs are about than what they are about."""
+        ends = Counter(item.task.run for item in inputs if isinstance(item, Report) and item.outcome is not None)
+        touched = {item.task.run if isinstance(item, Report) else item.run for item in inputs}
+        return any(run_id in self._runs and self._runs[run_id].active > ends[run_id] for run_id in touched)
+
     async def _next_inputs(self) -> list[Report | Timer | Request]:
         """Wait for input. While it keeps coming, let more of it gather: a commit costs the same for one report as for ten."""
         inputs = list(await self._inputs.get())
         wait_s = self._not_before_s - self._clock.monotonic_s()
-        if wait_s > 0:
+        if wait_s > 0 and self._more_may_come(inputs):
             await self._clock.sleep(wait_s)
         while not self._inputs.empty():
             inputs.extend(self._inputs.get_nowait())

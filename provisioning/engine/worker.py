@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from provisioning.core.model import WAITING_ACTIONS
@@ -151,22 +151,27 @@ class Worker:
         return _masked(await self._act(task, action, output), output)
 
     async def _act(self, task: Task, action: Action, output: AttemptOutput) -> Result:
-        limit_s = None if action.traits.own_time else task.timeout_s
         try:
-            async with asyncio.timeout(limit_s) as time:
+            if action.traits.own_time or task.timeout_s is None:
                 return await action.run(task, output)
-        except TimeoutError as error:
-            if limit_s is not None and time.expired():
-                return Result(
-                    outcome=Outcome.TIMED_OUT, error_kind="timeout", error=f"not ended within {limit_s:g} s; it was stopped"
-                )
-            return _failed("internal", f"TimeoutError: {error}")
+            return await _within(task.timeout_s, action.run(task, output))
         except asyncio.CancelledError:
             return Result(outcome=Outcome.CANCELLED, error_kind="cancelled", error="stopped")
         except ProvisioningError as error:
             return _refused(error)
         except Exception as error:  # an action's bug must not take the worker down
             return _failed("internal", f"{type(error).__name__}: {error}")
+
+
+async def _within(limit_s: float, acting: Coroutine[None, None, Result]) -> Result:
+    try:
+        async with asyncio.timeout(limit_s) as time:
+            return await acting
+    except TimeoutError:
+        if not time.expired():
+            raise
+        message = f"not ended within {limit_s:g} s; it was stopped"
+        return Result(outcome=Outcome.TIMED_OUT, error_kind="timeout", error=message)
 
 
 def _masked(result: Result, output: AttemptOutput) -> Result:

@@ -61,11 +61,11 @@ async def test_the_last_write_waits_for_the_one_that_goes_on_in_the_background()
     await recorder.committed(run, [_succeeded(1)])
     resources.go.clear()
     resources.begun.clear()
-    await recorder.committed(run, [_succeeded(2)])  # gathered, and written in the background
-    await resources.begun.wait()
-    run.state = RunState.SUCCEEDED
-
     async with asyncio.TaskGroup() as group:
+        group.create_task(recorder.committed(run, [_succeeded(2)]))  # written in the background, or by itself
+        await resources.begun.wait()
+        await asyncio.sleep(0)
+        run.state = RunState.SUCCEEDED
         group.create_task(recorder.committed(run, [_succeeded(3)]))
         await asyncio.sleep(0)
         resources.go.set()

@@ -17,7 +17,7 @@ class TaskQueue:
     def __init__(self) -> None:
         self._waiting: dict[str, dict[Key, Task]] = {}
         self._leased: dict[Key, Task] = {}
-        self._reports: list[Report] = []
+        self._reports: dict[tuple[str, str, int, bool], Report] = {}
         self._offered = Bell()
         self._reported = Bell()
 
@@ -35,15 +35,16 @@ class TaskQueue:
         key = (report.task.run, report.task.step)
         if report.outcome is not None and self._leased.get(key) == report.task:
             del self._leased[key]
-        self._reports.append(report)
+        # An end says that it began, too; only a cancelled one does not.
+        self._reports[(*key, report.task.epoch, report.outcome is Outcome.CANCELLED)] = report
         self._reported.ring()
 
     async def reports(self) -> list[Report]:
         """Wait for reports and return all there are."""
         while not self._reports:
             await self._reported.heard()
-        reports, self._reports = self._reports, []
-        return reports
+        reports, self._reports = self._reports, {}
+        return list(reports.values())
 
     # ------------------------------------------------------------ for stores
 
@@ -66,7 +67,8 @@ class TaskQueue:
         """Take back the tasks of a run that nobody has claimed, and report them as cancelled."""
         for waiting in self._waiting.values():
             for key in [key for key in waiting if key[0] == run]:
-                self._reports.append(Report(task=waiting.pop(key), worker="", outcome=Outcome.CANCELLED))
+                task = waiting.pop(key)
+                self._reports[(*key, task.epoch, True)] = Report(task=task, worker="", outcome=Outcome.CANCELLED)
         self._reported.ring()
 
     def drop(self, run: str) -> None:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from provisioning.adapters.sqlite.stored import from_row, text
 from provisioning.codec import encode
@@ -81,7 +82,12 @@ def _upsert(
 
 
 def _cells(row: Mapping[str, object]) -> list[object]:
-    return [_cell(name, value) for name, value in row.items()]
+    return [
+        value if type(value) in _AS_IT_IS and name not in JSON_COLUMNS else _cell(name, value) for name, value in row.items()
+    ]
+
+
+_AS_IT_IS = frozenset({str, int, type(None)})
 
 
 def _cell(name: str, value: object) -> object:
@@ -89,11 +95,15 @@ def _cell(name: str, value: object) -> object:
         return None
     if name in JSON_COLUMNS:
         return encode(value).decode()
-    if type(value) in {str, int}:  # nearly all of them
-        return value
-    if isinstance(value, StrEnum):
-        return value.value
-    return value.isoformat() if isinstance(value, datetime) else value
+    if isinstance(value, datetime):
+        return _iso(value)
+    return value.value if isinstance(value, StrEnum) else value
+
+
+@lru_cache(maxsize=16)
+def _iso(at: datetime) -> str:
+    """Return the text of a time: the events of one decision have the same."""
+    return at.isoformat()
 
 
 def _next_position(connection: sqlite3.Connection, run: int) -> int:

@@ -34,7 +34,7 @@ def given(settings: Mapping[str, object], *names: str) -> list[str]:
 
 def refused(found: list[str]) -> Result:
     """Return the end of a step whose settings are wrong."""
-    return Result(outcome=Outcome.FAILED, error_kind="settings", error="; ".join(found))
+    return Result(outcome=Outcome.FAILED, error_kind="settings", error="; ".join(found), retryable=False)
 
 
 def scalar_text(value: object) -> str:

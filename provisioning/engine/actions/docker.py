@@ -12,7 +12,7 @@ from typing import cast
 from provisioning.core.outside import Content, Ears, Ended, Processes, Program
 from provisioning.core.ports import Task
 from provisioning.core.text import plain_text
-from provisioning.engine.actions import Context, Result
+from provisioning.engine.actions import Context, Result, Traits
 from provisioning.engine.actions.checking import Check, environment, faults, flag, name, one_of, refused, text, texts, whole
 from provisioning.engine.actions.programs import (
     CAPTURE_BYTES,
@@ -105,6 +105,8 @@ SETTINGS: Mapping[str, Check] = {
 
 class DockerAction:
     """The action `docker`."""
+
+    traits = Traits()
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes

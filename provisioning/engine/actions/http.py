@@ -14,7 +14,7 @@ from provisioning.core.outside import Exchange, Fetch, Fetched
 from provisioning.core.ports import Outcome, Task
 from provisioning.core.shown import escaped
 from provisioning.core.web import REDIRECTS, Place, barred, barred_name, is_credential, next_hop, place
-from provisioning.engine.actions import Context, Result
+from provisioning.engine.actions import Context, Result, Traits
 from provisioning.engine.actions.checking import (
     Check,
     Scalar,
@@ -128,7 +128,8 @@ class _Refused(Exception):
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
-        self.result = Result(outcome=Outcome.FAILED, error_kind=kind, error=message)
+        hopeless = kind in ("settings", "refused")
+        self.result = Result(outcome=Outcome.FAILED, error_kind=kind, error=message, retryable=not hopeless)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +144,8 @@ class _Ask:
 
 class HttpAction:
     """The action `http`."""
+
+    traits = Traits()
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch

@@ -8,7 +8,7 @@ from typing import cast
 
 from provisioning.core.outside import Content, Processes, Program
 from provisioning.core.ports import Task
-from provisioning.engine.actions import Context, Result
+from provisioning.engine.actions import Context, Result, Traits
 from provisioning.engine.actions.checking import Check, environment, faults, flag, given, refused, text, words
 from provisioning.engine.actions.programs import (
     CAPTURE_BYTES,
@@ -50,6 +50,8 @@ def check_settings(settings: Mapping[str, object]) -> list[str]:
 
 class ShellAction:
     """The action `shell`."""
+
+    traits = Traits()
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
