@@ -153,7 +153,14 @@ def actions(infra: Infra, folder: Path, links: Hosts, *, lineage: str, token: in
 
 def local_actions() -> Mapping[str, Action]:
     """Return what a worker can do without any server: commands, requests, containers."""
-    return {}
+    from provisioning.adapters.fetch import HttpFetch
+    from provisioning.adapters.processes import LocalProcesses
+    from provisioning.engine.actions.docker import DockerAction
+    from provisioning.engine.actions.http import HttpAction
+    from provisioning.engine.actions.shell import ShellAction
+
+    processes = LocalProcesses()
+    return {"shell": ShellAction(processes), "http": HttpAction(HttpFetch()), "docker": DockerAction(processes)}
 
 
 def bell() -> Bell:

@@ -14,7 +14,6 @@ import os
 import signal
 import struct
 import subprocess
-import tempfile
 import termios
 import threading
 import time
@@ -257,6 +256,8 @@ def _input(data: bytes, ends: list[int]) -> int:
 
 def _private_file(data: bytes, files: list[str]) -> str:
     """Write a file that only we can read, in memory where there is a place for that."""
+    import tempfile
+
     place = str(_SHARED_MEMORY) if os.access(_SHARED_MEMORY, os.W_OK | os.X_OK) else None
     fd, path = tempfile.mkstemp(prefix="provisioning-", dir=place)
     files.append(path)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from provisioning.adapters.memory.bundles import FakeBundles, FakeSecrets
 from provisioning.adapters.memory.clock import FakeClock
+from provisioning.adapters.memory.fetch import FakeFetch
 from provisioning.adapters.memory.history import MemoryHistory
 from provisioning.adapters.memory.hosts import OK, Answer, Call, FakeHosts, FakeLink
 from provisioning.adapters.memory.lease import MemoryLease
 from provisioning.adapters.memory.logs import MemoryLog, MemoryLogs
+from provisioning.adapters.memory.processes import FakeProcesses, Played
 from provisioning.adapters.memory.resources import MemoryResources
 from provisioning.adapters.memory.store import MemoryStore
 from provisioning.adapters.memory.tasks import TaskQueue
@@ -19,8 +21,10 @@ __all__ = [
     "Call",
     "FakeBundles",
     "FakeClock",
+    "FakeFetch",
     "FakeHosts",
     "FakeLink",
+    "FakeProcesses",
     "FakeSecrets",
     "MemoryHistory",
     "MemoryLease",
@@ -28,6 +32,7 @@ __all__ = [
     "MemoryLogs",
     "MemoryResources",
     "MemoryStore",
+    "Played",
     "TaskQueue",
     "TimerHeap",
 ]
