@@ -1,11 +1,11 @@
-"""Which processes belong to a program that was started here: those of its group and session, and those that bear its marks."""
+"""Which processes belong to a program that was started here: those of its group and session, and those that bear its mark."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +23,9 @@ class Member:
     inside: bool  # in the program's own process group
 
 
-def members(group: int, marks: Mapping[str, str]) -> list[Member]:
-    """Return the processes of the group or session `group`, and those in whose environment are all `marks`."""
-    wanted = [os.fsencode(f"{name}={value}") for name, value in marks.items()]
-    found = (_member(pid, group, wanted) for pid in _pids())
+def members(group: int, mark: bytes) -> list[Member]:
+    """Return the processes of the group or session `group`, and those in whose environment `mark`, NAME=VALUE, stands."""
+    found = (_member(pid, group, mark) for pid in _pids())
     return [member for member in found if member is not None]
 
 
@@ -49,12 +48,12 @@ def _pids() -> Iterator[int]:
             yield int(name)
 
 
-def _member(pid: int, group: int, wanted: list[bytes]) -> Member | None:
+def _member(pid: int, group: int, mark: bytes) -> Member | None:
     facts = _facts(pid)
     if facts is None:
         return None
     name, pgrp, session, began = facts
-    if group in (pgrp, session) or (wanted and _bears(pid, wanted)):
+    if group in (pgrp, session) or _bears(pid, mark):
         return Member(pid, began, name, pgrp == group)
     return None
 
@@ -72,9 +71,8 @@ def _facts(pid: int) -> tuple[str, int, int, str] | None:
     return name, int(fields[2]), int(fields[3]), fields[19]
 
 
-def _bears(pid: int, wanted: list[bytes]) -> bool:
+def _bears(pid: int, mark: bytes) -> bool:
     try:
-        environment = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+        return mark in (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
     except OSError:  # it ended, or is somebody else's
         return False
-    return all(mark in environment for mark in wanted)

@@ -31,6 +31,7 @@ _LOOK_S = (0.01, 0.2)  # between looks at what is still there: the first, the lo
 _HOPELESS_S = 5.0  # of being killed; what is still there then waits for the kernel, or is somebody else's
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - private files are made there with mkstemp
 _STARTERS = 4  # threads
+_MARK = "PROVISIONING_PROCESS"  # in the environment of a program and of all it starts: how they are found again
 
 
 class LocalProcesses:
@@ -55,13 +56,17 @@ class LocalProcesses:
 class _Child:
     """A program that was started: its process, the pipes from it, and the private files that it was given."""
 
-    def __init__(self, process: subprocess.Popen[bytes], pipes: Sequence[int], files: Sequence[str]) -> None:
-        self.process, self._pipes, self._files = process, pipes, files
+    def __init__(self, process: subprocess.Popen[bytes], mark: str, pipes: Sequence[int], files: Sequence[str]) -> None:
+        self.process, self._mark, self._pipes, self._files = process, mark, pipes, files
         self._streams: list[_Stream] = []
 
     def listen(self, ears: Ears) -> None:
         """Pass on what it says, from now on."""
         self._streams = [_Stream(fd, output) for fd, output in zip(self._pipes, (ears.stdout, ears.stderr), strict=True)]
+
+    def members(self) -> list[Member]:
+        """Return all its processes that have not ended."""
+        return members(self.process.pid, f"{_MARK}={self._mark}".encode())
 
     def settle(self) -> int:
         """Pass on what it has said, let go of everything, return its exit code (negative: the signal)."""
@@ -89,21 +94,23 @@ class _Stream:
         if not self._open:
             return
         left = int(struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0"))[0])
-        while left > 0 and self._open:
-            left -= self._pass_on(min(left, _PIECE_BYTES))
+        while left > 0 and (count := self._pass_on(min(left, _PIECE_BYTES))):
+            left -= count
         self._close()
 
     def _ready(self) -> None:
         self._pass_on(_PIECE_BYTES)
 
     def _pass_on(self, size: int) -> int:
-        with contextlib.suppress(BlockingIOError):
+        try:
             data = os.read(self._fd, size)
-            if not data:
-                self._close()
-                return 0
+        except BlockingIOError:
+            return 0
+        if data:
             self._output(data)
-        return size
+        else:
+            self._close()
+        return len(data)
 
     def _close(self) -> None:
         if self._open:
@@ -170,7 +177,7 @@ async def _stop_when_started(starting: asyncio.Future[_Child | Ended], program: 
 async def _stop(child: _Child, program: Program, ears: Ears) -> None:
     """End all processes of the program. Its first one stays unreaped meanwhile, so that nobody else gets its number."""
     group = child.process.pid
-    left = members(group, program.marks)
+    left = child.members()
     _signal(group, left, signal.SIGTERM)  # once: what they start to clean up is left alone for a while
     _signal(group, left, signal.SIGCONT)  # a stopped one would not hear it
     began_s, (pause_s, longest_s) = time.monotonic(), _LOOK_S
@@ -184,7 +191,7 @@ async def _stop(child: _Child, program: Program, ears: Ears) -> None:
         await _unshaken(pause_s if late_s >= 0 else min(pause_s, -late_s))
         pause_s = min(pause_s * 1.5, longest_s)
         if late_s >= 0 or _is_over(group):  # looking at all processes costs more than looking at one
-            left = members(group, program.marks)
+            left = child.members()
 
 
 def _is_over(pid: int) -> bool:
@@ -213,7 +220,8 @@ def _start(program: Program) -> _Child | Ended:
     """Start it; or say why not."""
     files: list[str] = []
     ends: list[int] = []
-    environment = {**({} if program.clean_env else os.environ), **program.env, **program.marks}
+    mark = os.urandom(8).hex()
+    environment = {**({} if program.clean_env else os.environ), **program.env, _MARK: mark}
     try:
         words = [_private_file(word.data, files) if isinstance(word, Content) else word for word in program.words]
         (ours, stdout), (our_other, stderr) = _pipe(ends), _pipe(ends)
@@ -234,7 +242,7 @@ def _start(program: Program) -> _Child | Ended:
     ends.remove(ours)
     ends.remove(our_other)
     _close(ends)
-    return _Child(process, (ours, our_other), files)
+    return _Child(process, mark, (ours, our_other), files)
 
 
 def _pipe(ends: list[int]) -> tuple[int, int]:

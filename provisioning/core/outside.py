@@ -28,7 +28,6 @@ class Program:
     words: Sequence[str | Content]  # the program, found on the PATH it is given, and its arguments
     env: Mapping[str, str] = field(default_factory=lambda: NOTHING, repr=False)  # added to ours
     clean_env: bool = False  # `env` is all there is
-    marks: Mapping[str, str] = field(default_factory=lambda: NOTHING)  # added too: who has them all belongs to it, wherever
     cwd: str = ""  # "" is ours
     stdin: bytes = field(default=b"", repr=False)
     grace_s: float = 5.0  # between asking it to end and killing it

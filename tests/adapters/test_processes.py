@@ -18,7 +18,6 @@ from provisioning.adapters import processes as module
 from provisioning.adapters.processes import LocalProcesses
 from provisioning.core.outside import Content, Ears, Ended, Program
 
-MARKS = {"PROVISIONING_RUN_ID": "run-1", "PROVISIONING_STEP": "a", "PROVISIONING_ATTEMPT": "1"}
 READY = b"ready\n"
 
 
@@ -29,7 +28,7 @@ class Started:
         self.folder, self.heard = folder, Heard()
         self._ready = asyncio.Event()
         ears = Ears(stdout=self._out, stderr=self.heard.write, note=self.heard.note)
-        program = Program(words=["bash", "-c", script], cwd=str(folder), marks=MARKS, grace_s=grace_s)
+        program = Program(words=["bash", "-c", script], cwd=str(folder), grace_s=grace_s)
         self.job = asyncio.create_task(LocalProcesses().run(program, ears))
 
     def _out(self, data: bytes) -> None:
@@ -125,9 +124,8 @@ async def test_being_cancelled_before_it_has_begun_leaves_nothing(tmp_path: Path
     assert holders(tmp_path) == []
 
 
-async def test_a_process_of_another_attempt_is_left_alone(tmp_path: Path) -> None:
-    other = {**MARKS, "PROVISIONING_ATTEMPT": "2"}
-    bystander = asyncio.create_task(ran("sleep", "1000", cwd=str(tmp_path), marks=other))
+async def test_another_program_that_looks_just_like_it_is_left_alone(tmp_path: Path) -> None:
+    bystander = asyncio.create_task(ran("bash", "-c", "echo ready; exec sleep 1000", cwd=str(tmp_path)))
     await Started(tmp_path, "echo ready; sleep 1000").stop()
     left = holders(tmp_path)
     bystander.cancel()
@@ -155,7 +153,7 @@ async def test_what_cannot_be_stopped_is_named_and_not_waited_for(tmp_path: Path
 
 async def test_a_normal_end_leaves_what_the_program_has_left_and_does_not_wait_for_it(tmp_path: Path) -> None:
     heard = Heard()
-    ended = await ran("bash", "-c", "sleep 1000 & echo $!; exit 3", heard=heard, cwd=str(tmp_path), marks=MARKS)
+    ended = await ran("bash", "-c", "sleep 1000 & echo $!; exit 3", heard=heard, cwd=str(tmp_path))
     left = int(heard.data)
 
     assert ended == Ended(kind="exit", code=3)
@@ -246,11 +244,11 @@ async def test_without_standard_input_there_is_nothing_to_read() -> None:
 async def test_the_environment_is_ours_or_only_what_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OURS", "1")
     full, clean = Heard(), Heard()
-    await ran("env", env={"A": "ä b\nc"}, marks=MARKS, heard=full)
-    await ran("/usr/bin/env", env={"A": "1"}, marks=MARKS, clean_env=True, heard=clean)
+    await ran("env", env={"A": "ä b\nc"}, heard=full)
+    await ran("/usr/bin/env", env={"A": "1"}, clean_env=True, heard=clean)
 
-    assert {b"OURS=1", "A=ä b".encode(), b"PROVISIONING_STEP=a"} <= set(bytes(full.data).splitlines())
-    assert sorted(clean.data.decode().split()) == sorted(["A=1", *(f"{name}={value}" for name, value in MARKS.items())])
+    assert {b"OURS=1", "A=ä b".encode()} <= set(bytes(full.data).splitlines())
+    assert [line.partition(b"=")[0] for line in sorted(clean.data.split())] == [b"A", b"PROVISIONING_PROCESS"]
 
 
 def _modes(folder: Path) -> list[int]:

@@ -153,7 +153,6 @@ class _Container:
         program = Program(
             words=self._call(env),
             env={name: value for name, value in env.items() if not _fits_a_file(value)},
-            marks=marks(self._task),
             grace_s=1.0,  # of the client, whose container has been stopped
         )
         client = asyncio.ensure_future(self._processes.run(program, replace(kept.ears, stderr=heard)))

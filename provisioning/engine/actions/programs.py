@@ -22,7 +22,7 @@ _LABEL_LIMIT = 60
 
 
 def marks(task: Task) -> dict[str, str]:
-    """Return the variables by which every process of an attempt is known."""
+    """Return the variables that say which attempt a process works for."""
     return {
         "PROVISIONING_RUN_ID": task.run,
         "PROVISIONING_STEP": task.step,
@@ -31,7 +31,7 @@ def marks(task: Task) -> dict[str, str]:
 
 
 def variables(task: Task) -> tuple[dict[str, str], list[str]]:
-    """Return the environment that settings and arguments ask for, and what is wrong with the arguments.
+    """Return the environment that settings and arguments ask for, marks aside, and what is wrong with the arguments.
 
     What a step is given by others reaches it here, never as a part of its command: text stays as it is, the rest is JSON.
     """

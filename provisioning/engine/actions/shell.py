@@ -66,9 +66,8 @@ class ShellAction:
         grace = settings.get("grace_s")
         program = Program(
             words=line,
-            env=env,
+            env={**env, **marks(task)},
             clean_env=bool(settings.get("clean_env")),
-            marks=marks(task),
             cwd=str(settings.get("cwd") or ""),
             stdin=str(settings.get("stdin") or "").encode("utf-8", "surrogateescape"),
             grace_s=GRACE_S if grace is None else float(cast("float", grace)),

@@ -13,6 +13,8 @@ from provisioning.core.ports import Outcome
 from provisioning.engine.actions import Result
 from provisioning.engine.actions.shell import ShellAction, check_settings
 
+MARKS = {"PROVISIONING_RUN_ID": "run-1", "PROVISIONING_STEP": "build/app", "PROVISIONING_ATTEMPT": "1"}
+
 
 async def run(processes: FakeProcesses, context: Heard | None = None, args: object = None, **settings: Any) -> Result:
     return await ShellAction(processes).run(task_of("shell", args=args, **settings), context or Heard())
@@ -59,7 +61,7 @@ async def test_arguments_become_environment_as_text_or_json_and_win_over_env() -
     args = {"NAME": "a $(rm x)", "COUNT": 3, "ON": True, "NONE": None, "LIST": [1, {"a": "ä"}], "BOTH": "args"}
     await run(processes, args=args, command="echo", env={"BOTH": "env", "RATE": 1.5, "OFF": False, "EMPTY": None})
 
-    assert processes.ran[0].program.env == {
+    assert processes.ran[0].program.env == MARKS | {
         "BOTH": "args",
         "RATE": "1.5",
         "OFF": "false",
@@ -73,15 +75,11 @@ async def test_arguments_become_environment_as_text_or_json_and_win_over_env() -
     assert processes.ran[0].words == ["bash", "-c", "echo"]
 
 
-async def test_every_process_of_an_attempt_bears_its_marks() -> None:
+async def test_a_command_is_told_which_attempt_it_works_for_and_arguments_cannot_change_that() -> None:
     processes = FakeProcesses()
-    await run(processes, command="echo")
+    await run(processes, command="echo", args={"PROVISIONING_STEP": "other"})
 
-    assert processes.ran[0].program.marks == {
-        "PROVISIONING_RUN_ID": "run-1",
-        "PROVISIONING_STEP": "build/app",
-        "PROVISIONING_ATTEMPT": "1",
-    }
+    assert processes.ran[0].program.env == MARKS
 
 
 @pytest.mark.parametrize(
