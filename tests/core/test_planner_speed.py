@@ -32,8 +32,8 @@ def chain(size: int) -> Infra:
 )
 def test_ten_thousand_formulas_are_planned_and_compiled_in_under_two_seconds_each(what: Infra, *, completed: bool) -> None:
     known: ResourceBook | None = full_book(what) if completed else None
-    best = min((_measured(what, known) for _ in range(3)), key=max)  # others on the machine make any of them slower
-    assert max(best) < LIMIT_S
+    tries = (_measured(what, known) for _ in range(3))  # others on the machine make any of them slower
+    assert any(max(took) < LIMIT_S for took in tries)
 
 
 def _measured(what: Infra, known: ResourceBook | None) -> tuple[float, float]:

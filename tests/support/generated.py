@@ -1,0 +1,58 @@
+"""Workflows and scripts of outcomes for property tests."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from support.simulate import NOOP
+
+from provisioning.core.model import Dep, Gate, GateKind, HandlerOn, On, OnFailure, Policy, Retry, Step, Workflow
+from provisioning.core.ports import Outcome, Task
+
+_ONS = st.sampled_from([On.SUCCESS, On.SUCCESS, On.DONE, On.FAILED])
+_RETRIES = st.sampled_from([None, None, Retry(attempts=2, base_s=1), Retry(attempts=3, base_s=1)])
+_ENDS = st.sampled_from([Outcome.OK, Outcome.OK, Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.UNKNOWN])
+
+
+@st.composite
+def flows(draw: st.DrawFn, most: int = 8, *, gates: bool = True) -> Workflow:
+    """Workflows with every kind of edge, flags, policies, limits, handlers, and signals that somebody has to send."""
+    steps: list[Step] = []
+    for number in range(draw(st.integers(1, most))):
+        before = draw(st.lists(st.sampled_from([step.id for step in steps]), unique=True, max_size=3)) if steps else []
+        steps.append(
+            Step(
+                id=f"s{number}",
+                action=NOOP,
+                deps=tuple(Dep(step=id, on=draw(_ONS)) for id in before),
+                gates=(Gate(kind=GateKind.SIGNAL, name="go"),) if gates and draw(st.integers(0, 5)) == 0 else (),
+                optional=draw(st.booleans()),
+                critical=draw(st.booleans()),
+                after_failure=draw(st.integers(0, 4)) == 0,
+                retry=draw(_RETRIES),
+                keys=("k",) if draw(st.integers(0, 3)) == 0 else (),
+                pools=("p",) if draw(st.integers(0, 3)) == 0 else (),
+                priority=draw(st.integers(0, 2)),
+            )
+        )
+    handlers = draw(st.lists(st.sampled_from(list(HandlerOn)), unique=True, max_size=3))
+    for on in sorted(handlers, key=lambda each: each is HandlerOn.EXIT):
+        others = tuple(Dep(step=f"on-{each.value}", on=On.DONE) for each in handlers if each is not on)
+        deps = others if on is HandlerOn.EXIT else ()
+        steps.append(Step(id=f"on-{on.value}", action=NOOP, handler=on, deps=deps, optional=draw(st.booleans())))
+    limit = draw(st.sampled_from([0, 0, 1, 2]))
+    policy = Policy(on_failure=draw(st.sampled_from(list(OnFailure))), max_parallel=limit)
+    return Workflow(name="generated", steps=tuple(steps), pools={"p": draw(st.integers(1, 2))}, policy=policy)
+
+
+@st.composite
+def scripts(draw: st.DrawFn) -> dict[tuple[str, int], Outcome]:
+    """How the attempts of steps end; what is not there succeeds."""
+    keys = st.tuples(
+        st.sampled_from([*(f"s{number}" for number in range(8)), *(f"on-{on}" for on in HandlerOn)]), st.integers(1, 3)
+    )
+    return draw(st.dictionaries(keys, _ENDS, max_size=10))
+
+
+def scripted(script: dict[tuple[str, int], Outcome], task: Task) -> Outcome:
+    """Return how this attempt ends."""
+    return script.get((task.step, task.attempt), Outcome.OK)
