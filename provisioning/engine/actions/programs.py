@@ -41,7 +41,10 @@ def variables(task: Task) -> tuple[dict[str, str], list[str]]:
         return given, []
     if wanted := environment_names(task.args):
         return given, [f"the arguments have to be {wanted}"]
-    given |= {name: value if isinstance(value, str) else _as_json(value) for name, value in task.args.items()}
+    try:
+        given |= {name: value if isinstance(value, str) else _as_json(value) for name, value in task.args.items()}
+    except CodecError as error:  # half a character
+        return given, [f"an argument {error}"]
     return given, []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +14,7 @@ from support.acting import holders
 from support.engine import engine
 from support.remote import until
 from support.simulate import step, workflow
+from support.web import serving
 
 from provisioning import wiring
 from provisioning.adapters.memory.logs import MemoryLogs
@@ -74,3 +77,24 @@ def test_what_only_some_steps_need_is_not_imported_before() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
 
     assert heavy & set(loaded) == set()
+
+
+async def test_what_a_server_repeats_of_our_credentials_is_in_no_log_and_no_verdict() -> None:
+    secret = "hunter2-hunter2"
+
+    def repeat(client: socket.socket, request: bytes) -> None:
+        client.sendall(b"HTTP/1.1 404 Not Found\r\n\r\n" + request)
+
+    logs = MemoryLogs()
+    with serving(repeat) as web:
+        settings = {"url": f"http://me:{secret}@127.0.0.1:{web.port}/?k={secret}", "allow_private": True}
+        asking = replace(step("a"), action=Action(type="http", settings=settings))
+        run = await engine(wiring.local_actions(), logs=logs).run(workflow(asking))
+    (log,) = logs.written.values()
+
+    assert b"Authorization: Basic " in web.requests[0]
+    assert run.steps["a"].error_kind == "http_404"
+    assert b"Authorization: " in log.data
+    assert secret.encode() not in log.data
+    assert base64.b64encode(f"me:{secret}".encode()) not in log.data
+    assert secret not in run.steps["a"].error

@@ -228,8 +228,8 @@ async def test_every_fault_is_reported_at_once() -> None:
     assert len(check_settings({"comand": "a", "output": "xml", "cwd": 1})) == 4
 
 
-@pytest.mark.parametrize("args", [{"": "a"}, {"a b": "c"}, {"A": "x\0y"}])
-async def test_arguments_that_cannot_be_environment_are_refused(args: dict[str, str]) -> None:
+@pytest.mark.parametrize("args", [{"": "a"}, {"a b": "c"}, {"A": "x\0y"}, {"A": ["\ud800"]}])
+async def test_arguments_that_cannot_be_environment_are_refused(args: dict[str, object]) -> None:
     processes = FakeProcesses()
 
     assert (await run(processes, args=args, command="echo")).error_kind == "settings"
