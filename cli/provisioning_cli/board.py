@@ -26,6 +26,7 @@ STATES: Mapping[Kind, StepState] = {
     Kind.STEP_INTERRUPTED: StepState.INTERRUPTED,
     Kind.STEP_SKIPPED: StepState.SKIPPED,
     Kind.STEP_RETRY_WAIT: StepState.RETRY_WAIT,
+    Kind.STEP_REPEAT_WAIT: StepState.RETRY_WAIT,
     Kind.STEP_LEASE_LOST: StepState.READY,
     Kind.STEP_RETRY_DUE: StepState.READY,
 }
@@ -59,11 +60,12 @@ class Row:
     started: datetime | None = None
     ended: datetime | None = None
     last: str = ""  # line of output
+    late: bool = False
 
     @property
     def formula(self) -> str:
-        """The part of the id before the slash."""
-        return self.id.partition("/")[0]
+        """The part of the id before the slash; nothing where there is none."""
+        return self.id.partition("/")[0] if "/" in self.id else ""
 
     @property
     def lively(self) -> bool:
@@ -87,17 +89,30 @@ class Board:
         for step in plan.steps:
             self.rows[step.id] = Row(id=step.id, server=step.server)
 
+    def know(self, steps: Iterable[tuple[str, str]]) -> None:
+        """Take the steps of a run, as (id, server)."""
+        for id, server in steps:
+            self.rows.setdefault(id, Row(id=id, server=server))
+
     def apply(self, event: Event) -> str:
         """Take an event; return the line that tells it, or nothing for events that only matter to machines."""
         if not event.step:
+            if event.kind is Kind.RUN_REOPENED:
+                self._again(event.data.get("steps"))
             return _told_of_run(event)
         row = self.rows.setdefault(event.step, Row(id=event.step))
         row.state = STATES.get(event.kind, row.state)
+        row.late = row.late or event.kind is Kind.STEP_LATE
         if event.kind is Kind.STEP_STARTED:
             row.started, row.ended = event.at, None
         elif row.state not in ACTIVE:
             row.ended = event.at
         return _told_of_step(event, row)
+
+    def _again(self, steps: object) -> None:
+        for step in steps if isinstance(steps, list | tuple) else ():
+            old = self.rows.get(str(step), Row(id=str(step)))
+            self.rows[old.id] = Row(id=old.id, server=old.server)
 
     def heard(self, step: str, text: str) -> None:
         """Take output of a step: its last line that says something is kept."""
@@ -138,7 +153,8 @@ class Board:
 def _grouped(groups: Mapping[str, list[Row]]) -> Iterator[tuple[str, Row | None]]:
     for formula, rows in groups.items():
         servers = ", ".join(dict.fromkeys(visible(row.server) for row in rows if row.server))
-        yield f"{visible(formula)}  {servers}".rstrip(), None
+        if formula:
+            yield f"{visible(formula)}  {servers}".rstrip(), None
         for row in rows:
             yield "", row
 
@@ -148,7 +164,7 @@ def _line(head: str, row: Row | None, now: datetime, columns: int) -> tuple[str,
         return cut(head, columns), "bold"
     seconds = row.seconds(now)
     took = "" if seconds is None else duration(seconds)
-    last = row.last if row.lively else ""
+    last = "  ".join(["late"] * row.late + [row.last] * bool(row.lively and row.last))
     text = f"  {MARKS[row.state]} {visible(row.id):<28} {row.state.value:<11} {took:>8}  {last}"
     return cut(text.rstrip(), columns), row.state.value
 
@@ -166,9 +182,12 @@ def _told_of_run(event: Event) -> str:
         Kind.RUN_STARTED: f"run {visible(event.run)} started",
         Kind.RUN_HALTING: "halting: nothing new starts",
         Kind.CANCEL_REQUESTED: "cancel requested: stopping what runs",
+        Kind.PAUSE_REQUESTED: "pausing: what runs may finish",
         Kind.RUN_PAUSED: "paused",
         Kind.RUN_RESUMED: "resumed",
         Kind.RUN_REOPENED: f"run {visible(event.run)} goes on",
+        Kind.GATE_OPENED: f"{event.data.get('kind', 'gate')} {visible(str(event.data.get('name', '')))} is open",
+        Kind.RUN_LATE: f"run {visible(event.run)} is late{_overdue(event.data)}",
         Kind.RUN_FINISHED: f"run {event.data.get('state', 'finished')}",
     }
     text = words.get(event.kind, "")
@@ -190,13 +209,23 @@ def _told_of_step(event: Event, row: Row) -> str:
             text = f"{row.state.value.replace('_', ' ')}{took}{_why(event.data)}"
         case Kind.STEP_SKIPPED:
             text = f"skipped{_why(event.data)}"
-        case Kind.STEP_RETRY_WAIT:
-            text = f"failed{took}{_why(event.data)}, will be tried again"
+        case Kind.STEP_RETRY_WAIT | Kind.STEP_REPEAT_WAIT:
+            ended, then = ("failed", "tried again") if event.kind is Kind.STEP_RETRY_WAIT else ("ended", "repeated")
+            text = f"{ended}{took}{_why(event.data)}, will be {then}"
+        case Kind.STEP_LATE:
+            text = f"is late{_overdue(event.data)}"
+        case Kind.STEP_ADDED:
+            text = "added"
         case Kind.STEP_LEASE_LOST:
             text = f"lost its worker{_why(event.data)}"
         case _:
             return ""
     return f"{visible(event.step)}  {text}"
+
+
+def _overdue(data: Mapping[str, object]) -> str:
+    sla_s = data.get("sla_s")
+    return f": it should have ended within {duration(sla_s)}" if isinstance(sla_s, int | float) else ""
 
 
 def _why(data: Mapping[str, object]) -> str:

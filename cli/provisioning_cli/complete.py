@@ -35,7 +35,14 @@ def _servers(app: App) -> Iterable[str]:
 def _runs(app: App) -> Iterable[str]:
     from provisioning.operations.records import list_runs
 
-    return ["last", *(run.run_id for run in list_runs(app.folder(), 50))]
+    return ["last", *(run.run_id for run in list_runs(app.runs_folder(), 50))]
+
+
+def _letters(app: App) -> Iterable[str]:
+    from provisioning.operations.records import open_history
+
+    with open_history(app.runs_folder()) as history:
+        return [str(letter.id) for letter in history.dead_letters(50)]
 
 
 def _workspaces(_app: App) -> Iterable[str]:
@@ -47,4 +54,5 @@ def _workspaces(_app: App) -> Iterable[str]:
 taskservs = _completer(_taskservs)
 servers = _completer(_servers)
 runs = _completer(_runs)
+letters = _completer(_letters)
 workspaces = _completer(_workspaces)

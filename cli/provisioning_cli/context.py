@@ -62,6 +62,29 @@ class App:
             raise NotFoundError("no workspace here or above, and none is active", hint=f"give one with -w PATH, or {INIT_HINT}")
         return found
 
+    def runs_folder(self) -> Path:
+        """Return the folder whose runs are meant: also one that is no workspace, where a program keeps its runs.
+
+        It is meant where -w names it, or where we stand in it. Else as `folder`. Raises NotFoundError.
+        """
+        from pathlib import Path
+
+        from provisioning.errors import NotFoundError
+        from provisioning.wiring import has_history
+
+        named = self.asked("workspace")
+        here = Path.cwd() if named is None else Path(named)
+        if named != "" and has_history(here):
+            return here.absolute()
+        try:
+            return self.folder()
+        except NotFoundError as error:
+            if named is None:
+                error.hint = f"give the folder that the runs are kept in with -w PATH; for a workspace, {INIT_HINT}"
+            elif here.is_dir():
+                raise NotFoundError(f"no runs in {named}: it is no workspace, and no program keeps runs there") from error
+            raise
+
     def workspace(self) -> Workspace:
         """Load the workspace's own file. Raises NotFoundError, ConfigError."""
         from provisioning.formats.workspace import load_workspace

@@ -20,7 +20,9 @@ COMMANDS = {
     "server": "The servers of an infra: list, check, trust, log in.",
     "taskserv": "Install services with everything they need.",
     "dag": "Show, check, export and plan the DAG of formulas.",
-    "run": "Look at runs, retry and cancel them.",
+    "run": "Look at runs, follow, steer, retry and cancel them.",
+    "queue": "What is ready or waits for its turn.",
+    "deadletter": "Steps that failed for good: look, replay, remove.",
     "state": "What is recorded of every taskserv on every server.",
     "completion": "Shell completion for bash, zsh, fish and nushell.",
 }

@@ -53,6 +53,12 @@ def to_json(document: object) -> str:
     return HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
 
 
+def to_json_line(document: object) -> str:
+    """Return JSON as `to_json`, on one line."""
+    text = json.dumps(document, ensure_ascii=False, default=str)
+    return HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+
+
 def cell(value: object) -> str:
     """Return a value as one line."""
     if value is None:

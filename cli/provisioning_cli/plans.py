@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -68,12 +68,17 @@ def plan_table(plan: Plan) -> str:
 def run_table(detail: RunDetail) -> str:
     """Return a run as its facts and a line per step."""
     facts = output.record(run_facts(detail))
-    rows = [step_row(step) for step in detail.steps]
-    steps = output.table(
-        rows, ["step", "server", "state", "attempts", "took", "reason"], empty="no steps", spare=["attempts", "server"]
-    )
+    steps = steps_table(detail.steps)
     outputs = [{"output": name, "value": cut(output.cell(value), VALUE_LIMIT)} for name, value in detail.outputs.items()]
     return facts + steps + (output.table(outputs, ["output", "value"]) if outputs else "")
+
+
+def steps_table(steps: Sequence[StepRecord]) -> str:
+    """Return a line per step; columns that none of them fills are left out."""
+    rows = [step_row(step) for step in steps]
+    columns = ["step", "server", "state", "attempts", "took", "late", "reason"]
+    used = [name for name in columns if name not in {"server", "late"} or any(row[name] for row in rows)]
+    return output.table(rows, used, empty="no steps", spare=[name for name in ("attempts", "server") if name in used])
 
 
 def run_facts(detail: RunDetail) -> dict[str, object]:
@@ -87,6 +92,7 @@ def run_facts(detail: RunDetail) -> dict[str, object]:
         "exit_code": run.exit_code,
         "started": local(run.started_at),
         "took": took(run.started_at, run.ended_at),
+        "late": late(run.late_at),
         "by": run.actor,
     }
     return {name: value for name, value in facts.items() if value not in ("", None)}
@@ -100,19 +106,22 @@ def step_row(step: StepRecord) -> dict[str, object]:
         "state": step.state.value,
         "attempts": step.attempts or None,
         "took": took(step.started_at, step.ended_at),
+        "late": late(step.late_at),
         "reason": step.error or step.reason,
     }
 
 
 def summary(detail: RunDetail) -> str:
     """Return a run in few lines: what became of each formula, and the totals."""
+    run = detail.summary
+    spent = took(run.started_at, run.ended_at)
+    line = f"run {output.cell(run.run_id)} {run.state.value}" + (f" in {spent}" if spent else "")
+    if not any(step.formula for step in detail.steps):
+        return f"{steps_table(detail.steps)}{line}\n"
     formulas: dict[str, list[StepRecord]] = {}
     for step in detail.steps:
         formulas.setdefault(step.formula or step.step, []).append(step)
     rows = [_formula_row(name, steps) for name, steps in formulas.items()]
-    run = detail.summary
-    spent = took(run.started_at, run.ended_at)
-    line = f"run {output.cell(run.run_id)} {run.state.value}" + (f" in {spent}" if spent else "")
     return output.table(rows, ["formula", "server", "state", "steps", "took"], empty="no steps") + f"{line}\n"
 
 
@@ -136,6 +145,11 @@ def took(start: datetime | None, end: datetime | None) -> str:
     if start is None:
         return ""
     return duration(max(0.0, ((end or datetime.now(UTC)) - start).total_seconds()))
+
+
+def late(at: datetime | None) -> str:
+    """Return since when something has been late; nothing where it is not."""
+    return f"since {local(at)}" if at is not None else ""
 
 
 def local(at: datetime | None) -> str:

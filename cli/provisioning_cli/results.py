@@ -11,6 +11,7 @@ from provisioning_cli.context import App
 if TYPE_CHECKING:
     from provisioning.core.declare import Workspace
     from provisioning.core.faults import Fault
+    from provisioning.core.history import RunDetail
     from provisioning.core.plan import Plan
     from provisioning.errors import ConfigError
     from provisioning.formats.infra import Inspected
@@ -30,6 +31,18 @@ def finish(app: App, result: RunResult, plan: Plan | None = None) -> None:
     if result.failure is not None:
         output.message(failures.error_text(result.failure))
         app.leave(result.failure.exit_code)
+
+
+def refuse_unknown(detail: RunDetail, step: str) -> None:
+    """Raise NotFoundError for a step that a run does not have."""
+    from provisioning.core.suggest import nearest
+    from provisioning.errors import NotFoundError
+
+    known = [one.step for one in detail.steps]
+    if step not in known:
+        near = nearest(step, known)
+        hint = f"did you mean {near}?" if near else f"`provisioning run show {detail.run_id}` lists its steps"
+        raise NotFoundError(f"run {detail.run_id} has no step {step!r}", hint=hint)
 
 
 def inspected(workspace: Workspace, infra: str, limits: NickelLimits) -> Inspected:

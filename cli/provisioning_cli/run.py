@@ -1,4 +1,4 @@
-"""`provisioning run`: what ran, what became of it, its logs; retry and cancel."""
+"""`provisioning run`: what ran, what became of it, its logs; retry. `steer` has the verbs for runs that go on."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provisioning_cli import complete
+from provisioning_cli import complete, steer
 from provisioning_cli.context import App, me, pass_app
 from provisioning_cli.groups import Group
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from provisioning.core.history import AttemptRecord, RunDetail, RunSummary
 
 RUN = click.argument("run_ref", metavar="RUN", shell_complete=complete.runs)
@@ -19,7 +21,14 @@ SHOWN_RUN = click.argument("run_ref", metavar="[RUN]", default="last", shell_com
 
 @click.group(cls=Group)
 def run() -> None:
-    """What ran and what became of it. RUN is an id, the beginning of one, or `last`: the default of show and logs."""
+    """What runs, what ran and what became of it. RUN is an id, the beginning of one, or `last`: the default of those that show.
+
+    It works in a workspace, and in any folder where a program keeps its runs.
+    """
+
+
+for verb in steer.VERBS:
+    run.add_command(verb)
 
 
 @run.command("list")
@@ -31,7 +40,7 @@ def list_(app: App, limit: int, status: str | None) -> None:
     from provisioning.operations.records import list_runs
     from provisioning_cli import output
 
-    found = list_runs(app.folder(), limit, state=_state(status))
+    found = list_runs(app.runs_folder(), limit, state=_state(status))
     columns = ["run", "workflow", "status", "started", "took", "by", "reason"]
     app.emit(
         {"runs": [_document(one) for one in found]},
@@ -85,13 +94,25 @@ def _row(one: RunSummary) -> dict[str, object]:
 
 @run.command()
 @SHOWN_RUN
+@click.option("--why", "step", metavar="STEP", help="Say what keeps this step from running.")
+@click.option("--path", is_flag=True, help="Show its critical path, and the slack of every step.")
 @pass_app
-def show(app: App, run_ref: str) -> None:
+def show(app: App, run_ref: str, step: str | None, path: bool) -> None:
     """Show a run and its steps."""
+    from provisioning.errors import UsageError
     from provisioning.operations.records import find_run
-    from provisioning_cli import plans
+    from provisioning_cli import insight, plans
 
-    detail = find_run(app.folder(), run_ref)
+    if step is not None and path:
+        raise UsageError("--why and --path are two questions", hint="ask one after the other")
+    folder = app.runs_folder()
+    if path:
+        insight.show_path(app, folder, run_ref)
+        return
+    detail = find_run(folder, run_ref)
+    if step is not None:
+        insight.show_why(app, folder, detail, step)
+        return
     app.emit(detail.document(), lambda: plans.run_table(detail))
 
 
@@ -104,11 +125,12 @@ def show(app: App, run_ref: str) -> None:
 def logs(app: App, run_ref: str, step: str | None, attempt: int | None, tail: int | None) -> None:
     """Print the logs of a run, or of one STEP of it (formula/node)."""
     from provisioning.operations.records import open_history, read_log
+    from provisioning_cli import results
 
-    with open_history(app.folder()) as history:
+    with open_history(app.runs_folder()) as history:
         detail = history.run(run_ref)
         if step is not None:
-            _refuse_unknown(detail, step)
+            results.refuse_unknown(detail, step)
         tries = [one for one in history.attempts(detail.run_id, step) if attempt in (None, one.attempt)]
     found = [(one, read_log(one.log, tail)) for one in tries if one.log]
     entries = [
@@ -118,17 +140,6 @@ def logs(app: App, run_ref: str, step: str | None, attempt: int | None, tail: in
     app.emit(
         {"run_id": detail.run_id, "logs": entries}, lambda: "".join(_log_text(one, text) for one, text in found) or "no logs\n"
     )
-
-
-def _refuse_unknown(detail: RunDetail, step: str) -> None:
-    from provisioning.core.suggest import nearest
-    from provisioning.errors import NotFoundError
-
-    known = [one.step for one in detail.steps]
-    if step not in known:
-        near = nearest(step, known)
-        hint = f"did you mean {near}?" if near else f"`provisioning run show {detail.run_id}` lists its steps"
-        raise NotFoundError(f"run {detail.run_id} has no step {step!r}", hint=hint)
 
 
 def _log_document(one: AttemptRecord, text: str) -> dict[str, object]:
@@ -146,18 +157,41 @@ def _log_text(one: AttemptRecord, text: str) -> str:
 
 @run.command()
 @RUN
+@click.option("--from", "from_step", metavar="STEP", help="Begin there, whatever became of it, and run all below it again.")
 @click.option("--keep-going", is_flag=True, help="After a failure, go on where nothing depends on it.")
 @click.option("--max-parallel", type=click.IntRange(min=1), metavar="N", help="Steps at once in the whole run.")
 @click.option("--wait", is_flag=True, help="Wait while another runner holds the workspace.")
+@click.option("--import", "modules", multiple=True, metavar="MODULE", help="A module that registers tasks; repeatable.")
 @pass_app
-def retry(app: App, run_ref: str, keep_going: bool, max_parallel: int | None, wait: bool) -> None:
+def retry(
+    app: App,
+    run_ref: str,
+    from_step: str | None,
+    keep_going: bool,
+    max_parallel: int | None,
+    wait: bool,
+    modules: tuple[str, ...],
+) -> None:
     """Run the failed steps of an ended run again, and what waited for them."""
     from provisioning.operations import RunOptions
-    from provisioning_cli import progress, results
+    from provisioning_cli import following, progress, results
 
+    folder, detail = _found(app, run_ref)
+    if detail is not None and from_step is not None:
+        results.refuse_unknown(detail, from_step)
+    if detail is not None and detail.summary.source != "formula":
+        _refuse_options(keep_going=keep_going, max_parallel=max_parallel, wait=wait)
+        run_id = detail.run_id
+        following.again(app, folder, detail, modules, lambda client: client.retry(run_id, from_step))
+        return
     actor = me()
     options = RunOptions(
-        keep_going=keep_going, max_parallel=max_parallel or 0, wait=wait, actor=actor.identity, source=actor.source
+        keep_going=keep_going,
+        max_parallel=max_parallel or 0,
+        wait=wait,
+        actor=actor.identity,
+        source=actor.source,
+        from_step=from_step,
     )
     project = app.project()
     with progress.listener() as listener:
@@ -165,12 +199,24 @@ def retry(app: App, run_ref: str, keep_going: bool, max_parallel: int | None, wa
     results.finish(app, result)
 
 
-@run.command()
-@RUN
-@pass_app
-def cancel(app: App, run_ref: str) -> None:
-    """Stop a run from another terminal: what runs on the servers is stopped and recorded."""
-    from provisioning.operations.records import cancel_run
+def _found(app: App, run_ref: str) -> tuple[Path, RunDetail | None]:
+    """Return the run and its folder. Without a folder that is one of runs, what opens the project says what is wrong."""
+    from pathlib import Path
 
-    run_id = cancel_run(app.folder(), run_ref, me().identity)
-    app.emit({"run_id": run_id, "requested": "cancel"}, lambda: f"asked run {run_id} to stop\n")
+    from provisioning.errors import NotFoundError
+    from provisioning.operations.records import find_run
+
+    try:
+        folder = app.runs_folder()
+    except NotFoundError:
+        return Path(), None
+    return folder, find_run(folder, run_ref)
+
+
+def _refuse_options(*, keep_going: bool, max_parallel: int | None, wait: bool) -> None:
+    from provisioning.errors import UsageError
+
+    given = {"--keep-going": keep_going, "--max-parallel": max_parallel is not None, "--wait": wait}
+    for name, used in given.items():
+        if used:
+            raise UsageError(f"{name} is for runs of formulas", hint="a workflow in Python says that itself")

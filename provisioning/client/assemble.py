@@ -16,6 +16,7 @@ from provisioning.settings import Settings, load
 
 def assemble(folder: Path | None, options: Options, *, execute: bool) -> EmbeddedClient:
     """Return a client on a folder, or on memory. Raises ConfigError for wrong settings."""
+    folder = folder.absolute() if folder is not None else None  # logs are found from everywhere
     settings = _settings(folder)
     if not options.alert_at:
         options = replace(options, alert_at=settings.dead_letters.alert_at)

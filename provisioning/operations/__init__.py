@@ -85,7 +85,10 @@ class Project:
         return run_blocking(provision(self, selection, options, listener, show))
 
     def retry(self, run: str, options: RunOptions, listener: Listener) -> RunResult:
-        """Run the failed frontier of an ended run again, in the same run. Raises NotFoundError, UsageError, LockedError."""
+        """Run the failed frontier of an ended run again, or `from_step` and all below it, in the same run.
+
+        Raises NotFoundError, UsageError, LockedError.
+        """
         from provisioning.operations.records import find_run
         from provisioning.operations.session import retry, run_blocking
 

@@ -40,9 +40,9 @@ def _kind(step: StepRecord) -> type[StepFailed]:
 
 
 def _headline(step: StepRecord) -> str:
-    where = f"formula {step.formula}, server {step.server}" if step.formula else "this step"
+    where = f"formula {step.formula}, server {step.server}: " if step.formula else ""
     tried = f" (attempt {step.attempts})" if step.attempts > 1 else ""
-    return f"{step.step} {step.state.value.replace('_', ' ')}{tried}: {where}: {step.error or step.reason}"
+    return f"{step.step} {step.state.value.replace('_', ' ')}{tried}: {where}{step.error or step.reason}"
 
 
 def _hint(detail: RunDetail, first: StepRecord, resume: str, lines: Sequence[str]) -> str:
@@ -87,5 +87,9 @@ def retry_command(folder: Path, infra: Infra, run_id: str) -> str:
 
 
 def _command(folder: Path, infra: Infra, words: Sequence[str]) -> str:
-    where = ["-w", str(folder), *(["--infra", infra.name] if infra.name else [])]
-    return shlex.join(["provisioning", *where, *words])
+    return command(folder, [*(["--infra", infra.name] if infra.name else []), *words])
+
+
+def command(folder: Path, words: Sequence[str]) -> str:
+    """Return a call of the command line that works from everywhere."""
+    return shlex.join(["provisioning", "-w", str(folder), *words])

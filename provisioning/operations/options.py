@@ -14,3 +14,4 @@ class RunOptions:
     wait: bool = False  # wait for the workspace instead of refusing
     actor: str = ""  # user@host; empty: this user on this machine
     source: str = "cli"
+    from_step: str | None = None  # a retry begins there, whatever became of it, and runs all below it again

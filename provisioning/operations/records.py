@@ -1,19 +1,18 @@
-"""What ran in a workspace: its history and logs, and requests to a run that is still going on."""
+"""What ran in a workspace: its history and logs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from provisioning import wiring
-from provisioning.core.history import History, RunDetail, RunSummary
-from provisioning.core.model import RUN_ENDED
-from provisioning.core.ports import Request
-from provisioning.errors import NotFoundError, UsageError
+from provisioning.core.history import DeadLetter, History, RunDetail, RunSummary
+from provisioning.errors import NotFoundError
 from provisioning.operations.session import run_blocking
 
-NOTHING_RAN = "`provisioning taskserv create` starts one"
+NOTHING_RAN = "`provisioning taskserv create` starts a run, or a program that submits a workflow"
 
 
 @contextmanager
@@ -43,6 +42,33 @@ def find_run(folder: Path, ref: str) -> RunDetail:
         return history.run(ref)
 
 
+def list_dead_letters(
+    folder: Path, limit: int, *, replayed: bool | None, workflow: str | None, before: int | None
+) -> tuple[list[DeadLetter], int]:
+    """Return the newest dead letters first, and how many wait in all; none when nothing ever ran here."""
+    if not wiring.has_history(folder):
+        return [], 0
+    with open_history(folder) as history:
+        found = history.dead_letters(limit, replayed=replayed, workflow=workflow, before=before)
+        return found, history.count_dead_letters()
+
+
+def purge_dead_letters(folder: Path, *, older_than_days: float | None, waiting: bool) -> tuple[int, int]:
+    """Remove dead letters that were replayed, `waiting` ones too; return how many, and how many wait after it."""
+    if not wiring.has_history(folder):
+        return 0, 0
+    before = wiring.clock().now() - timedelta(days=older_than_days) if older_than_days is not None else None
+
+    async def purge() -> tuple[int, int]:
+        store = wiring.open_store(folder)
+        try:
+            return await store.delete_dead_letters(before=before, waiting=waiting), store.history.count_dead_letters()
+        finally:
+            store.close()
+
+    return run_blocking(purge())
+
+
 def read_log(log: str, tail: int | None = None) -> str:
     """Return an attempt's log as safe text, or its last `tail` lines; a note when it is not there any more."""
     from provisioning.adapters.logs import read_log as read
@@ -51,25 +77,3 @@ def read_log(log: str, tail: int | None = None) -> str:
         return read(Path(log), lines=tail)
     except NotFoundError as error:
         return f"{error.message}\n"
-
-
-def cancel_run(folder: Path, ref: str, actor: str) -> str:
-    """Ask the runner of a run to stop it; return the run's id. Raises NotFoundError, UsageError for a run that has ended."""
-    run = find_run(folder, ref).summary
-    if run.state in RUN_ENDED:
-        raise UsageError(
-            f"run {run.run_id} has ended: {run.state.value}", hint=f"`provisioning run show {run.run_id}` tells more"
-        )
-    if wiring.workspace_lock(folder).holder() is None:
-        message = f"run {run.run_id} has no runner any more: it was cut off"
-        raise UsageError(message, hint="the next `provisioning taskserv create` records that and goes on from there")
-    run_blocking(_request(folder, Request(run=run.run_id, kind="cancel", actor=actor)))
-    return run.run_id
-
-
-async def _request(folder: Path, request: Request) -> None:
-    store = wiring.open_store(folder)
-    try:
-        await store.request(request)
-    finally:
-        store.close()

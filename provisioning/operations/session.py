@@ -110,7 +110,11 @@ async def retry(project: Project, run: str, options: RunOptions, listener: Liste
             message = f"run {summary.run_id} is of infra {summary.workflow!r}, not {project.infra.name!r}"
             raise UsageError(message, hint=f"--infra {shlex.quote(summary.workflow)}")
         start = session.runner.retry(
-            summary.run_id, keep_going=options.keep_going, max_parallel=options.max_parallel, actor=session.actor
+            summary.run_id,
+            from_step=options.from_step,
+            keep_going=options.keep_going,
+            max_parallel=options.max_parallel,
+            actor=session.actor,
         )
         detail = await session.drive(summary.run_id, start)
         return _result(detail, retry_command(project.folder, project.infra, summary.run_id))

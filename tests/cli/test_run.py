@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from support.records import a_commit, a_step, a_workflow, created, event
 from provisioning.adapters.lock import WorkspaceLock
 from provisioning.adapters.sqlite.store import SqliteStore
 from provisioning.core.events import Event, Kind
+from provisioning.core.model import Source
 from provisioning.core.ports import Request
 
 LABELS = {"formula": "base", "server": "s-0", "taskserv": "redis"}
@@ -25,7 +27,8 @@ def write(folder: Path, run: str, events: Sequence[Event]) -> None:
     async def work() -> None:
         store = SqliteStore(folder / ".provisioning" / "history.db")
         try:
-            seq = await created(store, a_workflow(a_step("base/redis", labels=LABELS, kind="node"), name="main"), run=run)
+            flow = a_workflow(a_step("base/redis", labels=LABELS, kind="node"), name="main")
+            seq = await created(store, replace(flow, source=Source(kind="formula")), run=run)
             await store.commit(a_commit(seq, *events, run=run))
         finally:
             store.close()
