@@ -1,7 +1,7 @@
 # Every target does its own set-up; the first one to run takes about a minute, the others none.
 SHELL := /bin/bash
 PYTHON ?= python3
-WORKERS ?= 2
+WORKERS ?= 3 # one more than most machines have cores: many tests wait for servers
 BIN := .venv/bin
 READY := .venv/.ready
 DEMO_FOLDER := .provisioning-demo
@@ -25,7 +25,7 @@ demo-down: ## end them, and everything that was installed on them
 	@$(PYTHON) workspaces/demo/servers.py down $(DEMO_FOLDER)
 
 test: $(READY) packages ## every test this machine can run; lists what was skipped and why
-	$(BIN)/python -m pytest -n $(WORKERS) -rs $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -rs $(ARGS)
 
 test-lab: $(READY) packages-lab ## the tests on real servers with systemd, the long ones too; as root
 	$(BIN)/python -m pytest --lab -m 'lab and not soak' -rs $(ARGS)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 from lab.laboratory import Lab
 from servers import ThrowawayServers
 from sshd import sshd_path
 from support.closing import close_all
 from support.labs import lab_reason
 
-settings.register_profile("steady", derandomize=True, deadline=None, database=None)
+QUICK_EXAMPLES = 30  # of each property; with --soak it is hypothesis' own hundred
+
+settings.register_profile("steady", derandomize=True, deadline=None, database=None)  # with --soak
+settings.register_profile("quick", settings.get_profile("steady"), max_examples=QUICK_EXAMPLES)
 settings.register_profile("explore", deadline=None)  # pytest --hypothesis-profile=explore
-settings.load_profile("steady")
+settings.load_profile("quick")
 
 PRIVATE = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 UNWANTED = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "SSH_AUTH_SOCK")
@@ -28,6 +32,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Know `--soak` and `--lab`."""
     parser.addoption("--soak", action="store_true", help="also run the tests that take many rounds")
     parser.addoption("--lab", action="store_true", help="build the lab's base if it is missing, and run its long tests too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try more examples where there is time."""
+    if config.getoption("--soak"):
+        settings.load_profile("steady")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m soak` chooses
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the lab's tests: they wait much, and the others fill that time. Properties are part of a soak."""
+    for item in items:
+        if config.getoption("--soak") and isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
+            item.add_marker("soak")
+    items.sort(key=lambda item: item.get_closest_marker("lab") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what was collected: it would look through all of it in every long test."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

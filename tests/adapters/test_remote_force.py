@@ -99,7 +99,7 @@ async def test_a_daemon_left_behind_lives_on_and_does_not_delay_the_result(home:
     seconds = await timed(link.start(unit_of(), bundle_of(script), Heard()))
     link.close()
 
-    assert seconds < 3
+    assert seconds < 30, "the daemon would have held it for minutes"
     # All that stays is the daemon and who takes its output.
     await until(lambda: sorted(name_of(pid) for pid in alive_with(mark)) == ["perl", "sleep"])
     end_all(mark)

@@ -39,7 +39,7 @@ def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=120,
         env=os.environ | environment,
     )
 
@@ -50,10 +50,14 @@ def test_help_and_version_load_nothing_heavy(option: str) -> None:
         "import sys\nfrom provisioning_cli.main import call\n"
         f"assert call([{option!r}]) == 0\nprint(*sys.modules, sep='\\n', file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     loaded = {name.partition(".")[0] for name in done.stderr.split()}
     bare = subprocess.run(
-        [sys.executable, "-c", "import click, sys; print(*sys.modules)"], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", "import click, sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     from_click = {name.partition(".")[0] for name in bare.stdout.split()}
     assert not loaded.intersection(HEAVY) - from_click
@@ -218,7 +222,7 @@ def test_control_characters_of_names_never_reach_the_terminal(cli: Caller) -> No
 def test_a_reader_that_goes_away_is_no_error() -> None:
     script = f"{sys.executable} -c 'from provisioning_cli.main import main; main()' completion bash | true"
     for _ in range(3):
-        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=120)
         assert done.stderr == ""
 
 

@@ -13,7 +13,7 @@ PROGRAM = f"{sys.executable} -m provisioning_cli.main"
 
 def shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
     script = line.replace("provisioning", PROGRAM)
-    return subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.mark.parametrize("command", ["dag plan", "dag plan -o json", "dag show", "dag export"])

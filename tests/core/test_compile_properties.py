@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.dags import formula, infra, plan, workflow_of
+from support.examples import examples
 from support.simulate import failing, simulate
 
 from provisioning.core.compile import compile_plan
@@ -192,7 +193,7 @@ def check_run(what: Infra, told: Story) -> None:
             check_formula_is_complete(told, one, at)
 
 
-@settings(max_examples=400)
+@examples(4)
 @given(what=infras(), data=st.data(), keep_going=st.booleans(), seed=st.integers(0, 1000))
 def test_whatever_fails_nothing_starts_before_what_it_needs(
     *, what: Infra, data: st.DataObject, keep_going: bool, seed: int

@@ -9,8 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 from support.faked import FakedWorkspace, steps, tree
 from support.real import formula, wait_until
 
@@ -57,7 +58,7 @@ def test_defect_12_a_name_that_nothing_has_is_not_found_and_nothing_is_written(
 
 
 @given(names=st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=8, unique=True), state=st.sampled_from(ResourceState))
-@settings(max_examples=40)
+@examples(0.4)
 def test_defect_13_names_are_opaque_keys(names: list[tuple[str, str]], state: ResourceState) -> None:
     entries = {name: Resource(state=state, run_id="r1") for name in names}
     with TemporaryDirectory() as folder:

@@ -263,7 +263,7 @@ def test_the_program_itself_ends_the_same_way(spied: Spied, tmp_path: Path) -> N
     spied.change(dag={"formulas": [formula(HOSTILE["a terminal's codes"], "cp-2", HOSTILE["a command"])]})
     before = tree(spied.folder)
     words = [sys.executable, "-m", "provisioning_cli.main", "-w", str(spied.folder), "taskserv", "create", "--all"]
-    ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30, stdin=subprocess.DEVNULL)
+    ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120, stdin=subprocess.DEVNULL)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert readable(ended.stderr)
     spied.untouched(before, tmp_path)

@@ -196,7 +196,7 @@ def test_a_second_runner_is_refused_with_who_holds_the_workspace(workspace: Real
 
     assert second.code == 6
     assert f"pid {first.pid}" in second.err
-    first.communicate(timeout=30)
+    first.communicate(timeout=120)
     assert first.returncode == 0
 
 

@@ -26,7 +26,7 @@ def run_demo(*arguments: str, temporary: Path) -> subprocess.CompletedProcess[st
     return subprocess.run([sys.executable, DEMO, *arguments], capture_output=True, text=True, check=False, env=environment)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_the_story_of_the_demo_holds_and_leaves_nothing_behind(tmp_path: Path) -> None:
     told = run_demo(temporary=tmp_path)
 
@@ -35,7 +35,7 @@ def test_the_story_of_the_demo_holds_and_leaves_nothing_behind(tmp_path: Path) -
     assert with_environment("DEMO_ROOT", tmp_path) == []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_ctrl_c_ends_the_servers_of_the_demo_too(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(
@@ -58,7 +58,7 @@ def test_ctrl_c_ends_the_servers_of_the_demo_too(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_what_demo_up_prints_can_be_done_and_demo_down_ends_all_of_it(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     up = run_demo("--up", str(folder), temporary=tmp_path)
@@ -84,7 +84,7 @@ def test_the_demo_workspace_is_valid_as_it_stands_in_git(clean_environment: Path
     assert not (DEMO.parent / ".provisioning").exists()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_every_service_of_the_shop_can_be_asked_and_removed(shop: Stage) -> None:
     created = shop.call("taskserv", "create", "--all")
     assert created.returncode == 0, created.stderr

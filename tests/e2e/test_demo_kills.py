@@ -20,7 +20,7 @@ trap 'echo "end {name} $?" >>"$DEMO_ROOT/witness"' EXIT
 """
 Resource = tuple[str, str]
 
-pytestmark = [pytest.mark.sshd, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.sshd, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def witnessed(folder: Path, servers: ThrowawayServers) -> Stage:

@@ -13,7 +13,7 @@ from lab.laboratory import Lab
 from support.clusters import LabWorkspace, until
 from support.real import formula
 
-pytestmark = [pytest.mark.lab(count=1, disk_mb=512), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.lab(count=1, disk_mb=512), pytest.mark.timeout(600)]
 
 MARK = "9753"  # a number of seconds that only these tests sleep
 NOTICED_S = 15
@@ -69,7 +69,7 @@ def test_a_broken_link_is_made_again_and_the_work_is_done_once(workspace: LabWor
     getattr(host, fault)()
     host.shell("touch /root/end")
 
-    ended = workspace.finish(child, timeout_s=40)
+    ended = workspace.finish(child, timeout_s=120)
 
     assert ended.code == 0, ended.err
     assert count(host) == ["begin", "end"]
@@ -87,7 +87,7 @@ def test_silence_is_noticed_in_time_and_the_work_is_adopted(workspace: LabWorksp
     else:
         host.heal()
     host.shell("touch /root/end")
-    ended = workspace.finish(child, timeout_s=60)
+    ended = workspace.finish(child, timeout_s=120)
 
     assert ended.code == 0, ended.err
     assert count(host) == ["begin", "end"]
@@ -101,7 +101,7 @@ def test_a_server_that_stays_silent_is_given_up_as_unknown_and_asked_by_the_next
     child = begun(workspace, host)
     getattr(host, fault)()
 
-    first = workspace.finish(child, timeout_s=60)
+    first = workspace.finish(child, timeout_s=120)
     stored = workspace.states()
     getattr(host, end)()
     host.shell("touch /root/end")
@@ -122,7 +122,7 @@ def test_a_server_that_died_is_asked_and_does_repeatable_work_again(workspace: L
     host.boot()
     host.shell("touch /root/end")
 
-    ended = workspace.finish(child, timeout_s=60)
+    ended = workspace.finish(child, timeout_s=120)
 
     assert ended.code == 0, ended.err
     assert count(host) == ["begin", "begin", "end"]
@@ -137,7 +137,7 @@ def test_a_claim_without_result_is_unknown_and_not_run_again_unasked(workspace: 
     host.boot()
     host.shell("touch /root/end")
 
-    first = workspace.finish(child, timeout_s=60)
+    first = workspace.finish(child, timeout_s=120)
     second = workspace.run("taskserv", "create", "--all")
 
     for ended in (first, second):
@@ -155,7 +155,7 @@ def test_a_killed_runners_unit_is_adopted_by_the_next_run(workspace: LabWorkspac
     second = workspace.start("taskserv", "create", "--all")
     host.shell("sleep 1; touch /root/end")
 
-    ended = workspace.finish(second, timeout_s=40)
+    ended = workspace.finish(second, timeout_s=120)
 
     assert ended.code == 0, ended.err
     assert count(host) == ["begin", "end"]
@@ -164,7 +164,7 @@ def test_a_killed_runners_unit_is_adopted_by_the_next_run(workspace: LabWorkspac
 def begun(workspace: LabWorkspace, host: Host) -> subprocess.Popen[str]:
     """Start a run and wait until its script is at work."""
     child = workspace.start("taskserv", "create", "--all")
-    until(lambda: count(host) == ["begin"] or child.poll() is not None, within_s=20, what="the script's begin")
+    until(lambda: count(host) == ["begin"] or child.poll() is not None, within_s=60, what="the script's begin")
     assert child.poll() is None, child.communicate()
     time.sleep(0.3)
     return child

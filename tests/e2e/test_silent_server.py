@@ -64,7 +64,7 @@ def _start(folder: Path, port: int, settings: str) -> subprocess.Popen[str]:
 
 def test_what_is_no_ssh_server_is_told_in_one_line(tmp_workspace: Path, imposter: Imposter) -> None:
     child = _start(tmp_workspace, imposter.port, "connect_attempts = 1\nconnect_timeout_s = 1")
-    _out, err = child.communicate(timeout=30)
+    _out, err = child.communicate(timeout=120)
 
     assert child.returncode == 7
     assert "Traceback" not in err
@@ -74,7 +74,7 @@ def test_what_is_no_ssh_server_is_told_in_one_line(tmp_workspace: Path, imposter
 @pytest.mark.parametrize("imposter", [b""], indirect=True, ids=["silent"])
 def test_a_server_that_says_nothing_costs_its_limit_once(tmp_workspace: Path, imposter: Imposter) -> None:
     child = _start(tmp_workspace, imposter.port, "connect_attempts = 2\nconnect_timeout_s = 1")
-    child.communicate(timeout=30)
+    child.communicate(timeout=120)
 
     assert len(imposter.kept) == 2
 
@@ -85,12 +85,12 @@ def test_ctrl_c_does_not_wait_for_a_server_that_says_nothing(
     tmp_workspace: Path, imposter: Imposter, number: signal.Signals
 ) -> None:
     child = _start(tmp_workspace, imposter.port, "connect_timeout_s = 20")
-    assert imposter.called.wait(20)
+    assert imposter.called.wait(60)
     time.sleep(0.3)  # it has to get from dialling to waiting for an answer
     began_s = time.monotonic()
     child.send_signal(number)
-    _out, err = child.communicate(timeout=30)
+    _out, err = child.communicate(timeout=120)
 
     assert child.returncode == 130
-    assert time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s < 15, "it has not waited for the server"
     assert "was stopped" in err

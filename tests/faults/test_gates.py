@@ -31,7 +31,7 @@ ASK = "exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&
 
 @pytest.mark.sshd
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_hung_gate_ends_each_try_and_itself_in_time_and_nothing_is_built_on_it(
     tmp_path: Path, throwaway_servers: Callable[..., ThrowawayServers], say: Say
 ) -> None:

@@ -339,7 +339,7 @@ NAMED = (
 )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_hostile_names_on_the_command_line_are_refused_or_harmless(
     workspace: LocalWorkspace, say: Callable[[str], None]
 ) -> None:
@@ -364,7 +364,7 @@ def test_hostile_names_on_the_command_line_are_refused_or_harmless(
     say(f"{len(NAMED)} commands x {len(PAYLOADS)} hostile names: exit codes {dict(sorted(found.items()))}, 0 canaries")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_hostile_names_of_folders_are_refused_or_harmless(workspace: LocalWorkspace) -> None:
     root = workspace.folder.parent
     for payload in PAYLOADS:

@@ -62,7 +62,7 @@ def rounds(workspace: RealWorkspace, say: Callable[[str], None], *, each_call: i
     say(f"killed at {killed.total()} of {tried} chosen system calls, seed {SEED}: {dict(sorted(killed.items()))}")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_a_run_killed_at_a_few_of_its_system_calls_loses_nothing(workspace: RealWorkspace, say: Callable[[str], None]) -> None:
     rounds(workspace, say, each_call=1)
 

@@ -61,7 +61,7 @@ def assert_right(reports: Mapping[str, Report]) -> None:
     assert not bad, "\n\n".join(f"{name}: {told(report)}" for name, report in bad.items())
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_five_faults_of_each_kind_while_chains_of_scripts_run(tmp_path: Path, say: Say) -> None:
     with Lab(3, disk_mb=QUICK_DISK_MB) as lab:
         each_kind(ChainTrials(tmp_path, lab), say)

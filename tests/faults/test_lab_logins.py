@@ -14,7 +14,7 @@ from lab.laboratory import Lab
 from support.clusters import LabWorkspace
 from support.real import Ended, formula
 
-pytestmark = [pytest.mark.lab(count=1), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.lab(count=1), pytest.mark.timeout(600)]
 
 WAITING_S = 2.0 * 1.1
 TOOK = re.compile(r"a/web  failed after ([0-9.]+) s")

@@ -18,7 +18,7 @@ from lab.laboratory import Lab
 from support.clusters import LabWorkspace
 from support.real import formula
 
-pytestmark = [pytest.mark.lab(count=1), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.lab(count=1), pytest.mark.timeout(600)]
 STEPS = 30
 TIMES = 15
 BAR_MS = 60  # on an idle machine

@@ -55,7 +55,7 @@ def log_of(workspace: RealWorkspace) -> bytes:
     return Path(next(step["log"] for step in steps if step["kind"] == "node")).read_bytes()
 
 
-def flooded(workspace: RealWorkspace, body: str, *, timeout_s: float = 50) -> tuple[Watched, float]:
+def flooded(workspace: RealWorkspace, body: str, *, timeout_s: float = 150) -> tuple[Watched, float]:
     """Run a loud script; return what was seen of the runner, and the MiB that it took more than for a quiet one."""
     workspace.taskserv("quiet", "echo little")
     workspace.dag(formula("a", "one", "quiet"))
@@ -125,7 +125,7 @@ def test_both_streams_are_drained_together(workspace: RealWorkspace, say: Say) -
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("stream", ["", " >&2"], ids=["stdout", "stderr"])
 def test_a_gigabyte_takes_little_memory(workspace: RealWorkspace, stream: str, say: Say) -> None:
     body = f"yes 'all work and no play makes jack a dull boy' | head -c 1073741824{stream}; echo the-last-line"
@@ -225,11 +225,11 @@ def test_a_script_that_closes_its_output_is_waited_for(workspace: RealWorkspace)
 
 def test_a_gate_opens_whoever_holds_the_output_of_its_command(workspace: RealWorkspace) -> None:
     workspace.taskserv("loud")
-    gate = {"check_cmd": f"sleep {MARK} & echo healthy", "retries": 1, "timeout_ms": 15000, "expected": "healthy"}
+    gate = {"check_cmd": f"sleep {MARK} & echo healthy", "retries": 1, "timeout_ms": 45000, "expected": "healthy"}
     workspace.dag(formula("a", "one", "loud", health_gate=gate))
 
     began_s = time.monotonic()
     ended = workspace.create("--all")
 
     assert ended.code == 0, ended.err
-    assert time.monotonic() - began_s < 10, "the deadline of the gate was not needed"
+    assert time.monotonic() - began_s < 40, "the deadline of the gate was not needed"

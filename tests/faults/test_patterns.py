@@ -16,7 +16,7 @@ from fuzz.target import within
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "provisioning").rglob("*.py"), *(ROOT / "cli").rglob("*.py")])
-SIZE = 100_000  # characters, or bytes
+QUICK, SOAK = 20_000, 100_000  # characters, or bytes; what is quadratic takes a second for the fewer already
 LIMIT_S = 0.05  # of processor time
 METHODS = ("match", "fullmatch", "search", "sub", "findall", "finditer", "split")
 FUNCTIONS = {"re.compile", *(f"re.{method}" for method in METHODS)}
@@ -97,7 +97,7 @@ def ways(compiled: ast.Call, above: dict[ast.AST, ast.AST], everything: str) -> 
     yield from found or ("fullmatch", "match")  # given to somebody else, who asks whether a name fits
 
 
-def attacks(pattern: re.Pattern[Any]) -> Iterator[Any]:
+def attacks(pattern: re.Pattern[Any], size: int) -> Iterator[Any]:
     """Yield long texts of what the pattern looks for: one character over and over, or two in turn, a misfit at the end."""
     text = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
     own = [char for char in dict.fromkeys(text) if not char.isalnum() or char in "xn0"][:12]
@@ -105,8 +105,8 @@ def attacks(pattern: re.Pattern[Any]) -> Iterator[Any]:
     for one, two in product(chars, chars):
         unit = one if one == two else one + two
         for end in ("", "!", "\0", '"'):
-            made = (unit * (SIZE // len(unit))) + end
-            yield made if isinstance(pattern.pattern, str) else made.encode("utf-8")[:SIZE]
+            made = (unit * (size // len(unit))) + end
+            yield made if isinstance(pattern.pattern, str) else made.encode("utf-8")[:size]
 
 
 def call(used: Used, method: str) -> Callable[[Any], object]:
@@ -141,11 +141,12 @@ def test_every_pattern_of_the_source_is_found() -> None:
     assert len(PATTERNS) == written - built_at_run_time
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("size", [QUICK, pytest.param(SOAK, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("used", PATTERNS, ids=lambda used: used.place)
-def test_no_pattern_takes_long_on_any_text(used: Used) -> None:
+def test_no_pattern_takes_long_on_any_text(used: Used, size: int) -> None:
     for method in used.methods:
         run = call(used, method)
-        for text in attacks(used.pattern):
+        for text in attacks(used.pattern, size):
             took = took_s(run, text)
             assert took < LIMIT_S, (method, used.pattern.pattern, text[:4], text[-2:], f"{took:.3f} s")

@@ -81,7 +81,7 @@ def rounds(workspace: RealWorkspace, disk: Disk, say: Callable[[str], None], cou
     assert seen["done"] > 0
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_few_power_losses(workspace: RealWorkspace, disk: Disk, say: Callable[[str], None]) -> None:
     rounds(workspace, disk, say, QUICK)
 

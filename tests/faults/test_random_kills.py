@@ -68,7 +68,7 @@ def rounds(workspace: RealWorkspace, say: Callable[[str], None], count: int) -> 
     assert seen["done"] > 0
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_few_kills(workspace: RealWorkspace, say: Callable[[str], None]) -> None:
     rounds(workspace, say, QUICK)
 

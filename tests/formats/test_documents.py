@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.declared import CATALOGUE, the_servers
+from support.examples import examples
 
 from provisioning.core.faults import Fault
 from provisioning.formats.dagdoc import read_dag
@@ -157,13 +158,13 @@ def test_documents_with_every_field_are_valid() -> None:
     assert read_server_faults(FULL_SERVERS) == ()
 
 
-@settings(max_examples=600)
+@examples(6)
 @given(mutations(FULL_DAG))
 def test_the_dag_reader_and_the_schema_agree(document: Any) -> None:
     agrees("dag", document, read_dag_faults)
 
 
-@settings(max_examples=300)
+@examples(3)
 @given(mutations(FULL_SERVERS))
 def test_the_server_reader_and_the_schema_agree(document: Any) -> None:
     agrees("servers", document, read_server_faults)
@@ -190,23 +191,23 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
     assert read_dag(document).dag.formulas[0].max_parallel == 2
 
 
-def test_a_hundred_thousand_formulas_are_read_in_seconds() -> None:
+def test_formulas_by_the_ten_thousand_are_read_in_seconds() -> None:
     formulas = [
         {"id": f"f{number}", "server": "s", "nodes": [{"taskserv": "os"}], "depends_on": [f"f{number - 1}"] if number else []}
-        for number in range(100_000)
+        for number in range(20_000)
     ]
     start = time.process_time()
 
     document = read_dag(json.loads(json.dumps({"formulas": formulas})))
 
-    assert len(document.dag.formulas) == 100_000
-    assert time.process_time() - start < 15
+    assert len(document.dag.formulas) == 20_000
+    assert time.process_time() - start < 3
 
 
-def test_a_hundred_thousand_faulty_formulas_are_explained_up_to_a_limit() -> None:
-    faults = read_dag({"formulas": [{"id": 1}] * 100_000}).faults
+def test_ten_thousand_faulty_formulas_are_explained_up_to_a_limit() -> None:
+    faults = read_dag({"formulas": [{"id": 1}] * 10_000}).faults
 
     assert sum(fault.code == "wrong_type" for fault in faults) == 1_000
     assert [fault.message for fault in faults if fault.code == "too_many"] == [
-        "99,000 more items do not fit; the first 1,000 are shown"
+        "9,000 more items do not fit; the first 1,000 are shown"
     ]

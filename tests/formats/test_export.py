@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.examples import examples
 
 from provisioning.core.declare import Condition, Dag, DepKind, Formula, FormulaDep, HealthGate, Node, NodeDep, OnError
 from provisioning.errors import ConfigError, UsageError
@@ -87,7 +88,7 @@ def read(text: str, format_name: str) -> Any:
     return readers[format_name](text)
 
 
-@settings(max_examples=150)
+@examples(1.5)
 @given(dags(), st.sampled_from(("json", "toml", "yaml")))
 def test_what_is_written_reads_back_to_the_same_dag(dag: Dag, format_name: str) -> None:
     document = read_dag(read(dump_dag(dag, format_name), format_name))
@@ -98,7 +99,7 @@ def test_what_is_written_reads_back_to_the_same_dag(dag: Dag, format_name: str) 
 def test_nickel_reads_back_to_the_same_dag(tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("nickel") / "dag.ncl"
 
-    @settings(max_examples=40)
+    @examples(0.4)
     @given(dags())
     def reads_back(dag: Dag) -> None:
         file.write_text(dump_dag(dag, "nickel"), encoding="utf-8")

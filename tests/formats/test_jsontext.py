@@ -89,18 +89,18 @@ def test_a_path_that_is_not_there_is_found_at_the_nearest_value_above_it() -> No
     assert places == {"$.a.x.y": (2, 3), "$.a.b[7]": (2, 9), "$.a.b!": (2, 4), "$": (1, 1), "": (1, 1)}
 
 
-def test_ten_megabytes_are_read_and_searched_in_seconds() -> None:
-    formulas = [{"id": f"f{number}", "server": "s", "nodes": [{"taskserv": "os"}], "x": "y" * 30} for number in range(100_000)]
+def test_megabytes_are_read_and_searched_in_seconds() -> None:
+    formulas = [{"id": f"f{number}", "server": "s", "nodes": [{"taskserv": "os"}], "x": "y" * 30} for number in range(20_000)]
     data = json.dumps({"formulas": formulas}, indent=0).encode()
     start = time.process_time()
 
     parsed = parse_json(data)
-    places = locate(parsed.text, ["$.formulas[99999].nodes[0].taskserv"])
+    places = locate(parsed.text, ["$.formulas[19999].nodes[0].taskserv"])
 
-    assert len(data) > 9_000_000
+    assert len(data) > 1_800_000
     assert parsed.faults == ()
-    assert places["$.formulas[99999].nodes[0].taskserv"][0] > 100_000
-    assert time.process_time() - start < 8
+    assert places["$.formulas[19999].nodes[0].taskserv"][0] > 20_000
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize("text", ['{"a": 1' + " " * 200_000 + "}" + "\n" * 200_000, '{"a": "' + "\\\\" * 200_000 + '"}'])

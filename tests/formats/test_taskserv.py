@@ -254,8 +254,8 @@ def test_a_name_that_nothing_has_is_a_key_error_and_inspect_says_none(tmp_path: 
         catalogue["../redis"]
 
 
-def test_of_a_hundred_thousand_faults_the_first_hundred_are_shown() -> None:
-    text = "".join(f"x{number}=1\n" for number in range(100_000))
+def test_of_ten_thousand_faults_the_first_hundred_are_shown() -> None:
+    text = "".join(f"x{number}=1\n" for number in range(10_000))
     _read, faults = read_declaration(text, "os", "taskserv.toml")
     assert len(faults) == 101
     assert faults[-1].code == "too_many"

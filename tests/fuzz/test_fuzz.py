@@ -32,7 +32,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
     return line
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", TARGETS)
 def test_hostile_input_is_refused_in_our_words_or_keeps_its_promise(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -118,7 +118,7 @@ class Network:
         return run("iptables", "-w", *words, inside=self._place.switch, check=check).stdout
 
 
-def wait_for_word(word: str, log: Path, *, patience_s: float = 10.0) -> None:
+def wait_for_word(word: str, log: Path, *, patience_s: float = 60.0) -> None:
     """Wait until a helper process says so. Raises LabError with what it said instead."""
     until = time.monotonic() + patience_s
     while word not in tail(log):

@@ -12,7 +12,7 @@ from provisioning.errors import Unreachable
 from provisioning.operations.records import find_run
 
 FAILS = Answer(code=1)
-GATE = {"check_cmd": "ask", "retries": 1, "timeout_ms": 1000}
+GATE = {"check_cmd": "ask", "retries": 1, "timeout_ms": 60_000}
 
 
 def _node(name: str, **fields: object) -> dict[str, object]:

@@ -165,7 +165,7 @@ def executions(log: Path, pid: int) -> Iterator[None]:
     words = ["strace", "-f", "-qq", "-v", "-s", "1000000", "-e", "trace=execve", "-o", str(log), f"-p{pid}"]
     tracer = subprocess.Popen(words, stderr=subprocess.PIPE)
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while "TracerPid:\t0\n" in Path(f"/proc/{pid}/status").read_text("utf-8"):
             assert tracer.poll() is None, "strace did not attach"
             assert time.monotonic() < until, "strace did not attach"

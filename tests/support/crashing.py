@@ -32,7 +32,7 @@ _AT = datetime(2026, 1, 1, tzinfo=UTC)
 def crash_report(what: str, folder: Path, *, kills: int, seed: int = 1) -> dict[str, object]:
     """Run this file as a program; return how many kills, how many acknowledged writes and which problems there were."""
     command = [sys.executable, __file__, what, str(folder), str(kills), str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=55, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=True)
     report: dict[str, object] = json.loads(done.stdout)
     return report
 

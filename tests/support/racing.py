@@ -69,7 +69,7 @@ def race(folder: Path, size: int, *, used: bool) -> dict[str, Any]:
     os.close(start)
     os.close(begin)  # all read the end of the pipe at once
     waiting = set(runners)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while len(waiting) > 1 and time.monotonic() < until:
         waiting -= {pid for pid in waiting if os.waitpid(pid, os.WNOHANG)[0]}
         time.sleep(0.001)

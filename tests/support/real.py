@@ -97,7 +97,7 @@ class RealWorkspace:
             env=_environment(),
         )
 
-    def run(self, *arguments: str, timeout_s: float = 50) -> Ended:
+    def run(self, *arguments: str, timeout_s: float = 150) -> Ended:
         """Run the program to its end."""
         child = self.start(*arguments)
         try:
@@ -108,7 +108,7 @@ class RealWorkspace:
             raise
         return Ended(code=child.returncode, out=out, err=err)
 
-    def create(self, *arguments: str, timeout_s: float = 50) -> Ended:
+    def create(self, *arguments: str, timeout_s: float = 150) -> Ended:
         """`taskserv create -o json`."""
         return self.run("taskserv", "create", "-o", "json", *arguments, timeout_s=timeout_s)
 
@@ -149,7 +149,7 @@ class RealWorkspace:
         return left
 
 
-def wait_until(true: Any, timeout_s: float = 20) -> None:
+def wait_until(true: Any, timeout_s: float = 60) -> None:
     """Wait until `true()` holds. Raises AssertionError when it takes longer."""
     until = time.monotonic() + timeout_s
     while not true():

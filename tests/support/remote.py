@@ -166,7 +166,7 @@ def files_with(home: Path, text: bytes) -> set[str]:
     return {path.name for path in home.rglob("*") if path.is_file() and text in path.read_bytes()}
 
 
-async def until(condition: Callable[[], object], *, patience_s: float = 15.0) -> None:
+async def until(condition: Callable[[], object], *, patience_s: float = 60.0) -> None:
     """Wait until something outside of our control has happened."""
     limit = time.monotonic() + patience_s
     while not condition():

@@ -26,7 +26,7 @@ class Watched:
     files: int  # open at once: sockets and pipes too
 
 
-def watched(workspace: RealWorkspace, *arguments: str, timeout_s: float = 50) -> Watched:
+def watched(workspace: RealWorkspace, *arguments: str, timeout_s: float = 150) -> Watched:
     """Run the program to its end. Its output goes to files, so that nobody has to read along."""
     folder = workspace.folder.parent
     with (folder / "printed").open("w") as out, (folder / "said").open("w") as err:
@@ -61,7 +61,7 @@ def on_a_terminal(workspace: RealWorkspace, *arguments: str) -> tuple[int, bytes
         )
         os.close(its)
         shown = _all_of(screen)
-    return child.wait(timeout=20), shown
+    return child.wait(timeout=120), shown
 
 
 def _terminal() -> dict[str, str]:

@@ -90,7 +90,7 @@ class Daemon:
             )
         self.process = identify(self.child.pid)
 
-    def wait(self, *, patience_s: float = 10.0) -> bool:
+    def wait(self, *, patience_s: float = 60.0) -> bool:
         """Return True once it greets; False when another program took the port first.
 
         Raises SshdError when it ended for any other reason, or does not greet in time.
