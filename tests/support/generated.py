@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import strategies as st
 from support.simulate import NOOP
 
@@ -10,7 +12,7 @@ from provisioning.core.ports import Outcome, Task
 
 _ONS = st.sampled_from([On.SUCCESS, On.SUCCESS, On.DONE, On.FAILED])
 _RETRIES = st.sampled_from([None, None, Retry(attempts=2, base_s=1), Retry(attempts=3, base_s=1)])
-_ENDS = st.sampled_from([Outcome.OK, Outcome.OK, Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.UNKNOWN])
+_BAD = (Outcome.FAILED, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.UNKNOWN)
 
 
 @st.composite
@@ -47,10 +49,9 @@ def flows(draw: st.DrawFn, most: int = 8, *, gates: bool = True) -> Workflow:
 @st.composite
 def scripts(draw: st.DrawFn) -> dict[tuple[str, int], Outcome]:
     """How the attempts of steps end; what is not there succeeds."""
-    keys = st.tuples(
-        st.sampled_from([*(f"s{number}" for number in range(8)), *(f"on-{on}" for on in HandlerOn)]), st.integers(1, 3)
-    )
-    return draw(st.dictionaries(keys, _ENDS, max_size=10))
+    dice, rate = random.Random(draw(st.integers(0, 2**32))), draw(st.sampled_from([0.0, 0.2, 0.5]))
+    names = [*(f"s{number}" for number in range(8)), *(f"on-{on}" for on in HandlerOn)]
+    return {(name, attempt): dice.choice(_BAD) for name in names for attempt in range(1, 9) if dice.random() < rate}
 
 
 def scripted(script: dict[tuple[str, int], Outcome], task: Task) -> Outcome:
