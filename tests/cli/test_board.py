@@ -33,6 +33,8 @@ def event(
         (Kind.STEP_TIMED_OUT, {"error": {"kind": "timeout", "message": "stopped"}}, "timed out after 3.2 s: stopped"),
         (Kind.STEP_INTERRUPTED, {"reason": "link lost"}, "interrupted after 3.2 s: link lost"),
         (Kind.STEP_RETRY_WAIT, {"exit_code": 1}, "failed after 3.2 s: exit code 1, will be tried again"),
+        (Kind.STEP_REPEAT_WAIT, {}, "ended after 3.2 s, will be repeated"),
+        (Kind.STEP_LATE, {"sla_s": 2}, "is late: it should have ended within 2.0 s"),
     ],
     ids=lambda value: value.value if isinstance(value, Kind) else "",
 )
@@ -40,6 +42,36 @@ def test_an_event_is_told_in_one_line(kind: Kind, data: Mapping[str, object], to
     board = Board()
     assert board.apply(event(Kind.STEP_STARTED)) == "cp/kubernetes  started"
     assert board.apply(event(kind, seconds=3.2, data=data)) == f"cp/kubernetes  {told}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "told"),
+    [
+        (Kind.PAUSE_REQUESTED, {}, "pausing: what runs may finish"),
+        (Kind.GATE_OPENED, {"kind": "signal", "name": "go"}, "signal go is open"),
+        (Kind.RUN_LATE, {"sla_s": 90}, "run r is late: it should have ended within 1 min 30 s"),
+    ],
+    ids=lambda value: value.value if isinstance(value, Kind) else "",
+)
+def test_what_happens_to_the_run_is_told(kind: Kind, data: Mapping[str, object], told: str) -> None:
+    assert Board().apply(event(kind, step="", data=data)) == told
+
+
+def test_a_late_step_is_marked_until_it_runs_again() -> None:
+    board = Board()
+    board.apply(event(Kind.STEP_STARTED))
+    board.apply(event(Kind.STEP_LATE, seconds=2, data={"sla_s": 1}))
+    assert "late" in board.lines(START, 80, 20)[1][0]
+    board.apply(event(Kind.RUN_REOPENED, step="", data={"steps": ["cp/kubernetes"]}))
+    assert board.rows["cp/kubernetes"].state is StepState.PENDING
+    assert "late" not in board.lines(START, 80, 20)[1][0]
+
+
+def test_steps_that_are_of_no_formula_stand_without_a_head() -> None:
+    board = Board()
+    board.know([("fetch", ""), ("load", "")])
+    assert [line.split()[1] for line, state in board.lines(START, 80, 20) if state != "bold"] == ["fetch", "load"]
+    assert len(board.lines(START, 80, 20)) == 3
 
 
 def test_what_only_machines_want_to_know_is_not_told() -> None:

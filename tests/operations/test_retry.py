@@ -43,6 +43,21 @@ def test_only_what_did_not_succeed_runs_again(faked: FakedWorkspace) -> None:
     assert steps(again) == {"one/a": "succeeded", "one/b": "succeeded"}
 
 
+def test_from_a_step_on_everything_runs_again_also_what_succeeded(faked: FakedWorkspace) -> None:
+    faked.dag(
+        {"id": "one", "server": "cp-0", "nodes": [{"taskserv": {"name": "a"}}, {"taskserv": {"name": "b"}}]},
+        {"id": "two", "server": "web-0", "nodes": [{"taskserv": {"name": "c"}}], "depends_on": ["one"]},
+    )
+    assert faked.create("--all").code == 0
+
+    again = faked.run("run", "retry", "last", "--from", "one/b", "-o", "json")
+
+    assert again.code == 0
+    assert faked.started == ["a", "b", "c", "b", "c"]
+    unknown = faked.run("run", "retry", "last", "--from", "one/c")
+    assert (unknown.code, "has no step 'one/c'" in unknown.err) == (4, True)
+
+
 @pytest.mark.parametrize("site", [None, "elsewhere"])
 def test_a_server_that_has_moved_to_another_site_is_reached_there(faked: FakedWorkspace, site: str | None) -> None:
     _declare(faked, site="here")
