@@ -49,6 +49,7 @@ class Act:
     kind: str = "step"
     labels: Mapping[str, str] | None = None
     keys: tuple[str, ...] = ()
+    timeout_s: float | None = None
 
 
 class Options(TypedDict, total=False):
@@ -97,7 +98,7 @@ def wish_of(id: str, options: Options, act: Act | None = None, handler: HandlerO
         retry=retry_of(options.get("retry")),
         repeat=_repeat_of(options.get("repeat")),
         breaker=options.get("breaker"),
-        timeout_s=options.get("timeout_s"),
+        timeout_s=options.get("timeout_s", act.timeout_s if act is not None else None),
         sla_s=options.get("sla_s"),
         on_target=options.get("on_target"),
         colocate_with=_id(options.get("colocate_with")),
