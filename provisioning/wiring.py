@@ -74,8 +74,10 @@ def open_store(folder: Path) -> SqliteStore:
 
 
 def has_history(folder: Path) -> bool:
-    """Whether anything ever ran in a workspace."""
-    return (folder / HIDDEN / "history.db").exists()
+    """Whether anything ever ran in a folder."""
+    import os
+
+    return os.path.exists(folder / HIDDEN / "history.db")  # noqa: PTH110 -- never raises, however long the name is
 
 
 def log_store(folder: Path, settings: Settings) -> LogStore:

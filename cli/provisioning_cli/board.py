@@ -46,6 +46,17 @@ MARKS: Mapping[StepState, str] = {
     StepState.INTERRUPTED: "!",
     StepState.SKIPPED: "⊘",
 }
+MOODS: Mapping[Kind, str] = {
+    Kind.RUN_STARTED: "",
+    Kind.RUN_REOPENED: "",
+    Kind.RUN_RESUMED: "",
+    Kind.RUN_HALTING: "halting",
+    Kind.CANCEL_REQUESTED: "stopping",
+    Kind.PAUSE_REQUESTED: "pausing",
+    Kind.RUN_PAUSED: "paused",
+    Kind.RUN_FINISHED: "",
+}
+"""What becomes of a run as a whole with an event."""
 ACTIVE = frozenset({StepState.DISPATCHED, StepState.RUNNING, StepState.RETRY_WAIT})
 BAD = frozenset({StepState.FAILED, StepState.TIMED_OUT, StepState.INTERRUPTED})
 
@@ -83,6 +94,7 @@ class Board:
 
     rows: dict[str, Row] = field(default_factory=dict)
     run_id: str = ""
+    mood: str = ""  # what is to be known of the run as a whole, such as that it is paused
 
     def expect(self, plan: Plan) -> None:
         """Take the steps of a plan."""
@@ -99,6 +111,7 @@ class Board:
         if not event.step:
             if event.kind is Kind.RUN_REOPENED:
                 self._again(event.data.get("steps"))
+            self.mood = MOODS.get(event.kind, self.mood)
             return _told_of_run(event)
         row = self.rows.setdefault(event.step, Row(id=event.step))
         row.state = STATES.get(event.kind, row.state)
@@ -132,7 +145,8 @@ class Board:
         hidden = len(self.rows) - sum(row is not None for _head, row in chosen)
         shown = [_line(head, row, now, columns) for head, row in chosen]
         more = f" ({hidden} more not shown)" if hidden else ""
-        return [*shown, (cut(f"{self.counts()}{more}", columns), "bold")]
+        mood = f"{self.mood}: " if self.mood else ""
+        return [*shown, (cut(f"{mood}{self.counts()}{more}", columns), "bold")]
 
     def _all(self, room: int) -> list[tuple[str, Row | None]]:
         """Return every step under the head of its formula; nothing where these are more lines than there is room for."""

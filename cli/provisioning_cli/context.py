@@ -81,7 +81,7 @@ class App:
         except NotFoundError as error:
             if named is None:
                 error.hint = f"give the folder that the runs are kept in with -w PATH; for a workspace, {INIT_HINT}"
-            elif here.is_dir():
+            elif os.path.isdir(here):  # noqa: PTH112 -- never raises, however long the name is
                 raise NotFoundError(f"no runs in {named}: it is no workspace, and no program keeps runs there") from error
             raise
 

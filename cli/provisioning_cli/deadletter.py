@@ -61,7 +61,10 @@ def show(app: App, id_: int) -> None:
 @click.option("--import", "modules", multiple=True, metavar="MODULE", help="A module that registers tasks; repeatable.")
 @pass_app
 def replay(app: App, id_: int, modules: tuple[str, ...]) -> None:
-    """Run its step again, and what the failure kept from running, in the same run."""
+    """Run its step again, in the same run.
+
+    What its failure kept from running runs then as well. Without another process that drives the runs, it happens here.
+    """
     from provisioning.operations.records import open_history
     from provisioning_cli import following
 

@@ -57,6 +57,17 @@ def test_what_happens_to_the_run_is_told(kind: Kind, data: Mapping[str, object],
     assert Board().apply(event(kind, step="", data=data)) == told
 
 
+def test_what_the_run_as_a_whole_does_stands_before_the_counts() -> None:
+    board = Board()
+    board.know([("a", "")])
+    last = []
+    for kind in (Kind.RUN_STARTED, Kind.PAUSE_REQUESTED, Kind.RUN_PAUSED, Kind.RUN_RESUMED, Kind.CANCEL_REQUESTED):
+        board.apply(event(kind, step=""))
+        last.append(board.lines(START, 80, 20)[-1][0])
+
+    assert last == ["1 pending", "pausing: 1 pending", "paused: 1 pending", "1 pending", "stopping: 1 pending"]
+
+
 def test_a_late_step_is_marked_until_it_runs_again() -> None:
     board = Board()
     board.apply(event(Kind.STEP_STARTED))

@@ -220,6 +220,12 @@ def test_what_was_late_is_shown_in_a_column_of_its_own_if_anything_was(cli: Call
     assert "late" not in cli("-w", str(tmp_path), "run", "show").out
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "a\x00b", "nothing"], ids=["long", "null", "none"])
+def test_a_folder_that_cannot_be_is_not_found(cli: Caller, name: str) -> None:
+    for words in (("run", "list"), ("queue", "list"), ("deadletter", "list")):
+        assert cli("-w", name, *words).code == 4
+
+
 def test_the_queue_has_what_is_ready_or_waits_for_a_retry_the_oldest_first(cli: Caller, tmp_path: Path) -> None:
     on = stage()
     on.close("holds")
