@@ -65,12 +65,15 @@ def replay(app: App, id_: int, modules: tuple[str, ...]) -> None:
 
     What its failure kept from running runs then as well. Without another process that drives the runs, it happens here.
     """
+    from provisioning.core.letters import refuse_replayed
     from provisioning.operations.records import open_history
     from provisioning_cli import following
 
     folder = app.runs_folder()
     with open_history(folder) as history:
-        detail = history.run(history.dead_letter(id_).run_id)
+        letter = history.dead_letter(id_)
+        refuse_replayed(letter)
+        detail = history.run(letter.run_id)
     following.again(app, folder, detail, modules, lambda client: client.replay(id_))
 
 

@@ -20,6 +20,7 @@ from provisioning.core.decide import Decision
 from provisioning.core.declare import NAME_PATTERN
 from provisioning.core.events import Event
 from provisioning.core.history import DeadLetter, RunSummary, StepRecord
+from provisioning.core.letters import refuse_replayed
 from provisioning.core.model import NO_LABELS, RUN_ENDED, STEP_ENDED, STEP_GOOD, RunState, StepState
 from provisioning.core.ports import Commit, Request
 from provisioning.core.run import new_run
@@ -246,9 +247,7 @@ class EmbeddedClient:
         Raises NotFoundError, UsageError for one that was replayed before.
         """
         letter = self._parts.store.history.dead_letter(letter_id)
-        if letter.replayed_at is not None:
-            again = f" as attempt {letter.replayed_attempt}" if letter.replayed_attempt else ""
-            raise UsageError(f"dead letter {letter_id} was replayed{again}", hint="a later failure has a letter of its own")
+        refuse_replayed(letter)
         runner = self._runner()
         if runner is not None:
             await runner.replay(letter.run_id, [letter.step], actor=self._actor)

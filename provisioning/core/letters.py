@@ -1,8 +1,18 @@
-"""When somebody has to look at the dead letters."""
+"""Dead letters: which may be replayed, and when somebody has to look at them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from provisioning.core.history import DeadLetter
+from provisioning.errors import UsageError
+
+
+def refuse_replayed(letter: DeadLetter) -> None:
+    """Raise UsageError for a dead letter that was replayed: its step has been run again since."""
+    if letter.replayed_at is not None:
+        again = f" as attempt {letter.replayed_attempt}" if letter.replayed_attempt else ""
+        raise UsageError(f"dead letter {letter.id} was replayed{again}", hint="a later failure has a letter of its own")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -55,6 +55,19 @@ def test_ctrl_c_stops_the_watching_and_not_the_run(tmp_path: Path) -> None:
         assert running.wait(LONG_S) == 0
 
 
+def test_a_watch_says_when_nobody_drives_the_run_any_more(tmp_path: Path) -> None:
+    with program(tmp_path) as running:
+        running.kill()
+        running.wait(LONG_S)
+    with watching(tmp_path) as lines:
+        assert lines.stderr is not None
+        while "no process drives run r-1 now" not in lines.stderr.readline():
+            assert lines.poll() is None
+        lines.send_signal(signal.SIGINT)
+        lines.communicate(timeout=LONG_S)
+        assert lines.returncode == 130
+
+
 def test_the_exit_code_of_a_watch_is_that_of_the_run(tmp_path: Path) -> None:
     with program(tmp_path, "fail"), watching(tmp_path) as lines:
         run_json(tmp_path, "run", "signal", "r-1", "go")

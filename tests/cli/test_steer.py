@@ -17,6 +17,8 @@ from provisioning.adapters.sqlite.store import SqliteStore
 from provisioning.builder import Workflow
 from provisioning.core.events import Kind
 from provisioning.core.ports import Request
+from provisioning_cli.context import App
+from provisioning_cli.main import call
 
 
 @pytest.fixture(autouse=True)
@@ -300,6 +302,18 @@ def test_a28_a_replay_runs_for_real_and_a_second_one_is_refused(cli: Caller, bur
     assert (again.code, "was replayed as attempt 2" in again.err) == (2, True)
     every = cli("-w", str(buried), "deadletter", "list", "--all", "-o", "json").json["dead_letters"]
     assert {one["id"]: one["replayed_attempt"] for one in every} == {4: None, 3: 2, 2: None, 1: None}
+
+
+def test_the_shell_completes_the_ids_of_what_waits(
+    buried: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(buried)
+    monkeypatch.setenv("_PROVISIONING_COMPLETE", "bash_complete")
+    for words, expected in ((["deadletter", "show", ""], {"4", "3", "2", "1"}), (["run", "pause", "r-2"], {"r-2"})):
+        monkeypatch.setenv("COMP_WORDS", " ".join(["provisioning", *words]))
+        monkeypatch.setenv("COMP_CWORD", str(len(words)))
+        call([], App())
+        assert {line.partition(",")[2] for line in capsys.readouterr().out.split()} == expected
 
 
 def test_a_replay_that_fails_again_exits_as_the_run_does(cli: Caller, buried: Path) -> None:
