@@ -29,7 +29,8 @@ ORDERS = ""
 TAKE_OVER_S = 0.3
 POLL_S = 0.1
 LOG = logging.getLogger("provisioning")
-_COUNTED = frozenset({Kind.STEP_FAILED, Kind.STEP_TIMED_OUT, Kind.RUN_REOPENED})
+_DEADLY = frozenset({Kind.STEP_FAILED, Kind.STEP_TIMED_OUT})
+_COUNTED = _DEADLY | {Kind.RUN_REOPENED}
 
 
 class HistoryStore(Store, Protocol):
@@ -113,8 +114,9 @@ class _Counting:
     async def committed(self, _run: Run, events: Sequence[Event]) -> None:
         if not any(event.kind in _COUNTED for event in events):
             return
-        count = self._history.count_dead_letters()
-        if self._alarm.hear(count):
+        count, new = self._history.count_dead_letters(), sum(event.kind in _DEADLY and event.attempt > 0 for event in events)
+        # Some may have been removed meanwhile, which no event tells: it may have been low just before.
+        if self._alarm.hear(count - new) or self._alarm.hear(count):
             try:
                 self._on_alarm(count)
             except Exception as error:  # whoever is told cannot stop the engine

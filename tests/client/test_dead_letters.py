@@ -78,6 +78,27 @@ async def test_the_alarm_goes_off_when_the_number_is_reached_and_again_after_it_
     assert heard == [2, 2]
 
 
+async def test_the_alarm_goes_off_again_after_letters_were_removed(
+    folder: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROVISIONING_DEAD_LETTERS_ALERT_AT", "2")
+    on, heard = stage(), list[int]()
+    on.failures.update(a=2, b=2)
+    on.close("a", "b")
+    wf = flow()
+    wf.step("a", play, "a")
+    wf.step("b", play, "b")
+
+    async with client(folder, on_alarm=heard.append) as it:
+        for _ in range(2):
+            run = await it.submit(wf)
+            on.open("a", "b")
+            await it.wait(run)
+            assert await it.purge_dead_letters(waiting=True) == 2
+
+    assert heard == [2, 2]
+
+
 async def test_without_anybody_to_call_the_alarm_is_a_line_in_the_log(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,10 @@ def test_the_chain_is_contiguous_from_a_root_to_an_end_and_as_long_as_the_whole(
     for step in found.steps:
         assert step.earliest_s == pytest.approx(max((_end(found.steps, dep) for dep in deps[step.step]), default=0.0))
         assert step.slack_s >= 0
+        delayed = {**took, step.step: took[step.step] + step.slack_s}
+        assert critical_path(flow, delayed).total_s == pytest.approx(found.total_s), "slack delays nothing"
+        delayed[step.step] += 1
+        assert critical_path(flow, delayed).total_s == pytest.approx(found.total_s + 1), "and more of it does"
         assert step.latest_s + step.duration_s <= found.total_s + 1e-9
 
 
