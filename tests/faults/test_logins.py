@@ -66,7 +66,9 @@ REFUSED = {
 def test_a_machine_that_is_not_the_known_one_is_refused_before_a_byte_of_a_login(
     workspace: RealWorkspace, tmp_path: Path, held: str
 ) -> None:
-    keys = {"key": host_key(workspace, "one"), "other": other_key(tmp_path), "rsa": other_key(tmp_path, "rsa")}
+    keys = {"key": host_key(workspace, "one"), "other": other_key(tmp_path)}
+    if held == "a key of another type":  # one that takes seconds to make
+        keys["rsa"] = other_key(tmp_path, "rsa")
     one = workspace.servers.server("one")
     with tapped(one.address, one.port) as tap:
         workspace.change_server("one", port=tap.port)

@@ -79,13 +79,14 @@ def every_pattern() -> Iterator[Used]:
             function = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
             if not isinstance(node, ast.Call) or function not in FUNCTIONS or (text := literal(node.args[0], names)) is None:
                 continue
-            methods = {function.removeprefix("re.")} if function != "re.compile" else set(ways(node, above, everything))
+            where = (path.read_text("utf-8"), everything)
+            methods = {function.removeprefix("re.")} if function != "re.compile" else set(ways(node, above, *where))
             place = f"{path.relative_to(ROOT)}:{node.lineno}"
             yield Used(place=place, pattern=re.compile(text, flags_of(node)), methods=tuple(sorted(methods)))
 
 
-def ways(compiled: ast.Call, above: dict[ast.AST, ast.AST], everything: str) -> Iterator[str]:
-    """Yield the methods that are called on a compiled pattern, wherever its name stands."""
+def ways(compiled: ast.Call, above: dict[ast.AST, ast.AST], own: str, everything: str) -> Iterator[str]:
+    """Yield the methods that are called on a compiled pattern, wherever its name stands; a private one is its module's."""
     holder = above[compiled]
     if isinstance(holder, ast.Attribute):
         yield holder.attr
@@ -93,7 +94,8 @@ def ways(compiled: ast.Call, above: dict[ast.AST, ast.AST], everything: str) -> 
     while not isinstance(holder, ast.Assign | ast.stmt):
         holder = above[holder]
     name = ast.unparse(holder.targets[0]) if isinstance(holder, ast.Assign) else ""
-    found = re.findall(rf"\b{re.escape(name)}\.({'|'.join(METHODS)})\(", everything) if name else []
+    text = own if name.startswith("_") else everything
+    found = re.findall(rf"\b{re.escape(name)}\.({'|'.join(METHODS)})\(", text) if name else []
     yield from found or ("fullmatch", "match")  # given to somebody else, who asks whether a name fits
 
 
