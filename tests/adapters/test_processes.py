@@ -84,6 +84,9 @@ async def test_stopping_ends_every_process_of_the_program(tmp_path: Path, script
     [
         pytest.param("trap '' TERM; echo ready; while :; do sleep 0.05; done", id="A41 the program"),
         pytest.param("(trap '' TERM; exec setsid sleep 1000) & sleep 0.2; echo ready; wait", id="one that has left"),
+        pytest.param(
+            "trap '' TERM; echo ready; while :; do setsid sleep 1000 & sleep 0.02; done", id="one that goes on starting others"
+        ),
     ],
 )
 async def test_what_ignores_being_asked_is_killed_after_its_grace(tmp_path: Path, script: str) -> None:
