@@ -10,16 +10,16 @@ from pathlib import Path
 
 from sshd import SshdError
 
-from benchmarks import planning, startup
+from benchmarks import planning, startup, workflows
 from benchmarks.contestants import PROJECT, Contestant, contestants
 from benchmarks.figures import Timed
 from benchmarks.page import judged, publish
 from benchmarks.record import Record, machine, versions, write
 from benchmarks.rounds import compete, hosts
-from benchmarks.tables import Row, held_rows, plain, planning_rows, ssh_rows, start_rows
+from benchmarks.tables import Row, held_rows, plain, planning_rows, ssh_rows, start_rows, workflow_rows
 from benchmarks.work import WorkError
 
-PARTS = ("planning", "startup", "ssh")
+PARTS = ("planning", "startup", "workflows", "ssh")
 QUICK = ("scripts", "floor", "provisioning", "pyinfra")
 
 
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             versions=took_part,
             planning=tuple(planning.measure()) if "planning" in parts else (),
             startup=tuple(_start(asked)) if "startup" in parts else (),
+            workflows=tuple(workflows.measure()) if "workflows" in parts else (),
             ssh=tuple(_ssh(asked)) if "ssh" in parts else (),
         )
     except (WorkError, SshdError) as wrong:
@@ -93,6 +94,7 @@ def _taking_part(asked: argparse.Namespace, count: int) -> list[Contestant]:
 def _tables(record: Record, titles: dict[str, str]) -> list[Sequence[Row]]:
     tables = [planning_rows(record.planning)] if record.planning else []
     tables += [start_rows(record.startup)] if record.startup else []
+    tables += [workflow_rows(record.workflows)] if record.workflows else []
     tables += [ssh_rows(record.ssh, titles)] if record.ssh else []
     held = held_rows(judged(record))
     return [*tables, *([held] if len(held) > 1 else [])]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from benchmarks.figures import Timed, digits, ratio, summaries
 from benchmarks.planning import GROWTH_LIMIT, LIMIT_S, Planned
 from benchmarks.startup import OURS, THEIRS
+from benchmarks.workflows import DURABLE, LEAST_PER_S, MOST_BYTES, RESUME_LIMIT_S, Flowed, growth
+from benchmarks.workflows import GROWTH_LIMIT as FLOW_GROWTH_LIMIT
 
 FLOOR_LIMIT = 1.4  # times the floor, at 100 servers
 CPU_LIMIT_MS = 20.0  # of the client, per server, at 100 servers
@@ -69,3 +71,22 @@ def of_planning(found: Sequence[Planned]) -> Iterator[Held]:
     if steepest is not None:
         bar, measured = f"at most {GROWTH_LIMIT} times the time", f"{digits(steepest)} times"
         yield Held(what="twice as many formulas", bar=bar, measured=measured, holds=steepest <= GROWTH_LIMIT)
+
+
+def of_workflows(found: Sequence[Flowed]) -> Iterator[Held]:
+    """Judge the workflow engine."""
+    for one in found:
+        what = f"{one.shape} of {one.steps:,} steps, {one.store}"
+        if (one.shape, one.steps, one.store) == ("fan-out", 10_000, DURABLE):
+            bar, measured = f"at least {LEAST_PER_S:,} steps a second", f"{one.per_s:,.0f}"
+            yield Held(what=what, bar=bar, measured=measured, holds=one.per_s >= LEAST_PER_S)
+        times = growth(found, one)
+        if times is not None:
+            bar, measured = f"at most {FLOW_GROWTH_LIMIT} times half as many", f"{digits(times)} times"
+            yield Held(what=what, bar=bar, measured=measured, holds=times <= FLOW_GROWTH_LIMIT)
+        if one.shape == "resume":
+            bar, measured = f"at most {RESUME_LIMIT_S:g} s", f"{digits(one.wall_s)} s"
+            yield Held(what=what, bar=bar, measured=measured, holds=one.wall_s <= RESUME_LIMIT_S)
+        else:
+            bar, measured = f"under {MOST_BYTES:,} bytes a step", f"{one.bytes_per_step:,.0f}"
+            yield Held(what=what, bar=bar, measured=measured, holds=one.bytes_per_step < MOST_BYTES)

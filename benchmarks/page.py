@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.bars import Held, of_planning, of_ssh, of_start
+from benchmarks.bars import Held, of_planning, of_ssh, of_start, of_workflows
 from benchmarks.chart import Bar, Chart, Group, svg
 from benchmarks.figures import digits, ratio, summaries
 from benchmarks.record import Record, read, write
 from benchmarks.startup import BARE
-from benchmarks.tables import Row, held_rows, markdown, planning_rows, ssh_rows, start_rows
+from benchmarks.tables import Row, held_rows, markdown, planning_rows, ssh_rows, start_rows, workflow_rows
 
 
 def publish(record: Record, docs: Path, titles: Mapping[str, str]) -> None:
@@ -25,6 +25,7 @@ def publish(record: Record, docs: Path, titles: Mapping[str, str]) -> None:
             planning=record.planning or before.planning,
             startup=record.startup or before.startup,
             ssh=record.ssh or before.ssh,
+            workflows=record.workflows or before.workflows,
         )
     write(record, raw)
     if record.ssh:
@@ -44,6 +45,8 @@ def sections(record: Record, titles: Mapping[str, str]) -> dict[str, str]:
         parts["ssh"] = markdown(ssh_rows(record.ssh, titles))
     if record.startup:
         parts["startup"] = markdown(start_rows(record.startup))
+    if record.workflows:
+        parts["workflows"] = markdown(workflow_rows(record.workflows))
     if record.planning:
         parts["planning"] = markdown(planning_rows(record.planning))
     return parts
@@ -51,7 +54,7 @@ def sections(record: Record, titles: Mapping[str, str]) -> dict[str, str]:
 
 def judged(record: Record) -> Iterable[Held]:
     """Return every figure that has a bar."""
-    return [*of_ssh(record.ssh), *of_start(record.startup), *of_planning(record.planning)]
+    return [*of_ssh(record.ssh), *of_start(record.startup), *of_planning(record.planning), *of_workflows(record.workflows)]
 
 
 def renewed(text: str, parts: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.contestants import PEERS
 from benchmarks.figures import Timed
 from benchmarks.planning import Planned
+from benchmarks.workflows import Flowed
 
 PACKAGES = ("pyinfra", "ansible-core", "mitogen")
 ASK = "import importlib.metadata as m, json, sys; print(json.dumps({name: m.version(name) for name in sys.argv[1:]}))"
@@ -30,6 +31,7 @@ class Record:
     planning: tuple[Planned, ...] = ()
     startup: tuple[Timed, ...] = ()
     ssh: tuple[Timed, ...] = ()
+    workflows: tuple[Flowed, ...] = ()
     measured_on: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
 
 
@@ -45,7 +47,8 @@ def read(path: Path) -> Record:
     planning = tuple(Planned(**one) for one in facts.pop("planning"))
     startup = tuple(Timed(**one) for one in facts.pop("startup"))
     ssh = tuple(Timed(**one) for one in facts.pop("ssh"))
-    return Record(planning=planning, startup=startup, ssh=ssh, **facts)
+    workflows = tuple(Flowed(**one) for one in facts.pop("workflows", ()))
+    return Record(planning=planning, startup=startup, ssh=ssh, workflows=workflows, **facts)
 
 
 def machine() -> dict[str, str]:

@@ -8,6 +8,7 @@ from benchmarks.bars import Held
 from benchmarks.figures import Timed, digits, ratio, summaries
 from benchmarks.planning import Planned
 from benchmarks.startup import BARE
+from benchmarks.workflows import Flowed, growth
 
 Row = Sequence[str]
 
@@ -47,6 +48,16 @@ def planning_rows(found: Sequence[Planned]) -> list[Row]:
     for one in found:
         growth = digits(one.growth) if one.growth else ""
         rows.append((one.name, digits(one.plan_s), digits(one.compile_s), f"{one.edges:,}", growth))
+    return rows
+
+
+def workflow_rows(found: Sequence[Flowed]) -> list[Row]:
+    """Return a head and a row for each shape."""
+    rows: list[Row] = [("", "store", "wall s", "CPU s", "steps per s", "bytes per step", "times half as many")]
+    for one in found:
+        times = growth(found, one)
+        figures = (digits(one.wall_s), digits(one.cpu_s), f"{one.per_s:,.0f}", f"{one.bytes_per_step:,.0f}")
+        rows.append((f"{one.shape}, {one.steps:,} steps", one.store, *figures, digits(times) if times else ""))
     return rows
 
 

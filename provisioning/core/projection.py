@@ -6,7 +6,7 @@ cost proportional to its events.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from provisioning.core.events import Event, Kind
@@ -66,9 +66,9 @@ def step_row(step: Step, position: int) -> Columns:
     }
 
 
-def step_rows(workflow: Workflow) -> list[Columns]:
-    """Return the first rows of all steps of a workflow."""
-    return [step_row(step, position) for position, step in enumerate(workflow.steps)]
+def step_rows(workflow: Workflow) -> Iterator[Columns]:
+    """Yield the first rows of all steps of a workflow, each with the same columns in the same order."""
+    return (step_row(step, position) for position, step in enumerate(workflow.steps))
 
 
 # ---------------------------------------------------------------- one function per event kind

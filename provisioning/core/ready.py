@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from provisioning.core.model import StepState
 from provisioning.core.run import ACTIVE, Run, order
 
-Item = tuple[tuple[int, int, int], str, str]  # order, run, step
+Item = tuple[int, int, int, str, str]  # the three parts of the order, run, step
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class ReadyQueue:
     capacity: dict[str, int] = field(default_factory=dict)
     taken: Counter[str] = field(default_factory=Counter)
     holders: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    queued: set[tuple[str, str]] = field(default_factory=set)
+    queued: dict[str, set[str]] = field(default_factory=dict)  # run -> steps
     heap: list[Item] = field(default_factory=list)
     parked: dict[str, list[Item]] = field(default_factory=lambda: defaultdict(list))
 
@@ -40,7 +40,7 @@ class ReadyQueue:
         """Forget a run that has ended: its slots, its pools, and what of it still waits for a slot."""
         for step in run.steps:
             self.give_back(run.id, step)
-        left = [step for step in run.steps if (run.id, step) in self.queued]
+        left = self.queued.pop(run.id, None)
         if left:
             self._drop(run, left)
         for name in run_pools(run):
@@ -48,10 +48,10 @@ class ReadyQueue:
 
     def add(self, run: Run, step: str) -> None:
         """Queue a ready step. Queueing it twice is no error."""
-        if (run.id, step) in self.queued:
-            return
-        self.queued.add((run.id, step))
-        heapq.heappush(self.heap, (order(run, run.steps[step]), run.id, step))
+        steps = self.queued.setdefault(run.id, set())
+        if step not in steps:
+            steps.add(step)
+            heapq.heappush(self.heap, (*order(run, run.steps[step]), run.id, step))
 
     def take(self, runs: Mapping[str, Run], room: int | None = None) -> list[tuple[str, str]]:
         """Take the steps that may start now, with their slots, at most `room` of them; return (run, step) in order.
@@ -62,10 +62,10 @@ class ReadyQueue:
         chosen: list[tuple[str, str]] = []
         while self.heap and (room is None or len(chosen) < room):
             item = heapq.heappop(self.heap)
-            _order, run_id, step = item
+            run_id, step = item[3:]
             run = runs.get(run_id)
             if run is None or not run.accepting or run.steps[step].state is not StepState.READY:
-                self.queued.discard((run_id, step))
+                self._unqueue(run_id, step)
                 self._pass_on(needs(run, step) if run else list(self.parked))
                 continue
             wanted = needs(run, step)
@@ -75,7 +75,7 @@ class ReadyQueue:
                 self._pass_on(wanted)
                 continue
             self._take(run, step)
-            self.queued.discard((run_id, step))
+            self._unqueue(run_id, step)
             chosen.append((run_id, step))
         return chosen
 
@@ -87,13 +87,19 @@ class ReadyQueue:
                 del self.taken[name]
             self._unpark(name)
 
-    def _drop(self, run: Run, steps: Sequence[str]) -> None:
+    def _unqueue(self, run: str, step: str) -> None:
+        steps = self.queued.get(run)
+        if steps is not None:
+            steps.discard(step)
+            if not steps:
+                del self.queued[run]
+
+    def _drop(self, run: Run, steps: Iterable[str]) -> None:
         """Take steps out. One that a returned slot had brought back passes that slot on."""
-        called = [step for _order, of, step in self.heap if of == run.id]
+        called = [item[4] for item in self.heap if item[3] == run.id]
         self.heap = _without(self.heap, run.id)
         for name in {name for step in steps for name in needs(run, step)} & self.parked.keys():
             self._park(name, _without(self.parked[name], run.id))
-        self.queued.difference_update((run.id, step) for step in steps)
         for step in called:
             self._pass_on(needs(run, step))
 
@@ -125,7 +131,7 @@ class ReadyQueue:
 
 
 def _without(items: Sequence[Item], run_id: str) -> list[Item]:
-    kept = [item for item in items if item[1] != run_id]
+    kept = [item for item in items if item[3] != run_id]
     heapq.heapify(kept)
     return kept
 

@@ -13,6 +13,7 @@ from provisioning.core.ports import Outcome, Report, Task, Timer
 from provisioning.core.run import Run, StepRun
 from provisioning.core.values import Payload, Ref, resolve
 
+_ANYWHERE: Mapping[str, object] = {"target": ""}  # one for all
 NO_WORKER = "placement"
 """The error kind of a step whose place cannot be found."""
 
@@ -79,7 +80,7 @@ def _begin(decision: Decision, step: StepRun, target: str) -> None:
             step=step.spec.id,
             attempt=step.attempt if step.lost else step.attempt + 1,
             epoch=step.epoch + 1,
-            data={"target": target},
+            data={"target": target} if target else _ANYWHERE,
         )
     )
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from provisioning.core.model import ANYWHERE, WAITING_ACTIONS, Step
 
+LARGEST = 1024  # unless the slots alone need more: what is handed out is in memory as a task of its own
+
 
 @dataclass(slots=True)
 class Window:
@@ -27,7 +29,7 @@ class Window:
         if not self.slots:
             return None
         if self.ended_since or not self.size:
-            self.size, self.ended_since = max(2 * self.slots, 2 * self.ended_since), 0
+            self.size, self.ended_since = max(2 * self.slots, min(2 * self.ended_since, LARGEST)), 0
         return max(0, self.size - len(self.out))
 
     def began(self, run: str, step: Step) -> None:

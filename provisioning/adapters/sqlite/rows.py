@@ -13,7 +13,7 @@ from provisioning.adapters.sqlite.stored import from_row, text
 from provisioning.codec import encode
 from provisioning.core.history import StepRecord, exit_code_of
 from provisioning.core.model import STEP_FAILED, RunState, Workflow
-from provisioning.core.projection import Changes, Columns, step_rows
+from provisioning.core.projection import Changes, Columns, step_row, step_rows
 
 JSON_COLUMNS = frozenset({"params", "output", "labels"})
 STEP_KEYS = ("step",)
@@ -26,7 +26,7 @@ def write_changes(connection: sqlite3.Connection, run: int, changes: Changes, wo
     if workflow is not None:
         changes.run["source"] = workflow.source.kind if workflow.source else ""
         changes.run["labels"] = dict(workflow.labels)
-        _upsert(connection, "steps", STEP_KEYS, run, step_rows(workflow))
+        _insert_steps(connection, run, workflow)
     for row in changes.added:
         _upsert(connection, "steps", STEP_KEYS, run, [{**row, "position": _next_position(connection, run)}])
     _upsert(connection, "steps", STEP_KEYS, run, [{"step": step, **row} for step, row in changes.steps.items()])
@@ -39,6 +39,17 @@ def write_changes(connection: sqlite3.Connection, run: int, changes: Changes, wo
     if changes.run:
         names = ", ".join(f"{name} = ?" for name in changes.run)
         connection.execute(f"UPDATE runs SET {names} WHERE id = ?", (*_cells(changes.run), run))  # noqa: S608 - our own names
+
+
+def _insert_steps(connection: sqlite3.Connection, run: int, workflow: Workflow) -> None:
+    """Write the first rows of all steps, one after the other: there may be a hundred thousand."""
+    if not workflow.steps:
+        return
+    names = tuple(step_row(workflow.steps[0], 0))
+    connection.executemany(
+        f"INSERT OR IGNORE INTO steps (run, {', '.join(names)}) VALUES ({', '.join('?' * (len(names) + 1))})",  # noqa: S608
+        ((run, *_cells(row)) for row in step_rows(workflow)),
+    )
 
 
 def _write_letters(connection: sqlite3.Connection, run: int, changes: Changes) -> None:
