@@ -72,12 +72,15 @@ class AttemptOutput:
             data = masker.feed(value.encode("utf-8", "surrogatepass"))
             return (data + masker.flush()).decode("utf-8", "surrogatepass")
         if isinstance(value, Mapping):
-            return {key: self.masked(inner) for key, inner in value.items()}
+            return {self.masked(key): self.masked(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.masked(inner) for inner in value]
         return value
 
     def note(self, text: str) -> None:
         """Write a line of our own."""
-        self._store(f"-- {text}\n".encode())
+        shown = str(self.masked(text)) if self._hidden else text
+        self._store(f"-- {shown}\n".encode("utf-8", "backslashreplace"))
 
     def last_lines(self, count: int = 10) -> list[str]:
         """Return the last lines written."""
