@@ -136,7 +136,7 @@ def why(folder: Path, run_id: str, step: str) -> list[Blocker]:
 
     async def look(store: SqliteStore) -> list[Blocker]:
         run = await load(store, run_id)
-        others = [await load(store, other) for other in await store.open_runs() if other != run_id]
+        others = [other for other, _since in await _open_runs(store) if other.id != run_id]
         return blockers(run, step, holders([run, *others]), None)
 
     found = _in_store(folder, look)
@@ -197,6 +197,8 @@ async def _open_runs(store: SqliteStore) -> list[tuple[Run, Mapping[str, datetim
     found: list[tuple[Run, Mapping[str, datetime]]] = []
     for run_id in await store.open_runs():
         events: Sequence[Event] = await store.events(run_id)
+        if not events:  # deleted meanwhile
+            continue
         workflow = await store.workflow(str(events[0].data["workflow"]))
         found.append((fold(run_id, workflow, events), {event.step: event.at for event in events}))
     return found

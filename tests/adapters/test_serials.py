@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,13 @@ def test_they_are_read_beside_a_process_that_has_the_history_open(serials: State
 def test_a_history_that_cannot_be_read_tells_none(serials: StateSerials, path: Path, content: bytes) -> None:
     path.parent.mkdir()
     path.with_name("history.db").write_bytes(content)
+    assert serials.known() == {}
+
+
+def test_a_damaged_number_tells_none(serials: StateSerials, path: Path) -> None:
+    serials.note("a", 1)
+    with closing(connect(path.with_name("history.db"))) as connection:
+        connection.execute("UPDATE meta SET value = 9e999")
     assert serials.known() == {}
 
 

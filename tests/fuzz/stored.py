@@ -241,6 +241,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "events": ("body", "seq"),
     "steps": ("step", "kind", "state", "attempts", "exit_code", "started_at", "ended_at", "log", "output", "position", "error"),
     "attempts": ("state", "attempt", "exit_code", "started_at", "log"),
+    "dead_letters": ("step", "attempt", "error", "died_at", "replayed_at", "replayed_attempt"),
     "workflows": ("body", "digest"),
     "requests": ("body", "run"),
     "tasks": ("body", "step"),
@@ -250,6 +251,15 @@ ROWS: dict[str, tuple[str, ...]] = {
 READING = (
     ("run", "list"),
     ("run", "show"),
+    ("run", "show", "--path"),
+    ("run", "show", "--why", "a/os"),
+    ("run", "pause", "last"),
+    ("run", "continue", "last"),
+    ("run", "delete", "last", "--force"),
+    ("queue", "list"),
+    ("deadletter", "list", "--all"),
+    ("deadletter", "show", "1"),
+    ("deadletter", "purge", "--all", "--older-than", "1"),
     ("run", "logs"),
     ("state", "show"),
     ("taskserv", "create", "--all", "--check"),
@@ -299,6 +309,7 @@ def history_rows(folder: Path) -> Check:
     workspace.dag({"id": "a", "server": "cp-0", "nodes": [{"taskserv": {"name": "os"}}], "health_gate": {"check_cmd": "true"}})
     assert workspace.run("taskserv", "create", "--all").code == 0
     hidden = workspace.folder / ".provisioning"
+    _bury(hidden / "history.db")
     _closed(hidden / "history.db")
     shutil.copytree(hidden, good)
 
@@ -310,6 +321,16 @@ def history_rows(folder: Path) -> Check:
         return called(["-w", str(workspace.folder), *words, "-o", "json"], App(lambda _folder, _infra: workspace.project()))
 
     return check
+
+
+def _bury(path: Path) -> None:
+    """Add a dead letter: formulas leave none."""
+    connection = sqlite3.connect(path)
+    connection.execute(
+        "INSERT INTO dead_letters (run, step, attempt, error, died_at) SELECT id, 'a/os', 1, 'no', created_at FROM runs"
+    )
+    connection.commit()
+    connection.close()
 
 
 def _closed(path: Path) -> None:

@@ -33,7 +33,7 @@ class StateSerials:
             with closing(sqlite3.connect(f"file:{quote(str(self._path))}?{mode}", uri=True)) as connection:
                 rows = connection.execute("SELECT substr(key, ?), value FROM meta WHERE key GLOB ?", (len(KEY) + 1, f"{KEY}*"))
                 return {str(lineage): int(serial) for lineage, serial in rows}
-        except (sqlite3.Error, ValueError):
+        except (sqlite3.Error, ValueError, OverflowError):  # a damaged row may hold infinity
             return {}
 
     def note(self, lineage: str, serial: int) -> None:
