@@ -80,6 +80,8 @@ def _encode_workflow(workflow: Workflow, order: Any) -> bytes:  # noqa: ANN401 -
 def _other(obj: object) -> object:
     if isinstance(obj, Mapping):
         return dict(obj)
+    if isinstance(obj, str):
+        return str(obj)
     raise TypeError(f"objects of type {type(obj).__name__} are not supported")
 
 

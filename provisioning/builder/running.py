@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Unpack
@@ -34,6 +35,26 @@ class Log(Protocol):
         ...
 
 
+class RunningStep(str):
+    """The id of the running step; called, it adds a step to the run."""
+
+    _add: Callable[..., Step]
+
+    def __new__(cls, id: str, add: Callable[..., Step]) -> RunningStep:
+        """`add` is called with what the step is called with."""
+        made = super().__new__(cls, id)
+        made._add = add
+        return made
+
+    def __call__(self, id: str, fn: Function | str | Act, *args: object, **options: Unpack[Options]) -> Step:
+        """Add a step to the run. It starts after this one has succeeded; where this one fails, it is not added.
+
+        Adding the same again in a later attempt changes nothing. Raises UsageError for what cannot be, and when this one is
+        to stop.
+        """
+        return self._add(id, fn, args, options)
+
+
 @dataclass(slots=True, kw_only=True)
 class Current:
     """The attempt that a running function is."""
@@ -55,12 +76,12 @@ class Current:
         """Return a reference to the result of a step of this run."""
         return Ref(step=step)
 
-    def step(self, id: str, fn: Function | str | Act, *args: object, **options: Unpack[Options]) -> Step:
-        """Add a step to the run. It starts after this one has succeeded; where this one fails, it is not added.
+    @property
+    def step(self) -> RunningStep:
+        """The step's id. Called, it adds a step to the run: `current().step("page-1", fetch, 1)`."""
+        return RunningStep(self.step_id, self._add)
 
-        Adding the same again in a later attempt changes nothing. Raises UsageError for what cannot be, and when this one is
-        to stop.
-        """
+    def _add(self, id: str, fn: Function | str | Act, args: Sequence[object], options: Options) -> Step:
         if self.stopped:
             raise UsageError(f"run {self.run} is stopping: step {id} is not added")
         if any(one.id == id for one in self.added):

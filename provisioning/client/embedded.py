@@ -78,7 +78,9 @@ class EmbeddedClient:
         flow = workflow.build() if isinstance(workflow, Workflow) else workflow
         if run_id is not None and idempotency_key is not None:
             raise UsageError("a run has either an id or an idempotency key", hint="the key makes the id")
-        name = run_id or (_keyed(flow.name, idempotency_key) if idempotency_key is not None else wiring.new_run_id())
+        name = run_id
+        if name is None:
+            name = wiring.new_run_id() if idempotency_key is None else _keyed(flow.name, idempotency_key)
         _check_run_id(name)
         try:
             await self._create(name, flow, params or {})

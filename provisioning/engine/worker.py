@@ -97,20 +97,24 @@ class Worker:
         late.add_done_callback(self._late.discard)
 
     def _final(self, task: Task, result: Result, log: str) -> Report:
-        message = result.error.encode("utf-8", "backslashreplace").decode()  # a journal takes no half characters
         return Report(
             task=task,
             worker=self._name,
             outcome=result.outcome,
             exit_code=result.exit_code,
             error_kind=result.error_kind,
-            error=capped(message, self._error_bytes),
+            error=self._told(result.error),
             output=result.output,
             log=log,
             added=result.added,
             again=result.again,
             retryable=result.retryable,
         )
+
+    def _told(self, message: str) -> str:
+        """Return what is reported of an error's message. A journal takes no half characters."""
+        whole = message if message.isascii() else message.encode("utf-8", "backslashreplace").decode()
+        return capped(whole, self._error_bytes)
 
     async def _stop(self, jobs: Sequence[asyncio.Task[None]]) -> None:
         for job in jobs:
@@ -130,7 +134,7 @@ class Worker:
         action = self._actions.get(task.action.type)
         try:
             result = await self._result(task, action, output)
-            if len(result.error) > self._error_bytes >= 0:
+            if result.error != self._told(result.error):
                 output.note(result.error)
         finally:
             output.close()

@@ -110,7 +110,7 @@ async def test_what_json_cannot_hold_is_refused_whole(store: Store) -> None:
     assert await store.open_runs() == []
 
 
-async def test_ten_committers_at_once_lose_nothing_and_one_wins_each_number(store: Store) -> None:
+async def test_a32_b40_ten_committers_at_once_lose_nothing_and_one_wins_each_number(store: Store) -> None:
     async def committer(name: str) -> int:
         stale = 0
         for _ in range(10):

@@ -28,9 +28,11 @@ POLICIES = st.builds(
             Retry(jitter=0, strategy=Strategy.LINEAR, base_s=2, increment_s=3, max_s=9), [2, 5, 8, 9], id="linear, capped"
         ),
         pytest.param(Retry(jitter=0, strategy=Strategy.FIXED, base_s=5), [5, 5, 5], id="fixed"),
+        pytest.param(Retry(jitter=0, factor=2, max_s=10), [1, 2, 4, 8, 10, 10, 10, 10, 10, 10], id="A15"),
+        pytest.param(Retry(jitter=0, strategy=Strategy.LINEAR, increment_s=1, max_s=10), [*range(1, 11), *[10] * 10], id="A17"),
     ],
 )
-def test_waits_grow_as_the_strategy_says(retry: Retry, waits: list[float]) -> None:
+def test_a15_a17_waits_grow_as_the_strategy_says(retry: Retry, waits: list[float]) -> None:
     assert [delay_s(retry, attempt, 0.0) for attempt in range(1, len(waits) + 1)] == waits
 
 

@@ -127,7 +127,7 @@ def test_both_streams_are_drained_together(workspace: RealWorkspace, say: Say) -
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("stream", ["", " >&2"], ids=["stdout", "stderr"])
-def test_a_gigabyte_takes_little_memory(workspace: RealWorkspace, stream: str, say: Say) -> None:
+def test_n08_a_gigabyte_takes_little_memory(workspace: RealWorkspace, stream: str, say: Say) -> None:
     body = f"yes 'all work and no play makes jack a dull boy' | head -c 1073741824{stream}; echo the-last-line"
     loud, growth_mib = flooded(workspace, body, timeout_s=300)
 
