@@ -48,7 +48,7 @@ async def test_a_unit_past_its_limit_is_gone_with_all_its_children(home: Path, s
     assert not members_of(home, unit)
 
 
-async def test_a_cancelled_start_returns_when_the_unit_is_gone(link: RemoteLink, home: Path, counter: Path) -> None:
+async def test_n12_a_cancelled_start_returns_when_the_unit_is_gone(link: RemoteLink, home: Path, counter: Path) -> None:
     heard = Heard()
     task = asyncio.create_task(link.start(unit_of(), bundle_of(counting(counter, "echo up", "setsid sleep 300")), heard))
     await until(lambda: heard.data)
