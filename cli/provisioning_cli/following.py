@@ -10,6 +10,7 @@ from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provisioning.errors import ProvisioningError
 from provisioning_cli import output, progress, results
 from provisioning_cli.context import App
 
@@ -113,11 +114,12 @@ async def _mind(folder: Path, client: EmbeddedClient, run_id: str, note: Callabl
     from provisioning.operations.steering import is_driven
 
     missed = 0
-    while missed < 2:
-        missed = 0 if is_driven(folder) else missed + 1
-        await asyncio.sleep(LOOK_S)
-    if not (await client.info(run_id)).ended:
-        note(f"no process drives run {run_id} now: it goes on when one does")
+    with suppress(ProvisioningError):  # whoever watches meets it as well
+        while missed < 2:
+            missed = 0 if is_driven(folder) else missed + 1
+            await asyncio.sleep(LOOK_S)
+        if not (await client.info(run_id)).ended:
+            note(f"no process drives run {run_id} now: it goes on when one does")
 
 
 async def _ordered(folder: Path, ask: Ask) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -66,6 +67,30 @@ def test_a_watch_says_when_nobody_drives_the_run_any_more(tmp_path: Path) -> Non
         lines.send_signal(signal.SIGINT)
         lines.communicate(timeout=LONG_S)
         assert lines.returncode == 130
+
+
+def test_a_run_that_is_deleted_ends_its_watches(tmp_path: Path) -> None:
+    with program(tmp_path) as running:
+        running.kill()
+        running.wait(LONG_S)
+    with watching(tmp_path) as lines:
+        assert lines.stderr is not None
+        while "a  succeeded" not in lines.stderr.readline():
+            assert lines.poll() is None
+        run_json(tmp_path, "run", "delete", "r-1", "--force")
+        _, err = lines.communicate(timeout=LONG_S)
+
+    assert (lines.returncode, err.splitlines()[-2]) == (4, "error: there is no run 'r-1'")
+
+
+def test_nobody_who_reads_is_no_error_of_a_watch(tmp_path: Path) -> None:
+    with program(tmp_path):
+        run_json(tmp_path, "run", "signal", "r-1", "go")
+        until(lambda: run_json(tmp_path, "run", "show", "r-1")["status"] == "succeeded")
+    script = shlex.join(command("-w", str(tmp_path), "run", "watch", "r-1", "-o", "json")) + " | head -1"
+    ended = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=LONG_S)
+
+    assert (json.loads(ended.stdout)["seq"], ended.stderr) == (1, "")
 
 
 def test_the_exit_code_of_a_watch_is_that_of_the_run(tmp_path: Path) -> None:
