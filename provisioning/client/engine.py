@@ -19,7 +19,8 @@ from provisioning.core.model import Workflow
 from provisioning.core.ports import Clock, Lease, LogStore, Request
 from provisioning.core.run import Run
 from provisioning.engine.actions import Action
-from provisioning.engine.runner import Limits, Runner, Store
+from provisioning.engine.limits import Limits
+from provisioning.engine.runner import Runner, Store
 from provisioning.engine.worker import Place, Worker
 from provisioning.errors import LockedError, ProvisioningError
 

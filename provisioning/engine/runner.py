@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Protocol
 
 from provisioning.core import decide
@@ -24,6 +22,7 @@ from provisioning.core.ports import Clock, Commit, Inbox, Journal, Report, Reque
 from provisioning.core.ready import ReadyQueue
 from provisioning.core.run import Run, new_run
 from provisioning.core.window import Window
+from provisioning.engine.limits import NO_LIMITS, Limits
 from provisioning.errors import NotFoundError, UsageError
 
 GIVES_BACK = frozenset(
@@ -56,22 +55,6 @@ class Projection(Protocol):
 
 class Store(Journal, Inbox, Tasks, Timers, Protocol):
     """What one backend offers to the runner."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What is shared by all runs. 0 is no limit.
-
-    With `slots`, the number of tasks that the workers can have at once, only about as many are handed out as they can take, so
-    that what becomes ready later can still go first.
-    """
-
-    slots: int = 0
-    runs: int = 0  # at once; the others are queued
-    pools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # by name; one that is not here has one slot
-
-
-NO_LIMITS = Limits()
 
 
 class Runner:

@@ -1,0 +1,23 @@
+"""What all runs of one runner share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What is shared by all runs. 0 is no limit.
+
+    With `slots`, the number of tasks that the workers can have at once, only about as many are handed out as they can take, so
+    that what becomes ready later can still go first.
+    """
+
+    slots: int = 0
+    runs: int = 0  # at once; the others are queued
+    pools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # by name; one that is not here has one slot
+
+
+NO_LIMITS = Limits()
