@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -65,19 +66,24 @@ def fingerprint(servers: ThrowawayServers, name: str) -> str:
 
 
 @contextmanager
-def agent_with(key: Path, socket: Path, *, ask: Path | None = None) -> Iterator[None]:
+def agent_with(key: Path, at: Path, *, ask: Path | None = None) -> Iterator[None]:
     """Run an agent that holds a key; `ask` is a program that says its passphrase."""
-    agent = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", at], stdout=subprocess.DEVNULL)
     try:
-        while not socket.exists():
+        while not _answers(at):  # its file is there before anybody listens
             time.sleep(0.01)
-        environment = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
+        environment = {**os.environ, "SSH_AUTH_SOCK": str(at)}
         environment |= {"SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"} if ask else {}
         subprocess.run(["ssh-add", "-q", key], check=True, env=environment)
         yield
     finally:
         agent.terminate()
         agent.wait()
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def log_of(servers: ThrowawayServers, name: str) -> str:
