@@ -9,6 +9,7 @@ from pathlib import Path
 from provisioning import wiring
 from provisioning.client.embedded import EmbeddedClient
 from provisioning.client.engine import Options, Parts
+from provisioning.client.outfit import Bare, OfWorkspace
 from provisioning.engine.actions import Action
 from provisioning.engine.runner import Runner
 from provisioning.settings import Settings, load
@@ -29,13 +30,14 @@ def assemble(folder: Path | None, options: Options, *, execute: bool) -> Embedde
         clock=wiring.clock(),
         logs=wiring.log_store(folder, settings),
         bell=wiring.bell(),
-        actions=_actions(options, _of_workspace(folder)),
+        actions=_actions(options),
+        outfit=OfWorkspace(folder) if _is_workspace(folder) else Bare(),
     )
     return EmbeddedClient(parts, options, execute=execute, actor=wiring.identity(), close=store.close)
 
 
 def _settings(folder: Path | None) -> Settings:
-    if folder is None or not (folder / "workspace.toml").exists():
+    if folder is None or not _is_workspace(folder):
         return load()
     from provisioning.formats.workspace import load_workspace
 
@@ -54,37 +56,26 @@ def _in_memory(options: Options) -> EmbeddedClient:
         clock=clock,
         logs=MemoryLogs(),
         bell=wiring.bell(),
-        actions=_actions(options, lambda _token: {}),
+        actions=_actions(options),
+        outfit=Bare(),
     )
     return EmbeddedClient(parts, options, execute=True, actor=wiring.identity(), close=lambda: None)
 
 
-def _actions(options: Options, more: Callable[[int], Mapping[str, Action]]) -> Callable[[Runner, int], Mapping[str, Action]]:
+def _actions(options: Options) -> Callable[[Runner], Mapping[str, Action]]:
     from provisioning.builder.running import Functions
     from provisioning.engine.actions.python import PythonAction
     from provisioning.engine.actions.workflow import WorkflowAction
 
-    def make(runner: Runner, token: int) -> Mapping[str, Action]:
+    def make(runner: Runner) -> Mapping[str, Action]:
         return {
             "python": PythonAction(Functions(), options.worker, threads=options.slots),
             "workflow": WorkflowAction(runner),
             **wiring.local_actions(),
-            **more(token),
         }
 
     return make
 
 
-def _of_workspace(folder: Path) -> Callable[[int], Mapping[str, Action]]:
-    """Return what makes the actions that need the servers of a workspace; none where the folder is no workspace."""
-
-    def make(token: int) -> Mapping[str, Action]:
-        if not (folder / "workspace.toml").exists():
-            return {}
-        from provisioning.operations import open_project
-
-        project = open_project(folder, None)
-        hosts = project.connect(folder, project.infra.servers, project.settings)
-        return wiring.actions(project.infra, folder, hosts, lineage=project.book().lineage, token=token)
-
-    return make
+def _is_workspace(folder: Path | None) -> bool:
+    return folder is not None and (folder / "workspace.toml").exists()

@@ -12,6 +12,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import ClassVar, Protocol
 
+from provisioning.client.outfit import Outfit, Pieces
 from provisioning.core.events import Event, Kind
 from provisioning.core.history import History
 from provisioning.core.letters import Alarm
@@ -20,7 +21,7 @@ from provisioning.core.ports import Clock, Lease, LogStore, Request
 from provisioning.core.run import Run
 from provisioning.engine.actions import Action
 from provisioning.engine.limits import Limits
-from provisioning.engine.runner import Runner, Store
+from provisioning.engine.runner import Projection, Runner, Store
 from provisioning.engine.worker import Place, Worker
 from provisioning.errors import LockedError, ProvisioningError
 
@@ -81,14 +82,15 @@ class Bell(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What an engine is made of. `actions` are made for a runner and a fencing token, once we have the right to drive."""
+    """What an engine is made of. `actions` are made for a runner, and the outfit is opened, once we have the right to drive."""
 
     store: HistoryStore
     lease: Lease
     clock: Clock
     logs: LogStore
     bell: Bell
-    actions: Callable[[Runner, int], Mapping[str, Action]]
+    actions: Callable[[Runner], Mapping[str, Action]]
+    outfit: Outfit
 
 
 class _Ringing:
@@ -122,6 +124,11 @@ class _Counting:
                 self._on_alarm(count)
             except Exception as error:  # whoever is told cannot stop the engine
                 LOG.error("the alarm for dead letters failed: %s", error)
+
+
+def _own_projections(parts: Parts, options: Options) -> list[Projection]:
+    counting = [_Counting(parts.store.history, options)] if options.alert_at else []
+    return [_Ringing(parts.bell), *counting]
 
 
 class Engine:
@@ -172,19 +179,21 @@ class Engine:
                 tried.set()
                 await self._parts.clock.sleep(TAKE_OVER_S)
         try:
-            await self._drive(token, tried)
+            pieces = await self._parts.outfit.open(token)
+            await self._drive(token, pieces, tried)
         finally:
             self.runner = None
+            await self._parts.outfit.close()
             await self._parts.lease.release()
 
-    async def _drive(self, token: int, tried: asyncio.Event) -> None:
+    async def _drive(self, token: int, pieces: Pieces, tried: asyncio.Event) -> None:
         parts, options = self._parts, self._options
         runner = Runner(
             parts.store,
             parts.clock,
             roll=random.random,
             stop_work=self._stop_work,
-            projections=(_Ringing(parts.bell), *([_Counting(parts.store.history, options)] if options.alert_at else [])),
+            projections=(*pieces.projections, *_own_projections(parts, options)),
             fence=token,
             poll_s=POLL_S,
             limits=Limits(slots=options.slots, runs=options.runs, pools=options.pools),
@@ -192,11 +201,12 @@ class Engine:
         self._worker = worker = Worker(
             options.worker,
             parts.store,
-            parts.actions(runner, token),
+            {**parts.actions(runner), **pieces.actions},
             parts.logs,
             parts.clock,
             place=Place(slots=options.slots, targets=options.targets),
         )
+        worker.hide(pieces.hidden)
         if options.adopt:
             await runner.resume(ours)
         self.runner = runner

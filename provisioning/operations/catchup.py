@@ -14,6 +14,8 @@ from provisioning.engine.runner import Runner, load
 if TYPE_CHECKING:
     from provisioning.adapters.sqlite.store import SqliteStore
 
+FORMULAS = frozenset({"formula", ""})
+"""Sources of runs that we end. What a Python program has left open goes on with its next client."""
 LOOK_BACK = 1000  # runs: more than one is only there when the state file was changed by hand
 
 
@@ -21,7 +23,7 @@ async def catch_up(store: SqliteStore, recorder: Recorder, clock: Clock, fence: 
     """Bring the loaded states up to the journal, and end what is still open. The caller holds the workspace."""
     runner = Runner(store, clock, roll=lambda: 0.0, stop_work=_no_work, projections=(recorder,), fence=fence)
     unknown = _created_after(store.history.list_runs(limit=LOOK_BACK), recorder.book.newest)
-    still_open = await store.open_runs()
+    still_open = [run for run in await store.open_runs() if store.history.summary(run).source in FORMULAS]
     known = [run_id for run_id in dict.fromkeys((recorder.book.run, *still_open)) if run_id not in unknown]
     for run_id in (*known, *unknown):
         events = await _unrecorded(store, recorder, run_id, known=run_id in known)
