@@ -44,6 +44,29 @@ async def test_b32_a43_whatever_a_function_raises_fails_its_step_and_leaves_the_
     assert [(letter.run_id, letter.step, letter.error_kind) for letter in letters] == [(run, "a", kind)]
 
 
+@task
+def calls_deeper() -> None:
+    deeper()
+
+
+def deeper() -> None:
+    raise ValueError("too deep")
+
+
+@pytest.mark.parametrize("fn", [calls_deeper, leaves])
+async def test_the_log_has_the_function_s_own_frames_and_none_of_ours(tmp_path: Path, fn: object) -> None:
+    wf = flow()
+    wf.step("a", fn, *(["value"] if fn is leaves else []))  # type: ignore[arg-type]
+
+    async with client(tmp_path) as it:
+        log = log_text(await it.wait(await it.submit(wf)), "a")
+
+    assert log.startswith("Traceback (most recent call last):\n")
+    assert "test_errors.py" in log
+    assert "engine/actions" not in log
+    assert "concurrent" not in log
+
+
 async def test_b34_an_unknown_function_fails_once_and_an_old_name_still_works() -> None:
     on = stage()
     task(name="new-name", aliases=["old.module:old_name"])(play)

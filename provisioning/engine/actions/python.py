@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import TracebackType
 from typing import Any, Protocol
 
 from provisioning.codec import CodecError, plain
@@ -18,6 +19,7 @@ from provisioning.engine.actions import Context, Result, Traits
 from provisioning.errors import NotFoundError, ProvisioningError
 
 _SIMPLE = (str, bool, type(None))
+_CALLERS = (__file__, "concurrent/futures/thread.py")
 _GREATEST = 2**53  # whole numbers up to here are the same in every JSON reader
 
 
@@ -120,7 +122,8 @@ def _refused(function: Callable[..., Any], args: Sequence[object], kwargs: Mappi
 
 def _raised(error: BaseException, context: Context) -> Result:
     """Tell what a function raised: in one line, and where it happened in the log."""
-    context.write("".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace"))
+    theirs = error.with_traceback(_from_their_frames(error.__traceback__))
+    context.write("".join(traceback.format_exception(theirs)).encode("utf-8", "backslashreplace"))
     if isinstance(error, ProvisioningError):
         return _failed(error.code, f"{error.message}; {error.hint}" if error.hint else error.message)
     kind, retryable = getattr(error, "kind", None), getattr(error, "retryable", True)
@@ -128,6 +131,14 @@ def _raised(error: BaseException, context: Context) -> Result:
         return _failed(kind, str(error), retryable=bool(retryable))
     name = type(error).__name__
     return _failed(name if isinstance(error, Exception) else "panic", f"{name}: {error}" if str(error) else name)
+
+
+def _from_their_frames(trace: TracebackType | None) -> TracebackType | None:
+    """Return the part of a trace that begins in the function: how it was called is nobody's concern."""
+    first = trace
+    while first is not None and first.tb_frame.f_code.co_filename.endswith(_CALLERS):
+        first = first.tb_next
+    return first or trace
 
 
 def _failed(kind: str, message: str, *, retryable: bool = True) -> Result:
