@@ -42,7 +42,7 @@ def workspace(tmp_path: Path) -> FakedWorkspace:
 def written_in_python(plan: Plan) -> model.Workflow:
     """The same as `workspace`. What is installed has the content that the plan has found."""
     content = {step.id: step.digest or "" for step in plan.steps}
-    wf = Workflow("default", on_failure="fail", labels={"workspace": "test", "infra": "default"})
+    wf = Workflow("default", on_failure="fail", max_parallel=1, labels={"workspace": "test", "infra": "default"})
     etcd = wf.step("etcd/etcd", acts.taskserv("etcd-0", "etcd", formula="etcd", digest=content["etcd/etcd"]))
     healthy = wf.step("etcd/gate", acts.probe("etcd-0", "ready", formula="etcd", retries=3, timeout_ms=2000), after=etcd)
     base = wf.step("cp/os", acts.taskserv("cp-0", "os", formula="cp", digest=content["cp/os"]), after=healthy)
@@ -56,7 +56,7 @@ def written_in_python(plan: Plan) -> model.Workflow:
 def both(workspace: FakedWorkspace) -> tuple[Project, model.Workflow, model.Workflow]:
     project = workspace.project()
     plan = project.plan(Selection(everything=True))
-    compiled = compile_plan(plan, project.infra)
+    compiled = compile_plan(plan, project.infra, max_parallel=1)  # one after the other: only then is there one order
     return project, compiled, written_in_python(plan)
 
 

@@ -83,7 +83,11 @@ async def test_values_that_are_to_be_hidden_are_in_no_output_and_no_verdict_of_a
             context.write(piece)
         context.mask({"it": "another one", "too": "open sesame"})
         context.write(b"open sesame, another one\n")
-        return Result(outcome=Outcome.FAILED, error="open sesame failed", output={"last": "it said: open sesame", "probes": 2, "all": [["open sesame"], {"open sesame": 1}]})
+        return Result(
+            outcome=Outcome.FAILED,
+            error="open sesame failed",
+            output={"last": "it said: open sesame", "probes": 2, "all": [["open sesame"], {"open sesame": 1}]},
+        )
 
     logs = MemoryLogs()
     made = engine({"noop": Doer(do)}, logs=logs)
