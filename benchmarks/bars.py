@@ -87,6 +87,6 @@ def of_workflows(found: Sequence[Flowed]) -> Iterator[Held]:
         if one.shape == "resume":
             bar, measured = f"at most {RESUME_LIMIT_S:g} s", f"{digits(one.wall_s)} s"
             yield Held(what=what, bar=bar, measured=measured, holds=one.wall_s <= RESUME_LIMIT_S)
-        else:
+        elif (one.shape, one.store) == ("fan-out", DURABLE):
             bar, measured = f"under {MOST_BYTES:,} bytes a step", f"{one.bytes_per_step:,.0f}"
             yield Held(what=what, bar=bar, measured=measured, holds=one.bytes_per_step < MOST_BYTES)

@@ -68,9 +68,9 @@ def find(name: str) -> Function:
             return _named[name]
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # whatever a module does when it is imported
         hint = "import the module that registers it; give a renamed function its old name as an alias"
-        raise NotFoundError(f"there is no task {name}: {error}", hint=hint) from error
+        raise NotFoundError(f"there is no task {name}: {type(error).__name__}: {error}", hint=hint) from error
     if not callable(found):
         raise NotFoundError(f"{name} is no function")
     return found

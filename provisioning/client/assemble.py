@@ -69,7 +69,7 @@ def _actions(options: Options) -> Callable[[Runner], Mapping[str, Action]]:
 
     def make(runner: Runner) -> Mapping[str, Action]:
         return {
-            "python": PythonAction(Functions(), options.worker, threads=options.slots),
+            "python": PythonAction(Functions(), options.worker),
             "workflow": WorkflowAction(runner),
             **wiring.local_actions(),
         }

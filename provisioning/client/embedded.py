@@ -133,15 +133,9 @@ class EmbeddedClient:
 
     async def wait(self, run_id: str, timeout_s: float | None = None) -> Info:
         """Wait for the end of a run, and return it. Raises NotFoundError, WaitTimeout."""
-        until = _until(timeout_s)
-        runner = self._runner()
-        if runner is not None and run_id in runner.open_runs():
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await runner.ended(run_id)
-            except TimeoutError:
-                raise WaitTimeout(f"run {run_id} has not ended within {timeout_s:g} s") from None
-        look_s = FIRST_LOOK_S
+        until, look_s = _until(timeout_s), FIRST_LOOK_S
+        if self._engine is not None:
+            await self._engine.ended(run_id, timeout_s)
         while self._summary(run_id).state not in RUN_ENDED:
             look_s = await self._pause_between(look_s, until, f"run {run_id} has not ended within {timeout_s or 0:g} s")
         return await self.info(run_id)

@@ -164,6 +164,17 @@ class Engine:
             if error is not None:
                 raise _first(error)
 
+    async def ended(self, run_id: str, timeout_s: float | None = None) -> None:
+        """Wait until a run that we drive has ended, we drive no more, or the time is over. Another run is not waited for."""
+        runner, serving = self.runner, self._serving
+        if runner is None or serving is None or run_id not in runner.open_runs():
+            return
+        ending = asyncio.ensure_future(runner.ended(run_id))
+        try:
+            await asyncio.wait([ending, serving], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ending.cancel()
+
     async def handed_over(self) -> None:
         """Wait until we drive the store."""
         await self._leading.wait()

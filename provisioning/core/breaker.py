@@ -46,6 +46,11 @@ class Breakers:
         circuit.probing += 1
         return ""
 
+    def release(self, breaker: Breaker) -> None:
+        """Take back what `refuses` has counted: the attempt is not made."""
+        circuit = self.circuits[breaker.name]
+        circuit.probing = max(0, circuit.probing - 1)
+
     def hear(self, run: Run, report: Report, now: datetime) -> None:
         """Learn how an attempt ended. Refused attempts and those that nobody began tell nothing."""
         step = run.steps.get(report.task.step)

@@ -216,8 +216,9 @@ def new_run(run_id: str, workflow: Workflow) -> Run:
         waits = len(set(spec.deps)) + len(set(spec.gates)) + (spec.handler is not None)
         run.steps[spec.id] = StepRun(spec=spec, index=index, remaining=waits)
         run._count(spec, 1)
+        edges: dict[On, tuple[str, On]] = {}  # a join of ten thousand has one edge, ten thousand times
         for dep in dict.fromkeys(spec.deps):
-            run.out_edges[dep.step].append((spec.id, dep.on))
+            run.out_edges[dep.step].append(edges.setdefault(dep.on, (spec.id, dep.on)))
         for gate in dict.fromkeys(spec.gates):
             run.gated.setdefault((gate.kind.value, gate.name), []).append(spec.id)
     run.counts[StepState.PENDING] = len(run.steps)

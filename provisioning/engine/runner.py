@@ -132,6 +132,8 @@ class Runner:
             missing = [step for step in steps if step not in run.steps]
             if missing:
                 raise NotFoundError(f"run {run_id} has no step {missing[0]}")
+            if not run.ended and (run.cancel_reason or run.halted_by or run.verdict is not None):
+                raise UsageError(f"run {run_id} is about to end", hint="replay it when it has ended")
             decision = self._decision(run, actor)
             if not decide.replay(decision, steps):
                 raise UsageError(f"run {run_id} has nothing to replay: {', '.join(steps)} did not fail, or was run again")
@@ -275,7 +277,10 @@ class Runner:
             problem = self._breakers.refuses(breaker, decision.now)
             if problem:
                 return decide.reject(decision, step, CIRCUIT_OPEN, problem)
-        return decide.dispatch(decision, step)
+        refused = decide.dispatch(decision, step)
+        if refused is not None and breaker is not None:
+            self._breakers.release(breaker)
+        return refused
 
     async def _commit(self, decisions: Iterable[Decision]) -> None:
         changed = [decision for decision in decisions if decision.events]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from support.flows import client, flow, log_text, play, stage, states
 
 from provisioning.builder import Retry, TaskError, task
-from provisioning.errors import UsageError
+from provisioning.errors import Fenced, StepSkipped, UsageError
 
 
 @task
@@ -131,3 +134,72 @@ async def test_b44_a_running_run_is_deleted_only_by_force_and_nothing_of_it_rema
         await it.delete(run, force=True)
         assert await it.list() == ()
         assert list((tmp_path / ".provisioning").glob(f"logs/{run}")) == []
+
+
+async def test_a28_a_dead_letter_is_replayed_beside_what_still_runs(tmp_path: Path) -> None:
+    on = stage()
+    on.failures["a"] = 1
+    on.close("slow")
+    wf = flow()
+    a = wf.step("a", play, "a")
+    wf.step("b", play, "b", after=a)
+    wf.step("slow", play, "slow")
+
+    async with client(tmp_path) as it:
+        run = await it.submit(wf)
+        await on.reached("slow")
+        with pytest.raises(StepSkipped):
+            await it.result(run, "b")
+        (letter,) = await it.dead_letters()
+        await it.replay(letter.id)
+        await it.result(run, "b")
+        assert (await it.info(run)).status == "running"
+        on.open("slow")
+        info = await it.wait(run)
+
+    assert states(info) == {"a": "succeeded", "b": "succeeded", "slow": "succeeded"}
+    assert sorted(on.called) == ["a", "a", "b", "slow"]
+
+
+PROGRAM = """
+import asyncio, time
+from provisioning.builder import Workflow, task
+from provisioning.client import connect
+
+@task
+def never_ends():
+    time.sleep(3600)
+
+async def main():
+    wf = Workflow("stuck")
+    wf.step("a", never_ends, timeout_s=0.1)
+    async with connect() as client:
+        print((await client.wait(await client.submit(wf))).step("a").state)
+
+asyncio.run(main())
+"""
+
+
+def test_a_function_that_never_ends_does_not_keep_the_program_from_ending() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "timed_out\n", "")
+
+
+async def test_an_engine_that_has_failed_is_told_to_who_waits(tmp_path: Path) -> None:
+    on = stage()
+    on.close("a")
+    wf = flow()
+    wf.step("a", play, "a")
+
+    async with client(tmp_path) as it:
+        run = await it.submit(wf)
+        await on.reached("a")
+        waiting = asyncio.create_task(it.wait(run))
+        fence = sqlite3.connect(tmp_path / ".provisioning" / "history.db")
+        with fence:
+            fence.execute("UPDATE meta SET value = value + 1 WHERE key = 'fence'")
+        fence.close()
+        on.open("a")
+        with pytest.raises(Fenced):
+            await waiting

@@ -26,6 +26,7 @@ from provisioning.errors import NotFoundError
 
 T = TypeVar("T")
 Row = Sequence[object]
+CACHE_KIB = 256  # answers are read once, from beginning to end
 SUGGESTED_FROM = 200  # newest runs among which the nearest id is looked for
 
 _RUN_FIELDS = (
@@ -215,7 +216,8 @@ class SqliteHistory:
             try:
                 if self._connection is None:
                     self._connection = connect(self._path, any_thread=True)
-                return list(map(read, self._connection.execute(sql, values).fetchall()))
+                    self._connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+                return [read(row) for row in self._connection.execute(sql, values)]
             except ERRORS as error:
                 raise store_error(self._path, error) from error
 

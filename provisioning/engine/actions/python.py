@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from provisioning.engine.actions import Context, Result, Traits
 from provisioning.errors import NotFoundError, ProvisioningError
 
 _SIMPLE = (str, bool, type(None))
-_CALLERS = (__file__, "concurrent/futures/thread.py")
+_CALLERS = (__file__,)
 _GREATEST = 2**53  # whole numbers up to here are the same in every JSON reader
 
 
@@ -46,14 +47,13 @@ class PythonAction:
     """The action `python`: `{function: name}`; the task's arguments are `{args, kwargs}`.
 
     A function in a thread cannot be stopped: after a cancellation or a timeout nobody listens to it any more, and `current()`
-    tells it so.
+    tells it so. Its thread does not keep the program from ending.
     """
 
     traits = Traits(eager_log=False)
 
-    def __init__(self, functions: Functions, worker: str, *, threads: int) -> None:
+    def __init__(self, functions: Functions, worker: str) -> None:
         self._functions, self._worker = functions, worker
-        self._pool = ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix="task")
 
     async def run(self, task: Task, context: Context) -> Result:
         """Call it. What it returns is the step's output; what it raises fails the step."""
@@ -78,17 +78,38 @@ class PythonAction:
     async def _call(self, function: Callable[..., Any], args: Sequence[object], kwargs: Mapping[str, object]) -> object:
         if inspect.iscoroutinefunction(function):
             return await function(*args, **kwargs)
-        call = partial(contextvars.copy_context().run, function, *args, **kwargs)
-        found = await asyncio.get_running_loop().run_in_executor(self._pool, _without_stop_iteration, call)
+        found = await _in_a_thread(partial(contextvars.copy_context().run, function, *args, **kwargs))
         return await found if inspect.isawaitable(found) else found
 
 
-def _without_stop_iteration(call: Callable[[], object]) -> object:
-    """Call. A StopIteration cannot be carried by a future."""
-    try:
-        return call()
-    except StopIteration as error:
-        raise RuntimeError("the function raised StopIteration") from error
+async def _in_a_thread(call: Callable[[], object]) -> object:
+    """Return what a call returns, or raise what it raises. No pool: one that never ends would keep the program from ending."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[object] = loop.create_future()
+
+    def run() -> None:
+        result: object = None
+        error: BaseException | None = None
+        try:
+            result = call()
+        except StopIteration as raised:  # a future cannot carry it
+            error = RuntimeError("the function raised StopIteration").with_traceback(raised.__traceback__)
+        except BaseException as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop has closed: nobody listens any more
+            loop.call_soon_threadsafe(_deliver, future, result, error)
+
+    threading.Thread(target=run, name="task", daemon=True).start()
+    return await future
+
+
+def _deliver(future: asyncio.Future[object], result: object, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
 
 
 def _arguments(stored: object) -> tuple[Sequence[object], Mapping[str, object]]:
