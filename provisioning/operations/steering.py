@@ -155,13 +155,19 @@ def queue(folder: Path) -> list[Queued]:
             reason = Blocker(kind="queued", name=run.id, reason="as many runs as may run at once are running")
             found.append(_queued(run, None, run.created_at, (reason,)))
         for step in run.steps.values() if run.state is not RunState.QUEUED else ():
-            if step.state in WAITING:
+            if step.state in WAITING or _at_a_gate(run, step):
                 reasons = tuple(blockers(run, step.spec.id, held, None))
                 found.append(_queued(run, step, _since(run, step, since), reasons))
     return sorted(found, key=lambda one: (one.since is None, one.since))
 
 
 # ---------------------------------------------------------------- parts
+
+
+def _at_a_gate(run: Run, step: StepRun) -> bool:
+    """Whether a step waits for nothing but what somebody has to do: send a signal, continue, approve."""
+    closed = sum((gate.kind.value, gate.name) not in run.opened for gate in set(step.spec.gates))
+    return step.state is StepState.PENDING and closed > 0 and step.remaining == closed
 
 
 def _open_run(folder: Path, ref: str) -> RunSummary:

@@ -253,6 +253,14 @@ def test_the_queue_has_what_is_ready_or_waits_for_a_retry_the_oldest_first(cli: 
     assert "no process drives these runs now" in answer.err
 
 
+def test_the_queue_has_what_waits_for_nothing_but_a_signal(cli: Caller, tmp_path: Path) -> None:
+    stage()
+    left_open(tmp_path, two(), "a")
+    (found,) = cli("-w", str(tmp_path), "queue", "list", "-o", "json").json["queue"]
+    assert (found["step"], found["state"]) == ("b", "pending")
+    assert [one["kind"] for one in found["blockers"]] == ["signal", "breakpoint"]
+
+
 def test_a_run_is_deleted_with_its_logs_and_an_open_one_only_by_force(cli: Caller, waiting: Path) -> None:
     logs = waiting / ".provisioning" / "logs" / "open-1"
     answer = cli("-w", str(waiting), "run", "delete", "last", "--force", "-o", "json")
