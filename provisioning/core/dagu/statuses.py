@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from provisioning.core.model import RUN_ENDED, STEP_GOOD, RunState, StepState
+from provisioning.core.model import RUN_ENDED, STEP_FAILED, STEP_GOOD, RunState, StepState
 
 
 class RunStatus(StrEnum):
@@ -92,26 +92,33 @@ def step_status(step: StepNow) -> StepStatus:
     What was never started is aborted if something that it needs failed or the time of the run was over, and not started if the
     run was stopped.
     """
-    if step.rejected:
-        return StepStatus.REJECTED
-    if step.waiting and step.state not in _ENDED_BADLY:
-        return StepStatus.WAITING
-    if step.state in STEP_GOOD:
-        return StepStatus.PARTIALLY_SUCCEEDED if step.partial else StepStatus.SUCCEEDED
-    if step.state in _FAILED:
-        return StepStatus.SUCCEEDED if step.forgiven else StepStatus.FAILED
-    if step.state is StepState.SKIPPED:
-        return StepStatus.ABORTED if step.blocked else StepStatus.SKIPPED
-    if step.state is StepState.CANCELLED:
-        return StepStatus.ABORTED if step.begun or step.run_ended else StepStatus.NOT_STARTED
-    if step.state is StepState.RETRY_WAIT:
-        return StepStatus.RUNNING if step.repeating else StepStatus.RETRYING
-    return StepStatus.RUNNING if step.state in _ACTIVE else StepStatus.NOT_STARTED
+    cases = (
+        (step.rejected, StepStatus.REJECTED),
+        (step.waiting and step.state not in _ENDED_BADLY, StepStatus.WAITING),
+        (step.partial and step.state in STEP_GOOD, StepStatus.PARTIALLY_SUCCEEDED),
+        (step.forgiven and step.state in STEP_FAILED, StepStatus.SUCCEEDED),
+        (step.blocked and step.state is StepState.SKIPPED, StepStatus.ABORTED),
+        (step.repeating and step.state is StepState.RETRY_WAIT, StepStatus.RUNNING),
+        (step.state is StepState.CANCELLED and not (step.begun or step.run_ended), StepStatus.NOT_STARTED),
+    )
+    return next((status for holds, status in cases if holds), _STATUSES[step.state])
 
 
-_FAILED = frozenset({StepState.FAILED, StepState.TIMED_OUT, StepState.INTERRUPTED})
-_ENDED_BADLY = _FAILED | {StepState.CANCELLED, StepState.SKIPPED}
-_ACTIVE = frozenset({StepState.DISPATCHED, StepState.RUNNING})
+_ENDED_BADLY = STEP_FAILED | {StepState.CANCELLED, StepState.SKIPPED}
+_STATUSES = {
+    StepState.PENDING: StepStatus.NOT_STARTED,
+    StepState.READY: StepStatus.NOT_STARTED,
+    StepState.DISPATCHED: StepStatus.RUNNING,
+    StepState.RUNNING: StepStatus.RUNNING,
+    StepState.RETRY_WAIT: StepStatus.RETRYING,
+    StepState.SUCCEEDED: StepStatus.SUCCEEDED,
+    StepState.UNCHANGED: StepStatus.SUCCEEDED,
+    StepState.FAILED: StepStatus.FAILED,
+    StepState.TIMED_OUT: StepStatus.FAILED,
+    StepState.CANCELLED: StepStatus.ABORTED,
+    StepState.INTERRUPTED: StepStatus.FAILED,
+    StepState.SKIPPED: StepStatus.SKIPPED,
+}
 
 
 # ---------------------------------------------------------------- runs
@@ -179,7 +186,10 @@ def _verdict(steps: Iterable[StepEnd]) -> RunStatus:
 
 
 def run_status(state: RunState, run: RunNow) -> RunStatus:
-    """Return Dagu's status of one of our runs. One that has ended, and one that waits for a person, is what its steps make of it."""
+    """Return Dagu's status of one of our runs. One that has ended is what its steps make of it.
+
+    One where nothing goes on but waiting for a person is waiting.
+    """
     if state in RUN_ENDED:
         return derive(run)
     if state is RunState.CREATED:
