@@ -17,6 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from enum import StrEnum
 from functools import lru_cache
 
 from provisioning.core.faults import Fault, Severity
@@ -248,6 +249,29 @@ def between(schedule: Schedule, after: datetime, until: datetime, tz: tzinfo) ->
         yield instant
 
 
+class Dagu(StrEnum):
+    """What Dagu does where we fire once."""
+
+    SKIPS = "skips"
+    DOUBLES = "doubles"
+
+
+def differences(schedule: Schedule, after: datetime, until: datetime, tz: tzinfo) -> Iterator[tuple[datetime, Dagu]]:
+    """Yield where a schedule fires otherwise than in Dagu: what the clock would show, and what Dagu does.
+
+    Only days of `tz` after that of `after`, up to that of `until`; there are none for schedules that follow real time.
+    """
+    last = until.astimezone(tz).date()
+    for day in _days(schedule, after.astimezone(tz).date() + _DAY):
+        if day > last or not schedule.fixed:
+            return
+        if not _plain(day, _first(_midnight(day), tz), _first(_midnight(day + _DAY), tz), tz):
+            for wall in _walls(schedule, day):
+                shown = len(_both(wall, tz))
+                if shown != 1:
+                    yield wall, Dagu.DOUBLES if shown else Dagu.SKIPS
+
+
 def _after(schedule: Schedule, at: datetime, tz: tzinfo) -> Iterator[datetime]:
     """Yield the instants after `at`. Where a clock is put back over midnight, a day is not over when the next one begins."""
     if at.tzinfo is None:
@@ -289,6 +313,12 @@ def _times(minutes: frozenset[int], hours: frozenset[int]) -> tuple[int, ...]:
     return tuple(hour * 60 + minute for hour in sorted(hours) for minute in sorted(minutes))
 
 
+def _walls(schedule: Schedule, day: date) -> list[datetime]:
+    """Return what a clock shows when the schedule is due on a day."""
+    times = _times(schedule.minutes.values, schedule.hours.values)
+    return [_midnight(day) + timedelta(minutes=minutes) for minutes in times]
+
+
 def _on_plain_day(schedule: Schedule, begins: datetime, last: datetime) -> Iterator[datetime]:
     times = _times(schedule.minutes.values, schedule.hours.values)
     passed = bisect_right(times, (last - begins) // _MINUTE)
@@ -297,8 +327,7 @@ def _on_plain_day(schedule: Schedule, begins: datetime, last: datetime) -> Itera
 
 def _on_odd_day(schedule: Schedule, day: date, tz: tzinfo) -> list[datetime]:
     """Return the instants of a day on which the clock is changed."""
-    times = _times(schedule.minutes.values, schedule.hours.values)
-    walls = [_midnight(day) + timedelta(minutes=minutes) for minutes in times]
+    walls = _walls(schedule, day)
     if not schedule.fixed:
         return [instant for wall in walls for instant in _both(wall, tz)]
     if not _both(_midnight(day), tz) and not _both(datetime.combine(day, time(23, 59)), tz):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.cost import counted
 
-from provisioning.core.cron import Schedule, between, next_after, parse
+from provisioning.core.cron import Schedule, between, differences, next_after, parse
 from provisioning.core.faults import Fault, Severity
 from provisioning.errors import ConfigError
 
@@ -192,6 +192,21 @@ def test_y7_a_day_that_a_country_left_out_has_no_start() -> None:
     assert [f"{one.astimezone(APIA):%m-%d %H:%M}" for one in fires] == ["12-29 12:00", "12-31 12:00", "01-01 12:00"]
 
 
+@pytest.mark.parametrize(
+    ("text", "differs"),
+    [
+        ("30 2 * * *", ["03-29 02:30 skips", "10-25 02:30 doubles"]),
+        ("0 1-3 * * SUN", ["03-29 02:00 skips", "10-25 02:00 doubles"]),
+        ("30 4 * * *", []),
+        ("30 2 * * MON", []),
+        ("*/10 2 * * *", []),
+    ],
+)
+def test_y7_where_dagu_skips_and_doubles(text: str, differs: list[str]) -> None:
+    found = differences(parse(text), at("2026-01-01 00:00"), at("2027-01-01 00:00"), BERLIN)
+    assert [f"{wall:%m-%d %H:%M} {dagu}" for wall, dagu in found] == differs
+
+
 EVERY_CHANGE = [
     pytest.param(BERLIN, "2026-03-27 00:00", id="Berlin, forward"),
     pytest.param(BERLIN, "2026-10-23 00:00", id="Berlin, back"),
@@ -293,7 +308,7 @@ def minutes_from(begin: datetime) -> Iterator[datetime]:
 
 
 def shows(schedule: Schedule, instant: datetime, zone: tzinfo) -> bool:
-    return fits(schedule, instant.astimezone(zone))
+    return fits(schedule, wall_of(instant, zone))
 
 
 def fits(schedule: Schedule, wall: datetime) -> bool:
@@ -318,5 +333,5 @@ def watched_fixed(schedule: Schedule, begin: datetime, zone: ZoneInfo) -> Iterat
 
 
 @lru_cache(maxsize=100_000)
-def wall_of(instant: datetime, zone: ZoneInfo) -> datetime:
+def wall_of(instant: datetime, zone: tzinfo) -> datetime:
     return instant.astimezone(zone).replace(tzinfo=None, fold=0)
