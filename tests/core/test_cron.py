@@ -233,7 +233,7 @@ def test_y7_fixed_times_fire_once_a_day_as_a_clock_that_is_watched_says(
 ) -> None:
     schedule = parse(f"{minutes} {hours} {days}")
     assert schedule.fixed
-    assert three_days(schedule, begin, zone) == list(watched_fixed(schedule, at(begin), zone))
+    assert four_days(schedule, begin, zone) == list(watched_fixed(schedule, begin, zone))
 
 
 @pytest.mark.parametrize(("zone", "begin"), EVERY_CHANGE)
@@ -241,7 +241,7 @@ def test_y7_fixed_times_fire_once_a_day_as_a_clock_that_is_watched_says(
 def test_y7_open_times_fire_whenever_the_clock_shows_them(zone: ZoneInfo, begin: str, pair: tuple[str, str], days: str) -> None:
     schedule = parse(f"{pair[0]} {pair[1]} {days}")
     assert not schedule.fixed
-    assert three_days(schedule, begin, zone) == [one for one in minutes_from(at(begin)) if shows(schedule, one, zone)]
+    assert four_days(schedule, begin, zone) == list(watched_open(schedule, begin, zone))
 
 
 @given(
@@ -299,16 +299,12 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def three_days(schedule: Schedule, begin: str, zone: ZoneInfo) -> list[datetime]:
+def four_days(schedule: Schedule, begin: str, zone: ZoneInfo) -> list[datetime]:
     return list(between(schedule, at(begin), at(begin) + timedelta(days=4), zone))
 
 
-def minutes_from(begin: datetime) -> Iterator[datetime]:
-    return (begin + number * MINUTE for number in range(1, 4 * 24 * 60 + 1))
-
-
 def shows(schedule: Schedule, instant: datetime, zone: tzinfo) -> bool:
-    return fits(schedule, wall_of(instant, zone))
+    return fits(schedule, instant.astimezone(zone))
 
 
 def fits(schedule: Schedule, wall: datetime) -> bool:
@@ -316,22 +312,26 @@ def fits(schedule: Schedule, wall: datetime) -> bool:
     return at_time and schedule.on(wall.date())
 
 
-def watched_fixed(schedule: Schedule, begin: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-    """Watch a clock minute by minute: a time fires when it is shown for the first time, or as soon as it was jumped over.
+@lru_cache
+def clock(zone: ZoneInfo, begin: str) -> list[tuple[datetime, datetime, list[datetime]]]:
+    """Watch a clock for four days: every minute, what it shows, and what it shows or jumps over for the first time.
 
-    The times of a day that was left out altogether do not count. Shown before `begin` is shown.
+    What it showed in the two days before is known. The times of a day that was left out altogether do not count.
     """
-    seen = begin - timedelta(days=2)
-    latest = wall_of(seen, zone)
-    while (seen := seen + MINUTE) <= begin + timedelta(days=4):
-        wall = wall_of(seen, zone)
-        new = [latest + number * MINUTE for number in range(1, max(0, (wall - latest) // MINUTE) + 1)]
-        left_out = {one.date() for one in new} - {wall.date(), latest.date()}
-        if seen > begin and any(fits(schedule, one) for one in new if one.date() not in left_out):
-            yield seen
+    first = at(begin) - timedelta(days=2)
+    latest = first.astimezone(zone).replace(tzinfo=None)
+    seen: list[tuple[datetime, datetime, list[datetime]]] = []
+    for instant in (first + number * MINUTE for number in range(6 * 24 * 60 + 1)):
+        wall = instant.astimezone(zone).replace(tzinfo=None, fold=0)
+        new = [latest + number * MINUTE for number in range(1, (wall - latest) // MINUTE + 1)]
+        seen.append((instant, wall, [one for one in new if one.date() in {wall.date(), latest.date()}]))
         latest = max(latest, wall)
+    return [one for one in seen if one[0] > at(begin)]
 
 
-@lru_cache(maxsize=100_000)
-def wall_of(instant: datetime, zone: tzinfo) -> datetime:
-    return instant.astimezone(zone).replace(tzinfo=None, fold=0)
+def watched_fixed(schedule: Schedule, begin: str, zone: ZoneInfo) -> Iterator[datetime]:
+    return (instant for instant, _, new in clock(zone, begin) if any(fits(schedule, one) for one in new))
+
+
+def watched_open(schedule: Schedule, begin: str, zone: ZoneInfo) -> Iterator[datetime]:
+    return (instant for instant, wall, _ in clock(zone, begin) if fits(schedule, wall))
