@@ -1,0 +1,116 @@
+"""`env`, `dotenv`, `secrets`: maps, lists of maps, lists of `K=V`; the order stays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from types import MappingProxyType
+
+from provisioning.core.dagu.commands import commands_in
+from provisioning.core.dagu.declared import Secret, Selector, Variable
+from provisioning.core.dagu.doing import Pair, Text
+from provisioning.core.shown import quote
+from provisioning.formats.dagu.reading import Record, Spot
+from provisioning.formats.dagu.spelling import SECRET
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def read_env(spot: Spot | None) -> tuple[Variable, ...]:
+    """Return the variables in their order. A single text is a fault, as in Dagu."""
+    if spot is None:
+        return ()
+    if spot.scalar is not None:
+        spot.expected("a map or a list", 'write it as a list: env: ["NAME=value"]')
+        return ()
+    return tuple(_variables(spot))
+
+
+def read_env_pairs(spot: Spot | None) -> tuple[Pair, ...]:
+    """Return variables of a container."""
+    return tuple(Pair(name=one.name, value=one.value) for one in read_env(spot))
+
+
+def _variables(spot: Spot) -> Iterator[Variable]:
+    if spot.is_map:
+        for name, value in spot.entries():
+            yield from _variable(name, value)
+        return
+    for item in spot.items():
+        if item.is_map:
+            for name, value in item.entries():
+                yield from _variable(name, value)
+        else:
+            yield from _pair(item)
+
+
+def _pair(item: Spot) -> Iterator[Variable]:
+    text = item.text()
+    if text is None:
+        return
+    name, equals, value = text.raw.partition("=")
+    if not equals:
+        item.fault("bad_variable", f"found {quote(text.raw)}, expected NAME=value")
+    elif _named(name.strip(), item):
+        substitution(item, value)
+        yield Variable(name=name.strip(), value=Text(raw=value, line=text.line, column=text.column))
+
+
+def _variable(name: str, value: Spot) -> Iterator[Variable]:
+    if not _named(name, value):
+        return
+    if value.scalar is None:
+        value.expected("text")
+        return
+    text = value.text() or Text(raw="", line=value.line, column=value.column)
+    substitution(value, text.raw)
+    yield Variable(name=name, value=text)
+
+
+def _named(name: str, spot: Spot) -> bool:
+    if _NAME.fullmatch(name):
+        return True
+    spot.fault("bad_name", f"found the variable {quote(name)}, expected letters, digits and underscores, no digit first")
+    return False
+
+
+def substitution(spot: Spot, raw: str) -> None:
+    """Note a command in a value (Y3)."""
+    if commands_in(raw):
+        message = "the command in this value is run, and what it prints is the value; Dagu from 2.7 on takes it as it stands"
+        spot.note("command_substitution", message)
+
+
+def read_dotenv(spot: Spot | None) -> tuple[Text, ...] | None:
+    """Return the files; None where nothing is said, () where there shall be none."""
+    if spot is None:
+        return None
+    return spot.texts()
+
+
+def read_secrets(spot: Spot | None) -> tuple[Secret, ...]:
+    """Return the secrets: each has a provider and a key, or a reference."""
+    return tuple(secret for one in spot.items() if (secret := _secret(one.record(SECRET))) is not None) if spot else ()
+
+
+def _secret(record: Record) -> Secret | None:
+    name, provider, key, ref = (record.word(field) for field in ("name", "provider", "key", "ref"))
+    if not record.spot.is_map or not _named(name, record.at("name") or record.spot):
+        return None
+    if bool(ref) == bool(provider and key):
+        record.spot.fault("missing_key", f"the secret {quote(name)} needs either ref, or provider and key")
+        return None
+    options = {one.name or "": one.value.raw for one in record.pairs("options")}
+    return Secret(name=name, provider=provider, key=key, ref=ref, options=MappingProxyType(options))
+
+
+def read_selector(spot: Spot | None) -> Selector | None:
+    """Return which worker may take it."""
+    if spot is None:
+        return None
+    if spot.scalar is not None:
+        if spot.word() == "local":
+            return Selector(local=True)
+        spot.expected('a map of labels or "local"')
+        return None
+    return Selector(labels=tuple(Variable(name=one.name or "", value=one.value) for one in spot.pairs()))
