@@ -20,7 +20,8 @@ from provisioning.core.dagu.doing import (
 )
 from provisioning.core.shown import quote
 from provisioning.formats.dagu import executors
-from provisioning.formats.dagu.names import check_dag_name
+from provisioning.formats.dagu.env import note_substitutions
+from provisioning.formats.dagu.names import check_dag_name, good_name
 from provisioning.formats.dagu.params import read_arguments
 from provisioning.formats.dagu.reading import Record, Spot
 from provisioning.formats.dagu.shells import read_shell_doing
@@ -37,6 +38,8 @@ def read_doing(step: Record, within: Within) -> tuple[Doing, str]:
     kind, options, where = _kind(step)
     if kind:
         known = _BY_KIND.get(kind)
+        if options is not None:
+            note_substitutions(options)
         if known is not None:
             return known[1](step, options, within), known[0]
         _unknown_kind(kind, where or step.spot, action=step.has("action"))
@@ -133,6 +136,8 @@ def _is_dag(step: Record, within: Within) -> bool:
     if word in within.known_dags:
         spot.note("run_is_a_dag", f"{quote(word)} is a DAG, so it is started; Dagu from 2.7 on would run it as a command")
         return True
+    if good_name(word):
+        spot.note("run_is_text", f"no DAG {quote(word)} is known, so it is run as a command; before Dagu 2.7 it named a DAG")
     return False
 
 

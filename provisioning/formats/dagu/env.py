@@ -11,7 +11,7 @@ from provisioning.core.dagu.declared import Secret, Selector, Variable
 from provisioning.core.dagu.doing import Pair, Text
 from provisioning.core.shown import quote
 from provisioning.formats.dagu.reading import Record, Spot
-from provisioning.formats.dagu.spelling import SECRET
+from provisioning.formats.dagu.spelling import SECRET, folded
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -79,6 +79,19 @@ def substitution(spot: Spot, raw: str) -> None:
     if commands_in(raw):
         message = "the command in this value is run, and what it prints is the value; Dagu from 2.7 on takes it as it stands"
         spot.note("command_substitution", message)
+
+
+def note_substitutions(spot: Spot) -> None:
+    """Note commands in the values of an executor's options; scripts belong to their shell."""
+    work = [spot]
+    while work:
+        one = work.pop()
+        if one.scalar is not None:
+            substitution(one, one.scalar.raw)
+        elif one.is_list:
+            work.extend(one.items())
+        else:
+            work.extend(value for key, value in one.entries() if folded(key) not in {"command", "script", "steps"})
 
 
 def read_dotenv(spot: Spot | None) -> tuple[Text, ...] | None:

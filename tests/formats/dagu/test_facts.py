@@ -116,7 +116,7 @@ def test_d37_a_nested_list_fans_out_and_joins_in_a_chain_only() -> None:
 
 
 def test_d37_depends_in_a_chain_of_dagu_2_is_refused() -> None:
-    assert codes("type: chain\nsteps:\n  - {id: a, run: x}\n  - {id: b, run: y, depends: a}\n") == ["depends_in_chain"]
+    assert codes("type: chain\nsteps:\n  - {id: a, run: echo x}\n  - {id: b, run: y, depends: a}\n") == ["depends_in_chain"]
 
 
 def test_d38_names_are_made_of_places_and_skip_taken_ones() -> None:
@@ -150,8 +150,8 @@ def test_d39_a_dependency_counts_its_letters_case_and_the_nearest_is_named() -> 
 
 
 def test_d39_a_cycle_is_shown_with_its_path() -> None:
-    text = "steps:\n  - {id: a, run: x, depends: b}\n  - {id: b, run: x, depends: c}\n  - {id: c, run: x, depends: a}\n"
-    (fault,) = read_dag(text.encode(), file="x.yaml").faults
+    steps = "".join(f"  - {{id: {one}, command: x, depends: {other}}}\n" for one, other in ("ab", "bc", "ca"))
+    (fault,) = read_dag(f"steps:\n{steps}".encode(), file="x.yaml").faults
 
     assert fault.message == 'steps wait for one another: "a" -> "b" -> "c" -> "a"'
 
@@ -192,7 +192,7 @@ def test_the_reading_of_a_missing_type_follows_the_setting_unless_the_file_tells
         return [(one.type.value, one.type_because.value) for one in both]
 
     assert types("steps: [x, y]\n") == [("chain", "default"), ("graph", "default")]
-    assert types("steps: [{run: x}, {run: y}]\n") == [("graph", "dialect")] * 2
+    assert types("steps: [{run: echo x}, {run: y}]\n") == [("graph", "dialect")] * 2
     assert types("steps: [{name: a, command: x}, {command: y, depends: a}]\n") == [("graph", "depends")] * 2
 
 
