@@ -165,27 +165,22 @@ def resolve(declared: Sequence[Param], defaults: Sequence[str | None], given: Se
     declared is a fault, if any is; otherwise it is one more parameter. Of two overrides of one name the last counts.
     """
     faults: list[Fault] = []
-    texts = list(defaults)
     index = {param.name: number for number, param in enumerate(declared) if param.name}
-    added: dict[str, str] = {}
     positional = [one.value for one in given if not one.name]
-    texts[: len(positional)] = positional[: len(texts)]
+    more = positional[len(declared) :]
+    texts = [*positional[: len(declared)], *defaults[len(positional) :], *more]
+    added: dict[str, str] = {}
     for one in given:
-        if one.name and not _NAME.match(one.name):
-            message = f"params: {quote(one.name)} is no name for a parameter"
-            faults.append(Fault(code="bad_param_name", message=message, hint="letters, digits, _ . and -, a letter or _ first"))
-        elif one.name in index:
+        if one.name in index:
             texts[index[one.name]] = one.value
-        elif one.name and index:
-            faults.append(_unknown(one.name, index))
+        elif one.name and (refused := _refused(one.name, index)):
+            faults.append(refused)
         elif one.name:
             added[one.name] = one.value
-    values = [
-        _checked(param, number, text, finds, faults) for number, (param, text) in enumerate(zip(declared, texts, strict=True))
-    ]
-    values += [Value(name="", text=text, typed=text) for text in positional[len(texts) :]]
-    values += [Value(name=name, text=text, typed=text) for name, text in added.items()]
-    return Resolved(values=tuple(values), faults=tuple(faults))
+    params = [*declared, *(Param(name=None) for _ in more), *(Param(name=name) for name in added)]
+    pairs = zip(params, [*texts, *added.values()], strict=True)
+    values = tuple(_checked(param, number, text, finds, faults) for number, (param, text) in enumerate(pairs, 1))
+    return Resolved(values=values, faults=tuple(faults))
 
 
 def environment(values: Sequence[Value]) -> dict[str, str]:
@@ -205,7 +200,13 @@ def params_json(values: Sequence[Value]) -> str:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
 
 
-def _unknown(name: str, known: Mapping[str, int]) -> Fault:
+def _refused(name: str, known: Mapping[str, int]) -> Fault | None:
+    """Return why a run may not have a parameter that is not declared."""
+    if not _NAME.match(name):
+        message = f"params: {quote(name)} is no name for a parameter"
+        return Fault(code="bad_param_name", message=message, hint="letters, digits, _ . and -, a letter or _ first")
+    if not known:
+        return None
     near = nearest(name, known)
     message = f"params: there is no {quote(name)}, accepted are {listed(known)}"
     return Fault(code="unknown_param", message=message, hint=f"did you mean {near}?" if near else "")
@@ -216,7 +217,7 @@ def _unknown(name: str, known: Mapping[str, int]) -> Fault:
 
 def _checked(param: Param, number: int, text: str | None, finds: Finds, faults: list[Fault]) -> Value:
     name = param.name or ""
-    called = f"param {quote(name)}" if name else f"param {number + 1}"
+    called = f"param {quote(name)}" if name else f"param {number}"
     if text is None:
         if param.required:
             faults.append(Fault(code="missing_param", message=f"{called} is required", hint=param.description))

@@ -162,6 +162,11 @@ def test_what_no_environment_can_hold_is_refused(argument: str, message: str) ->
     assert fault.message == message
 
 
+def test_what_is_added_is_checked_as_well() -> None:
+    found = run([], r'["\u0000", {"B": "\u0000"}]').faults
+    assert [one.message.partition(" has a NUL")[0] for one in found] == ["param 1", 'param "B"']
+
+
 def test_params_json_has_the_declared_types() -> None:
     declared: list[tuple[Param, str | None]] = [
         (Param(name="N", type="number"), "1.50"),
