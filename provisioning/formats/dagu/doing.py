@@ -35,6 +35,14 @@ _Reader = Callable[[Record, Spot | None, Within], Doing]
 def read_doing(step: Record, within: Within) -> tuple[Doing, str]:
     """Return what a step does, and the kind that names it where it has no name (`cmd`, `http`)."""
     _once(step)
+    doing, kind = _read(step, within)
+    for key in _DOING_KEYS:
+        if key not in _USED[kind] and step.has(key):
+            step.spots[key].fault("misplaced_key", f"found {key}, which a step of this kind ({kind}) has no use for")
+    return doing, kind
+
+
+def _read(step: Record, within: Within) -> tuple[Doing, str]:
     kind, options, where = _kind(step)
     if kind:
         known = _BY_KIND.get(kind)
@@ -59,6 +67,30 @@ def _by_key(step: Record, within: Within) -> tuple[Doing, str]:
     return read_shell_doing(step, None, within), "cmd"
 
 
+_DOING_KEYS = (
+    *("command", "script", "exec", "run", "call", "shell", "shell_args", "params", "parallel", "function", "foreach"),
+    *("value", "routes", "container"),
+)
+_PROGRAM = frozenset({"command", "script"})
+_SHELL = _PROGRAM | {"shell", "shell_args"}
+_SUB_DAG = frozenset({"call", "run", "command", "params", "parallel"})
+_USED: Mapping[str, frozenset[str]] = {
+    "cmd": _SHELL | {"exec", "run", "container"},
+    "ssh": _SHELL,
+    "docker": _SHELL | {"container"},
+    "container": _SHELL | {"container"},
+    "http": _PROGRAM,
+    "jq": _PROGRAM,
+    "mail": frozenset(),
+    "noop": frozenset(),
+    "hitl": frozenset(),
+    "human": frozenset(),
+    "dag": _SUB_DAG,
+    "parallel": _SUB_DAG,
+    "function": frozenset({"function", "params"}),
+    "foreach": frozenset({"foreach"}),
+    "router": frozenset({"value", "routes"}),
+}
 _SAYING = ("run", "call", "function", "action", "foreach")
 
 
@@ -70,7 +102,7 @@ def _once(step: Record) -> None:
         step.spot.fault("conflicting_keys", f"found {kinds[0]} and {kinds[1]} in one step, expected one of them")
     elif len(said) > 1:
         step.spot.fault("conflicting_keys", f"found {said[0]} and {said[1]} in one step, expected one of them")
-    elif said and said[0] in {"run", "call", "function"}:
+    elif said and said[0] in {"run", "exec"}:
         for key in ("command", "script"):
             if step.has(key):
                 step.spot.fault("conflicting_keys", f"found {said[0]} and {key} in one step, expected one of them")

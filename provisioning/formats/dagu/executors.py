@@ -48,7 +48,9 @@ def read_http(step: Record, options: Spot | None, _within: Within) -> Doing:
     record = _options(step, options, HTTP)
     method, url = record.text("method"), record.text("url")
     command = step.text("command")
-    if url is None and command is not None:
+    if url is not None and command is not None:
+        step.spots["command"].fault("conflicting_keys", "found command and url in one step, expected one of them")
+    elif url is None and command is not None:
         match = _METHOD.fullmatch(command.raw)
         method = Text(raw=match[1] if match else "GET", line=command.line, column=command.column)
         url = Text(raw=(match[2] if match else command.raw).strip(), line=command.line, column=command.column)
@@ -162,7 +164,9 @@ def read_docker(step: Record, options: Spot | None, within: Within) -> Doing:
 
 
 def _docker_container(step: Record, record: Record) -> Container:
-    if step.has("container") and not record.spots:
+    if step.has("container"):
+        if record.has("image") or record.has("container_name"):
+            record.spot.fault("conflicting_keys", "found a container in the step and in its options, expected one of them")
         return read_container(step.at("container")) or Container()
     inner, host = (_inner(record, key, table) for key, table in (("container", DOCKER_CONTAINER), ("host", DOCKER_HOST)))
     inside = _inner(record, "exec", DOCKER_CONTAINER)

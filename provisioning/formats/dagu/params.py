@@ -136,6 +136,10 @@ def _schema(spot: Spot) -> Iterator[Param]:
         spot.fault("unsupported_key", "schemas of parameters in other files are not supported", "write the properties here")
         return
     record = spot.record(SCHEMA)
+    if record.flag("additional_properties"):
+        record.spots["additional_properties"].fault(
+            "unsupported_key", "parameters without a declaration are not supported here"
+        )
     required = set(record.words("required"))
     properties = record.at("properties")
     for name, one in properties.entries() if properties is not None else ():

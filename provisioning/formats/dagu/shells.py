@@ -34,7 +34,9 @@ def read_shell_doing(step: Record, options: Spot | None, within: Within) -> Doin
     if script is not None:
         _expanded(script)
     args = extra.texts("args")
-    if args and command is not None:
+    if args and command is None:
+        extra.spots["args"].fault("misplaced_key", "found args without command")
+    elif args and command is not None:
         return ShellDoing(argv=(*command.texts(), *args))
     return _commands(command, script.text() if script is not None else None, shell, within)
 

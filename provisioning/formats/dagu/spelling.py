@@ -95,7 +95,7 @@ MOMENT = table("expression at", {"profile": "profiles are not supported"})
 PARAM = table(
     "name type default eval required enum minimum maximum min_length max_length pattern description",
 )
-SCHEMA = table("type properties required", {"additional_properties": "free parameters are not supported"})
+SCHEMA = table("type properties required title description additional_properties")
 PROPERTY = table("type default enum minimum maximum min_length max_length pattern description title")
 SECRET = table("name provider key ref options")
 CONDITION = table("condition eval expected negate", command="condition")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from provisioning.core.dagu.declared import Approval, ContinueOn, Defaults, LogOutput, Output, OutputEntry, Repeat, Step
-from provisioning.core.dagu.doing import NoopDoing, SubDagDoing, Text
+from provisioning.core.dagu.doing import NoopDoing, Text
 from provisioning.core.shown import quote
 from provisioning.formats.dagu.doing import read_doing
 from provisioning.formats.dagu.env import read_env, read_selector
@@ -84,12 +84,6 @@ def _step(record: Record, within: Within, name: str) -> tuple[Step, str]:
     given = record.word("name")
     if name and given and given != name:
         record.spots["name"].fault("conflicting_keys", f"found the name {quote(given)} in the step {quote(name)}")
-    if isinstance(doing, SubDagDoing):
-        pass
-    elif record.has("parallel"):
-        record.spots["parallel"].fault("misplaced_key", "parallel belongs to a step that starts another DAG")
-    elif record.has("params") and kind != "function":
-        record.spots["params"].fault("misplaced_key", "params belong to a step that starts another DAG")
     step = Step(
         name=name or given,
         id=record.word("id"),
