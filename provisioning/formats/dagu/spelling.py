@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 
+@lru_cache(maxsize=1024)
 def folded(key: str) -> str:
     """Return the letters of a key."""
     return key.replace("_", "").lower()

@@ -216,3 +216,27 @@ def _base(text: str) -> DagFile:
     read = read_base(text.encode(), file="base.yaml")
     assert read.dag is not None, read.faults
     return read.dag
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect", "marks"),
+    [
+        ("steps: [{command: x}]\n", "any", []),
+        ("logDir: /l\nsteps: [{command: x}]\n", "A0", [("logDir", 1)]),
+        ("STEPS: [{command: x, mailonerror: true}]\n", "A0", [("STEPS", 1)]),
+        ("logDir: /l\nsteps: [{id: a, command: x}]\n", "A1", [("logDir", 1), ("id", 2)]),
+        (
+            "steps:\n  - {call: a, parallel: {items: [b], maxConcurrent: 1}}\n",
+            "A1",
+            [("parallel", 2), ("maxConcurrent", 2)],
+        ),
+        ("log_dir: /l\nsteps: [{command: x}]\n", "B", [("log_dir", 1)]),
+        ("log_dir: /l\nsteps: [{run: echo x}]\n", "C", [("log_dir", 1), ("run", 2)]),
+        ("log_dir: /l\nsteps: [{dir: /, command: x}]\n", "mixed", [("log_dir", 1), ("dir", 2)]),
+    ],
+)
+def test_the_dialect_is_told_by_keys_that_are_named(text: str, dialect: str, marks: list[tuple[str, int]]) -> None:
+    (recognised,) = read_dag(text.encode(), file="x.yaml").recognised
+
+    assert recognised.dialect == dialect
+    assert {(mark.key, mark.line) for mark in recognised.marks} == set(marks)
