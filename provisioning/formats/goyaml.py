@@ -275,6 +275,7 @@ _WORDS: Mapping[str, bool | float | None] = {
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
+LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**64 - 1
 LONGEST_NUMBER = 400  # digits; a longer one is text
 
 
@@ -309,20 +310,24 @@ def plain_scalar(text: str) -> str | int | float | bool | None:
     if _INTEGER.fullmatch(text):
         return _integer(text)
     if _FLOAT.fullmatch(text) and text.strip("+-._"):
-        return float(text.replace("_", ""))
+        number = float(text.replace("_", ""))
+        return number if isfinite(number) else text
     return text
 
 
 def _integer(text: str) -> int | str:
+    """Return a number that Go's integers can hold; a larger one is text, so that no digit is lost."""
     digits = text.replace("_", "").lower()
     sign, number = (-1 if digits[0] == "-" else 1), digits.lstrip("+-")
     base = {"0b": 2, "0o": 8, "0x": 16}.get(number[:2])
     try:
         if base is not None:
-            return sign * int(number[2:], base)
-        return sign * int(number, 8 if len(number) > 1 and number[0] == "0" else 10)
+            value = sign * int(number[2:], base)
+        else:
+            value = sign * int(number, 8 if len(number) > 1 and number[0] == "0" else 10)
     except ValueError:  # nothing but underscores, or an eight behind a zero
         return text
+    return value if LEAST_INTEGER <= value <= MOST_INTEGER else text
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> Fault:

@@ -65,6 +65,12 @@ def fault(text: str | bytes) -> tuple[str, int, int]:
         ("2026-01-01", "2026-01-01"),
         ("1 2", "1 2"),
         ("9" * 500, "9" * 500),
+        ("18446744073709551615", 2**64 - 1),
+        ("18446744073709551616", "18446744073709551616"),
+        ("-9223372036854775808", -(2**63)),
+        ("-9223372036854775809", "-9223372036854775809"),
+        ("0x1" + "0" * 16, "0x1" + "0" * 16),
+        ("1.5e999", "1.5e999"),
     ],
 )
 def test_unquoted_scalars_mean_what_they_mean_to_go(text: str, meant: object) -> None:
@@ -138,6 +144,7 @@ def test_aliases_and_merges_stand_for_what_was_marked() -> None:
         ("a: &x\n  b: *x\n", "circle", 2, 6),
         ("a: !ruby/object {}\n", "unknown_tag", 1, 4),
         ("a: !!int x\n", "wrong_tag", 1, 4),
+        ("a: !!float 1" + "0" * 390, "wrong_tag", 1, 4),
         ("a: {<<: 3}\n", "bad_merge", 1, 9),
         ("a: [1\nb: 2\n", "syntax", 2, 2),
         ("a:\n\t- x\n", "syntax", 2, 1),
