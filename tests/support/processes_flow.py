@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from provisioning.builder import Workflow, current, task
+from provisioning.builder import Step, Workflow, current, task
 from provisioning.client import connect
 
 STEPS = 60
@@ -30,7 +30,7 @@ async def add_up(numbers: list[int]) -> int:
 def traced(folder: Path) -> Workflow:
     """Sixty steps in four lines, and their sum."""
     wf = Workflow("traced")
-    made = []
+    made: list[Step] = []
     for number in range(STEPS):
         before = [made[number - 4]] if number >= 4 else []
         made.append(wf.step(f"s{number}", leave_a_trace, str(folder), number, after=before))
