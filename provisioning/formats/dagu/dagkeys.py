@@ -30,8 +30,6 @@ from provisioning.formats.dagu.schedule import read_duration, read_schedule
 from provisioning.formats.dagu.shells import read_shell
 from provisioning.formats.dagu.spelling import MAIL_ON, MAIL_TO, OTEL, RUN_CONFIG, SMTP
 
-_BETWEEN = re.compile(r"\s*,\s*|\s+(?=\S+=)")
-
 
 def read_keys(record: Record, dag: DagFile) -> DagFile:
     """Return the DAG with everything that is no step, handler, type or limit of parallel work."""
@@ -129,10 +127,23 @@ def _each_label(spot: Spot) -> Iterator[tuple[str, str]]:
             for name, value in item.entries():
                 yield name.strip().lower(), value.word().lower()
         else:
-            for part in _BETWEEN.split(item.word().strip().lower()):
+            for part in _label_parts(item.word().lower()):
                 key, _, text = part.partition("=")
                 if key:
                     yield key.strip(), text.strip()
+
+
+def _label_parts(text: str) -> Iterator[str]:
+    """Yield what is between commas, and where there are values, what begins with a key: `a, b` and `k=v k2=v2`."""
+    for piece in text.split(","):
+        part: list[str] = []
+        for word in piece.split():
+            if part and "=" in word[1:]:
+                yield " ".join(part)
+                part = []
+            part.append(word)
+        if part:
+            yield " ".join(part)
 
 
 # ---------------------------------------------------------------- mail
