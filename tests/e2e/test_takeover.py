@@ -55,7 +55,8 @@ def test_what_a_killed_process_had_is_finished_by_the_next(tmp_path: Path) -> No
     ran = kill_and_go_on(tmp_path, random.Random(SEED), kills=2)
 
     assert set(ran) == set(range(STEPS))
-    assert sum(count - 1 for count in ran.values()) <= 2 * 4, "only what was running is repeated: four slots, two kills"
+    again = sum(count - 1 for count in ran.values())
+    assert again <= 2 * 8, "only what was handed out and not recorded is repeated: two for each of four slots, two kills"
 
 
 def test_a_process_that_waits_takes_over_at_once(tmp_path: Path) -> None:
