@@ -1,28 +1,19 @@
-"""`schedule`: cron texts, single starts, durations. What a cron text means is decided elsewhere; here is its grammar."""
+"""`schedule`: cron texts, single starts, durations. What a cron text may be is decided in `core.cron`."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
 
+from provisioning.core.cron import Schedule as Parsed
+from provisioning.core.cron import parse
 from provisioning.core.dagu.declared import Cron, Schedule
 from provisioning.core.shown import quote
+from provisioning.errors import ConfigError
 from provisioning.formats.dagu.reading import Spot
 from provisioning.formats.dagu.spelling import MOMENT, SCHEDULE
 
-_ZONE = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)", re.DOTALL)
-_ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}")
 _AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})")
-_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, start=1)}
-_DAYS = dict(zip(["sun", "mon", "tue", "wed", "thu", "fri", "sat"], range(7), strict=True))
-_FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
-    ("minute", 0, 59, {}),
-    ("hour", 0, 23, {}),
-    ("day of the month", 1, 31, {}),
-    ("month", 1, 12, _MONTHS),
-    ("day of the week", 0, 6, _DAYS),
-)
 _DURATION = re.compile(r"(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
 
 
@@ -83,57 +74,19 @@ def _cron(spot: Spot) -> list[Cron]:
     text = spot.scalar.value
     if not text.strip():
         return []
-    zone, fields = "", text
-    if (match := _ZONE.match(text)) is not None:
-        zone, fields = match[1], match[2]
-    problem = _problem(zone, fields)
-    if problem:
-        spot.fault("bad_cron", f"found {quote(text)}: {problem}")
+    try:
+        schedule = parse(text)
+    except ConfigError as error:
+        spot.fault("bad_cron", f"found {quote(text)}: {error.faults[0].message}")
         return []
-    _notes(spot, zone, fields.split())
+    _notes(spot, schedule)
     return [Cron(expression=text, line=spot.line, column=spot.column)]
 
 
-def _problem(zone: str, text: str) -> str:
-    fields = text.split()
-    if zone and not _ZONE_NAME.fullmatch(zone):
-        return f"{quote(zone)} is no name of a time zone"
-    if text.startswith("@"):
-        return "names such as @daily are not known; write five fields"
-    if len(fields) != 5:
-        return f"{len(fields)} fields, expected five: minute, hour, day of the month, month, day of the week"
-    for field, (what, least, most, names) in zip(fields, _FIELDS, strict=True):
-        if not all(_part_fits(part, least, most, names) for part in field.split(",")):
-            return f"{quote(field)} is no {what}, which is {least} to {most}"
-    return ""
-
-
-def _part_fits(part: str, least: int, most: int, names: dict[str, int]) -> bool:
-    span, slash, every = part.partition("/")
-    if slash and not (every.isascii() and every.isdigit() and 0 < int(every[:9]) <= 999):
-        return False
-    if span in {"*", "?"}:
-        return True
-    low, dash, high = span.partition("-")
-    first, last = _value(low, names), _value(high, names) if dash else None
-    if first is None or not least <= first <= most:
-        return False
-    return not dash or (last is not None and first <= last <= most)
-
-
-def _value(text: str, names: dict[str, int]) -> int | None:
-    if text.isascii() and text.isdigit() and len(text) < 4:
-        return int(text)
-    return names.get(text.lower())
-
-
-def _notes(spot: Spot, zone: str, fields: list[str]) -> None:
-    minute, hour = fields[:2]
-    for field, whole in ((minute, 60), (hour, 24)):
-        every = field.rpartition("/")[2]
-        if "/" in field and whole % int(every):
-            spot.note("uneven_step", f"{field} does not divide {whole}: the last wait before it begins again is shorter")
-    if not hour.startswith(("*", "?")) and zone not in {"UTC", "Etc/UTC", "GMT"}:
+def _notes(spot: Spot, schedule: Parsed) -> None:
+    for warning in schedule.warnings:
+        spot.note("uneven_step", warning.message)
+    if schedule.fixed and schedule.zone not in {"UTC", "Etc/UTC", "GMT"}:
         message = (
             "where clocks change, this runs once each day: right after a time that is left out, and at the first of two;"
             " Dagu leaves it out, and runs it twice"
