@@ -152,7 +152,7 @@ def _parsed(text: str) -> Schedule:
     minutes, hours, days, months, weekdays = fields
     schedule = Schedule(text=text, minutes=minutes, hours=hours, days=days, months=months, weekdays=weekdays, zone=zone)
     if not _ever(schedule):
-        warnings.append(_warning("it never fires: there is no such day in any year", words[2].start() + 1))
+        warnings.append(_warning("never_fires", "it never fires: there is no such day in any year", words[2].start() + 1))
     return replace(schedule, warnings=tuple(warnings))
 
 
@@ -218,11 +218,11 @@ def _number(kind: _Kind, text: str, column: int) -> int:
 def _uneven(kind: _Kind, step: int, column: int) -> Fault:
     last = kind.low + (kind.size - 1) // step * step
     message = f"{kind.name}: steps of {step} are uneven: after {last} comes {kind.low}"
-    return _warning(message, column)
+    return _warning("uneven_step", message, column)
 
 
-def _warning(message: str, column: int) -> Fault:
-    return Fault(code="odd_schedule", message=message, severity=Severity.WARNING, line=1, column=column)
+def _warning(code: str, message: str, column: int) -> Fault:
+    return Fault(code=code, message=message, severity=Severity.WARNING, line=1, column=column)
 
 
 def _ever(schedule: Schedule) -> bool:

@@ -85,7 +85,7 @@ def _cron(spot: Spot) -> list[Cron]:
 
 def _notes(spot: Spot, schedule: Parsed) -> None:
     for warning in schedule.warnings:
-        spot.note("uneven_step", warning.message)
+        spot.note(warning.code, warning.message)
     if schedule.fixed and schedule.zone not in {"UTC", "Etc/UTC", "GMT"}:
         message = (
             "where clocks change, this runs once each day: right after a time that is left out, and at the first of two;"
