@@ -22,7 +22,8 @@ LOOK_BACK_BYTES = 64 * 1024  # how far back the last lines are looked for
 class FileLogs:
     """Fulfils `ports.LogStore` in `<folder>/<run>/<step>-<hash>.<attempt>.log`, files 0600, folders 0700.
 
-    Of an attempt that prints more than `head_bytes` + `tail_bytes`, the middle is left out and a line says how much.
+    Where the streams are kept apart, they are in two files, `.out` and `.err`, whose names differ in nothing else. Of an
+    attempt that prints more than `head_bytes` + `tail_bytes`, the middle is left out and a line says how much.
     """
 
     def __init__(self, folder: Path, *, head_bytes: int = HEAD_BYTES, tail_bytes: int = TAIL_BYTES) -> None:
@@ -30,13 +31,14 @@ class FileLogs:
         self._head_bytes = head_bytes
         self._tail_bytes = tail_bytes
 
-    def open(self, run: str, step: str, attempt: int) -> FileLog:
+    def open(self, run: str, step: str, attempt: int, *, kind: str = "log") -> FileLog:
         """Start a log. One that is there already, of an attempt whose worker was lost, is kept. Raises StoreError."""
         folder = self._run_folder(run)
         if not folder.is_dir():
             private_folder(self.folder)
             private_folder(folder)
-        return FileLog(*_create(folder, f"{slug(step)}.{attempt}"), head_bytes=self._head_bytes, tail_bytes=self._tail_bytes)
+        made = _create(folder, f"{slug(step)}.{attempt}", kind)
+        return FileLog(*made, head_bytes=self._head_bytes, tail_bytes=self._tail_bytes)
 
     def delete(self, run: str) -> None:
         """Remove the logs of a run. Removing what is not there is no error. Raises StoreError."""
@@ -136,6 +138,16 @@ def read_log(path: Path, *, lines: int | None = None) -> str:
         raise store_error("reading the log", path, error) from error
 
 
+def read_streams(path: Path) -> tuple[str, str]:
+    """Return standard output and standard error of the attempt whose log is `path`, as safe text.
+
+    A log that has both in one file is all standard output. Raises NotFoundError, StoreError.
+    """
+    other = path.with_suffix(".err")
+    apart = path.suffix == ".out" and other.exists()
+    return read_log(path), read_log(other) if apart else ""
+
+
 def last_lines(data: bytes, lines: int) -> list[str]:
     """Return the last lines of some output as safe text, without the empty ones at its end."""
     return plain_text(data).rstrip("\n").split("\n")[-lines:] if lines > 0 and data.strip() else []
@@ -148,14 +160,26 @@ def _end_of(path: Path, size: int) -> bytes:
     return b""
 
 
-def _create(folder: Path, stem: str) -> tuple[Path, int]:
-    """Create the first free name of `stem.log`, `stem.2.log`, ..."""
-    count = 1
+def _create(folder: Path, stem: str, kind: str) -> tuple[Path, int]:
+    """Create the first free name of `stem.log`, `stem.2.log`, ...; an `err` gets the number of the newest `out`."""
+    count = _newest(folder, stem, "out") if kind == "err" else 1
     while True:
-        path = folder / (f"{stem}.log" if count == 1 else f"{stem}.{count}.log")
+        path = _numbered(folder, stem, kind, count)
         try:
             return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, PRIVATE_FILE)
         except FileExistsError:
             count += 1
         except OSError as error:
             raise store_error("making the log", path, error) from error
+
+
+def _newest(folder: Path, stem: str, kind: str) -> int:
+    """Return the highest number in use; 1 when there is none."""
+    count = 1
+    while _numbered(folder, stem, kind, count + 1).exists():
+        count += 1
+    return count
+
+
+def _numbered(folder: Path, stem: str, kind: str, count: int) -> Path:
+    return folder / (f"{stem}.{kind}" if count == 1 else f"{stem}.{count}.{kind}")

@@ -216,8 +216,8 @@ class Resources(Protocol):
 class LogStore(Protocol):
     """Attempt logs: bytes, capped, with head and tail kept."""
 
-    def open(self, run: str, step: str, attempt: int) -> LogWriter:
-        """Start the log of an attempt."""
+    def open(self, run: str, step: str, attempt: int, *, kind: str = "log") -> LogWriter:
+        """Start the log of an attempt. `kind`: log, or out and err (in this order) where the streams are kept apart."""
         ...
 
     def delete(self, run: str) -> None:

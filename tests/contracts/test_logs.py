@@ -54,6 +54,29 @@ def test_steps_attempts_and_repeated_attempts_have_logs_of_their_own(logs: LogSt
         log.close()
 
 
+def test_the_streams_of_an_attempt_are_kept_apart_and_have_the_same_name_but_for_the_end(logs: LogStore) -> None:
+    pairs = [(logs.open("r1", "s", 1, kind="out"), logs.open("r1", "s", 1, kind="err")) for _ in range(3)]
+    merged = logs.open("r1", "s", 1)
+    assert len({log.path for pair in pairs for log in pair} | {merged.path}) == 7
+    for number, (out, err) in enumerate(pairs):
+        assert (out.path.removesuffix(".out"), out.path[-4:]) == (err.path.removesuffix(".err"), ".out")
+        out.write(f"out {number}".encode())
+        err.write(f"err {number}".encode())
+        assert (out.tail(), err.tail()) == ([f"out {number}"], [f"err {number}"])
+    assert merged.tail() == []
+    for log in (merged, *(log for pair in pairs for log in pair)):
+        log.close()
+
+
+def test_an_attempt_that_was_lost_between_its_two_logs_does_not_part_those_of_the_next(logs: LogStore) -> None:
+    logs.open("r1", "s", 1, kind="out").close()
+    logs.open("r1", "s", 1, kind="out").close()
+    out, err = logs.open("r1", "s", 1, kind="out"), logs.open("r1", "s", 1, kind="err")
+    assert out.path.removesuffix("out") == err.path.removesuffix("err")
+    out.close()
+    err.close()
+
+
 def test_closing_twice_is_no_error_and_writing_afterwards_is(logs: LogStore) -> None:
     log = logs.open("r1", "s", 1)
     log.close()

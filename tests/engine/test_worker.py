@@ -30,8 +30,8 @@ class FullLog(MemoryLog):
 class FullLogs(MemoryLogs):
     """Logs on a disk that is full."""
 
-    def open(self, run: str, step: str, attempt: int) -> MemoryLog:
-        log = FullLog(super().open(run, step, attempt).path)
+    def open(self, run: str, step: str, attempt: int, *, kind: str = "log") -> MemoryLog:
+        log = FullLog(super().open(run, step, attempt, kind=kind).path)
         self.written[log.path] = log
         return log
 
@@ -39,7 +39,7 @@ class FullLogs(MemoryLogs):
 class NoLogs(MemoryLogs):
     """Logs that cannot even be made."""
 
-    def open(self, run: str, step: str, attempt: int) -> MemoryLog:
+    def open(self, run: str, step: str, attempt: int, *, kind: str = "log") -> MemoryLog:
         raise FULL
 
 

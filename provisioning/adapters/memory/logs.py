@@ -11,13 +11,13 @@ class MemoryLogs:
     def __init__(self) -> None:
         self.written: dict[str, MemoryLog] = {}  # by path, in the order of opening
 
-    def open(self, run: str, step: str, attempt: int) -> MemoryLog:
+    def open(self, run: str, step: str, attempt: int, *, kind: str = "log") -> MemoryLog:
         """Start the log of an attempt; a second one of the same attempt gets a path of its own."""
-        path = stem = f"memory:{run}/{step}.{attempt}"
         count = 1
-        while path in self.written:
+        while kind == "err" and _path(run, step, attempt, "out", count + 1) in self.written:
             count += 1
-            path = f"{stem}.{count}"
+        while (path := _path(run, step, attempt, kind, count)) in self.written:
+            count += 1
         self.written[path] = MemoryLog(path)
         return self.written[path]
 
@@ -26,9 +26,9 @@ class MemoryLogs:
         for path in [path for path in self.written if path.startswith(f"memory:{run}/")]:
             del self.written[path]
 
-    def text(self, run: str, step: str, attempt: int = 1) -> str:
+    def text(self, run: str, step: str, attempt: int = 1, *, kind: str = "log") -> str:
         """Return what an attempt has printed so far. Raises KeyError for one that never began."""
-        return plain_text(bytes(self.written[f"memory:{run}/{step}.{attempt}"].data))
+        return plain_text(bytes(self.written[_path(run, step, attempt, kind)].data))
 
 
 class MemoryLog:
@@ -57,3 +57,8 @@ class MemoryLog:
     def close(self) -> None:
         """Close. Closing twice is no error."""
         self.closed = True
+
+
+def _path(run: str, step: str, attempt: int, kind: str, count: int = 1) -> str:
+    number = "" if count == 1 else f".{count}"
+    return f"memory:{run}/{step}.{attempt}{number}" + ("" if kind == "log" else f".{kind}")
