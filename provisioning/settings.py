@@ -25,8 +25,9 @@ ENVIRONMENT_PREFIX = "PROVISIONING_"
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
-def _setting(default: T, meaning: str, *, least: float | None = None) -> T:
-    return field(default=default, metadata={"meaning": meaning, "least": least})
+def _setting(default: T, meaning: str, *, least: float | None = None, words: tuple[str, ...] = ()) -> T:
+    """`words`: what a text may be; any where there are none."""
+    return field(default=default, metadata={"meaning": meaning, "least": least, "words": words})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,15 @@ class DeadLetterSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DaguSettings:
+    """Where Dagu files and what has run of them are, and how they are read."""
+
+    dags: str = _setting("", "the folder of the DAG files; empty: where Dagu has them")
+    data: str = _setting("", "the folder of history and logs; empty: `$XDG_DATA_HOME/provisioning/dagu`")
+    default_type: str = _setting("chain", "how files that do not tell are read", words=("chain", "graph"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings, resolved."""
 
@@ -76,6 +86,7 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     nickel: NickelSettings = field(default_factory=NickelSettings)
     dead_letters: DeadLetterSettings = field(default_factory=DeadLetterSettings)
+    dagu: DaguSettings = field(default_factory=DaguSettings)
 
 
 _GROUPS: Mapping[str, type] = {
@@ -84,6 +95,7 @@ _GROUPS: Mapping[str, type] = {
     "log": LogSettings,
     "nickel": NickelSettings,
     "dead_letters": DeadLetterSettings,
+    "dagu": DaguSettings,
 }
 
 
@@ -96,6 +108,7 @@ class Described:
     default: object
     meaning: str
     least: float | None
+    words: tuple[str, ...] = ()
 
     @property
     def variable(self) -> str:
@@ -103,8 +116,15 @@ class Described:
         return ENVIRONMENT_PREFIX + self.name.replace(".", "_").upper()
 
     @property
+    def shown_default(self) -> str:
+        """The default as Markdown; an empty text is nothing."""
+        return f"`{self.default}`" if self.default != "" else ""
+
+    @property
     def expected(self) -> str:
         """What a value has to be, in words."""
+        if self.type is str:
+            return " or ".join(self.words) or "text"
         kind = "a whole number" if self.type is int else "a number"
         return kind if self.least is None else f"{kind}, at least {self.least:g}"
 
@@ -120,7 +140,9 @@ def described() -> tuple[Described, ...]:
 
 def reference() -> str:
     """Return the Markdown table of all settings."""
-    rows = [f"| `{one.name}` | `{one.variable}` | `{one.default}` | {one.meaning} ({one.expected}) |" for one in described()]
+    rows = [
+        f"| `{one.name}` | `{one.variable}` | {one.shown_default} | {one.meaning} ({one.expected}) |" for one in described()
+    ]
     return "\n".join(["| setting | environment | default | meaning |", "|---|---|---|---|", *rows]) + "\n"
 
 
@@ -181,11 +203,19 @@ def _checked(source: str, given: Mapping[str, object], faults: list[Fault]) -> d
 
 def _typed(setting: Described, value: object) -> object:
     """Return `value` as the setting's type; text is parsed, because the environment has nothing else. Raises ValueError."""
+    if setting.type is str:
+        return _text(setting, value)
     number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else nan
     too_small = setting.least is not None and number < setting.least
     if not isfinite(number) or too_small or (setting.type is int and number != int(number)):
         raise ValueError(value)
     return setting.type(number)
+
+
+def _text(setting: Described, value: object) -> str:
+    if not isinstance(value, str) or "\0" in value or (setting.words and value not in setting.words):
+        raise ValueError(value)
+    return value
 
 
 def _unknown(source: str, name: str, known: tuple[str, ...]) -> Fault:

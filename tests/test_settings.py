@@ -64,6 +64,26 @@ def test_values_that_are_no_whole_numbers_are_refused(value: object) -> None:
         resolve(environment={}, workspace={"run.max_parallel": value})
 
 
+def test_texts_are_taken_as_they_are() -> None:
+    settings = resolve(environment={"PROVISIONING_DAGU_DAGS": "/srv/dags"}, user={"dagu": {"default_type": "graph"}})
+    assert (settings.dagu.dags, settings.dagu.data, settings.dagu.default_type) == ("/srv/dags", "", "graph")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param({"dagu.default_type": "grph"}, "chain or graph", id="a word that there is not"),
+        pytest.param({"dagu.default_type": ""}, "chain or graph", id="no word"),
+        pytest.param({"dagu.dags": 1}, "text", id="a number"),
+        pytest.param({"dagu.dags": "a\0b"}, "text", id="a zero byte"),
+    ],
+)
+def test_texts_that_do_not_fit_are_refused(given: dict[str, object], expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(environment={}, user=given)
+    assert caught.value.faults[0].message.endswith(f"expected {expected}")
+
+
 def test_the_reference_lists_every_setting() -> None:
     text = reference()
     for one in described():
