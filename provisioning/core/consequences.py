@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from provisioning.core.decision import Decision
 from provisioning.core.events import Kind
 from provisioning.core.history import blame
 from provisioning.core.model import STEP_ENDED, STEP_FAILED, STEP_GOOD, OnFailure, RunState, StepState
+from provisioning.core.ports import Timer
+from provisioning.core.retry import delay_s
 from provisioning.core.run import Run, StepRun, applies
+from provisioning.core.upstream import awaiting
 
 _STOPS = {Kind.RUN_HALTING, Kind.CANCEL_REQUESTED}
 _IDLE = {RunState.CREATED, RunState.QUEUED}
@@ -21,6 +26,8 @@ def settle(decision: Decision) -> None:
     _end_doomed(decision)
     if run.cancel_reason or run.halted_by:
         _end_waiting(decision)
+    elif run.state is RunState.RUNNING and not run.waiting:
+        _tell_waiting(decision)
     if run.state is RunState.PAUSING and not run.active:
         decision.emit(Kind.RUN_PAUSED)
     if run.state not in _HELD or run.cancel_reason:
@@ -102,21 +109,50 @@ def _end_wait(decision: Decision, step: StepRun, why: str) -> None:
         decision.emit(Kind.STEP_CANCELLED, step, {**how, "reason": f"not repeated: {why}"})
 
 
+# ---------------------------------------------------------------- waiting for a person
+
+
+def _tell_waiting(decision: Decision) -> None:
+    """Record that nothing goes on any more but waiting for somebody to approve."""
+    run = decision.run
+    busy = run.active or run.counts[StepState.READY] or run.counts[StepState.RETRY_WAIT]
+    if not busy and (steps := awaiting(run)):
+        decision.emit(Kind.RUN_WAITING, data={"steps": [step.spec.id for step in steps]})
+
+
 # ---------------------------------------------------------------- the end
 
 
 def _finish(decision: Decision) -> None:
     """End the run when its steps have ended: at once, or after its handlers."""
     run = decision.run
+    if run.unended == 0 and run.verdict is None and _runs_again(decision):
+        return
     if run.unended == 0 and run.verdict is None and run.handlers_unended and run.state not in _IDLE:
         decision.emit(Kind.RUN_FINISHING, data=_verdict(run))
         for step in run.steps.values():
-            if step.spec.handler is not None and not applies(step.spec.handler, run.verdict):
+            handler = step.spec.handler
+            if handler is not None and step.state is StepState.PENDING and not applies(handler, run.verdict):
                 reason = f"the run {_PHRASES[run.verdict or RunState.SUCCEEDED]}"
                 decision.emit(Kind.STEP_SKIPPED, step, {"reason": reason})
         _end_doomed(decision)
     if run.unended == 0 and (run.handlers_unended == 0 or run.state in _IDLE):
         decision.emit(Kind.RUN_FINISHED, data=_with_handlers(run) if run.verdict else _verdict(run))
+
+
+def _runs_again(decision: Decision) -> bool:
+    """Whether a failed run waits to be run again, or begins to."""
+    run, policy = decision.run, decision.run.workflow.policy.rerun
+    if policy is None or run.cancel_reason or run.reruns + 1 >= policy.attempts:
+        return False
+    verdict = _verdict(run)
+    if verdict["state"] != RunState.FAILED:
+        return False
+    if not run.rerun_due:
+        due = decision.now + timedelta(seconds=delay_s(policy, run.reruns + 1, 0.0))
+        decision.emit(Kind.RUN_RETRY_WAIT, data={"due": due.isoformat(), "reason": verdict["reason"]})
+        decision.timers.append(Timer(run=run.id, step="", attempt=run.reruns, kind="rerun", due=due))
+    return True
 
 
 _PHRASES = {
@@ -147,10 +183,12 @@ def _verdict(run: Run) -> dict[str, str]:
     if policy is OnFailure.CONTINUE:
         fatal = [step for step in bad if step.spec.critical]
     else:
-        fatal = [step for step in bad if not step.spec.optional]
+        fatal = [step for step in bad if not (step.spec.optional or step.passes)]
+        if not fatal and not any(step.state is StepState.SUCCEEDED and step.spec.kind == "step" for step in run.steps.values()):
+            fatal = [step for step in bad if step.passes]  # failures may only pass where something has succeeded
     if fatal:
         earliest = min(fatal, key=lambda step: (step.ended_at is None, step.ended_at, step.index))
         first = run.halted_by or earliest.because or earliest.spec.id
         return {"state": RunState.FAILED.value, "reason": blame(first, run.steps[first].state)}
-    partial = any(not step.spec.forgiven for step in bad)
+    partial = any(not step.spec.forgiven for step in bad) or any(step.partial for step in run.steps.values())
     return {"state": RunState.PARTIAL.value if partial else RunState.SUCCEEDED.value, "reason": ""}

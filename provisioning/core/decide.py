@@ -5,19 +5,22 @@ timers they ask for. `settle` is called after every input: it draws the conseque
 module is the door; the rooms behind it are
 
     starting        create, start, dispatch, reject
-    outcomes        on_report, on_timer
+    outcomes        on_report
+    timing          on_timer
     requests        on_request, reopen, replay, recover, abandon
     consequences    settle
 """
 
 from provisioning.core.consequences import settle
 from provisioning.core.decision import Decision
-from provisioning.core.outcomes import on_report, on_timer
-from provisioning.core.requests import abandon, on_request, recover, reopen, replay
+from provisioning.core.outcomes import on_report
+from provisioning.core.requests import Extent, abandon, on_request, recover, reopen, replay
 from provisioning.core.starting import create, dispatch, reject, start
+from provisioning.core.timing import on_timer
 
 __all__ = [
     "Decision",
+    "Extent",
     "abandon",
     "create",
     "dispatch",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from provisioning.core.events import Event, Kind
-from provisioning.core.model import GateKind, OnFailure, RunState, Step, StepState, Workflow
+from provisioning.core.model import GateKind, HandlerOn, OnFailure, RunState, Step, StepState, Workflow
 from provisioning.core.run import ACTIVE, Run, StepRun, applies, new_run
 
 
@@ -34,6 +34,8 @@ def fold(run_id: str, workflow: Workflow, events: Iterable[Event]) -> Run:
 
 def _created(run: Run, event: Event) -> None:
     run.state, run.created_at = RunState.QUEUED, event.at
+    params = event.data.get("params")
+    run.params = params if isinstance(params, Mapping) else run.params
 
 
 def _started(run: Run, event: Event) -> None:
@@ -87,11 +89,23 @@ def _run_late(run: Run, _event: Event) -> None:
     run.late = True
 
 
+def _run_waiting(run: Run, _event: Event) -> None:
+    run.waiting = True
+    for step in run.steps.values():
+        if step.spec.handler is HandlerOn.WAIT and step.state is StepState.PENDING:
+            run.one_less(step)
+
+
+def _run_retry_wait(run: Run, event: Event) -> None:
+    run.rerun_due, run.reason = str(event.data["due"]), str(event.data.get("reason", ""))
+
+
 def _gate_opened(run: Run, event: Event) -> None:
     name = (str(event.data["kind"]), str(event.data["name"]))
     if name in run.opened:  # the first one counts
         return
     run.opened[name] = event.data.get("payload")
+    run.waiting = False
     for id in run.gated.get(name, ()):
         if run.steps[id].state is StepState.PENDING:
             run.one_less(run.steps[id])
@@ -100,7 +114,9 @@ def _gate_opened(run: Run, event: Event) -> None:
 def _reopened(run: Run, event: Event) -> None:
     again = event.data.get("steps")
     run.halted_by, run.cancel_reason, run.reason = "", "", ""
-    run.timed_out = run.stop_handlers = False
+    run.timed_out = run.stop_handlers = run.waiting = False
+    run.rerun_due, run.reruns = "", run.reruns + 1 if event.data.get("rerun") else 0
+    run.nearest.clear()
     if run.ended:
         run.state, run.ended_at, run.verdict = RunState.RUNNING, None, None
     run.doomed.clear()  # what was doomed before has ended, or is looked at again
@@ -130,6 +146,8 @@ def _with_policy(workflow: Workflow, data: Mapping[str, object]) -> Workflow:
 
 def _wait_again(run: Run, step: StepRun) -> None:
     step.blocked, step.late, step.because, step.reason, step.error_kind, step.error = False, False, "", "", "", ""
+    step.passes = step.partial = False
+    step.output = None
     step.attempts_before, step.repeats, step.crash_count = step.attempt, 0, 0
     run.count_again(step)
 
@@ -190,6 +208,7 @@ def _record(step: StepRun, event: Event) -> None:
     if isinstance(error, dict):
         step.error_kind, step.error = str(error.get("kind", "")), str(error.get("message", ""))
     step.output = data.get("output")
+    step.passes, step.partial = bool(data.get("passes", False)), bool(data.get("partial", False))
     step.log = str(data.get("log", step.log))
 
 
@@ -240,6 +259,8 @@ _FOLD: dict[Kind, Callable[[Run, Event], None]] = {
     Kind.RUN_FINISHED: _finished,
     Kind.RUN_REOPENED: _reopened,
     Kind.RUN_LATE: _run_late,
+    Kind.RUN_WAITING: _run_waiting,
+    Kind.RUN_RETRY_WAIT: _run_retry_wait,
     Kind.GATE_OPENED: _gate_opened,
     Kind.STEP_ADDED: _added,
     Kind.STEP_DISPATCHED: _dispatched,
@@ -250,7 +271,7 @@ _FOLD: dict[Kind, Callable[[Run, Event], None]] = {
     Kind.STEP_TIMED_OUT: _ender(StepState.TIMED_OUT, *ACTIVE),
     Kind.STEP_CANCELLED: _ender(StepState.CANCELLED, *_ANY_UNENDED),
     Kind.STEP_INTERRUPTED: _ender(StepState.INTERRUPTED, *_ANY_UNENDED),
-    Kind.STEP_SKIPPED: _ender(StepState.SKIPPED, *_WAITING),
+    Kind.STEP_SKIPPED: _ender(StepState.SKIPPED, *_ANY_UNENDED),
     Kind.STEP_RETRY_WAIT: _retry_wait,
     Kind.STEP_REPEAT_WAIT: _repeat_wait,
     Kind.STEP_RETRY_DUE: _retry_due,

@@ -60,6 +60,9 @@ class StepRecord:
     log: str = ""
     position: int = 0  # declaration order, from 0
     late_at: datetime | None = None  # it had not ended when it should have
+    mark: str = ""  # what its end is worth, where the state does not say it: allowed | partial | rejected
+    stdout: str = ""  # the end of what it printed, where the history keeps that
+    stderr: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

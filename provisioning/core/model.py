@@ -117,6 +117,7 @@ class HandlerOn(StrEnum):
     FAILURE = "failure"  # failed or timed out
     CANCEL = "cancel"
     EXIT = "exit"  # every end
+    WAIT = "wait"  # no end: nothing goes on but waiting for a person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +140,7 @@ class Step:
 
     id: str
     action: Action
-    kind: str = "step"  # node | gate | step: how it is shown
+    kind: str = "step"  # node | gate | step: how it is shown; setup | handler | approval | mail: what comes with the steps
     args: object = None  # JSON with `core.values.Ref` at any depth
     deps: tuple[Dep, ...] = ()
     gates: tuple[Gate, ...] = ()
@@ -181,6 +182,7 @@ class Policy:
     retry: Retry | None = None  # for steps without their own
     priority: int = 0  # of its steps, and of the run while it is queued: higher first
     max_runs: int = 0  # runs of this workflow at once, the others are queued; 0 is no limit
+    rerun: Retry | None = None  # what a failed run does before it ends: everything that failed, and all below it, once more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

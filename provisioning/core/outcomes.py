@@ -1,15 +1,16 @@
-"""What follows from what workers and timers say: the end of a step, another attempt, new steps."""
+"""What follows from what workers say: the end of a step, another attempt, new steps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from provisioning.core.authoring import stopped_behind
 from provisioning.core.decision import Decision
 from provisioning.core.events import Kind
-from provisioning.core.model import STEP_ENDED, STEP_FAILED, OnFailure, Repeat, Retry, RunState, Step, StepState, While
+from provisioning.core.model import STEP_FAILED, OnFailure, Repeat, Retry, Step, StepState, While
 from provisioning.core.ports import Outcome, Report, Timer
 from provisioning.core.retry import delay_s, may_retry
 from provisioning.core.run import ACTIVE, Run, StepRun
@@ -20,8 +21,10 @@ _ENDED_BY = {
     Outcome.FAILED: Kind.STEP_FAILED,
     Outcome.TIMED_OUT: Kind.STEP_TIMED_OUT,
     Outcome.CANCELLED: Kind.STEP_CANCELLED,
+    Outcome.SKIPPED: Kind.STEP_SKIPPED,
     Outcome.UNKNOWN: Kind.STEP_INTERRUPTED,
 }
+_TOLD = ("log", "stdout", "stderr", "passes", "partial")  # where there is something to tell
 _JUDGED = {Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT}  # after these there may be another attempt
 
 
@@ -39,35 +42,19 @@ def on_report(decision: Decision, report: Report, roll: float) -> None:
     report = _with_new_steps(decision, step, report)
     data = _outcome_data(report)
     if _repeats(decision.run, step, report):
-        _wait(decision, step, Kind.STEP_REPEAT_WAIT, data, _interval_s(step))
+        _wait(decision, step, Kind.STEP_REPEAT_WAIT, data, _interval_s(step) if report.wait_s is None else report.wait_s)
     elif report.outcome in {Outcome.FAILED, Outcome.TIMED_OUT} and _tries_again(decision.run, step, report):
         retry = _retry_policy(decision.run, step)
-        _wait(decision, step, Kind.STEP_RETRY_WAIT, data, delay_s(retry, step.attempt - step.attempts_before, roll))
+        wait_s = delay_s(retry, step.attempt - step.attempts_before, roll) if report.wait_s is None else report.wait_s
+        _wait(decision, step, Kind.STEP_RETRY_WAIT, data, wait_s)
     else:
         _end(decision, step, report, data, begun=begun)
-
-
-def on_timer(decision: Decision, timer: Timer) -> None:
-    """Take a timer that fired. One that is late or fires twice changes nothing."""
-    run = decision.run
-    if run.ended:
-        return
-    if timer.step:
-        step = run.steps.get(timer.step)
-        if step is not None and step.state is StepState.RETRY_WAIT and step.attempt == timer.attempt:
-            decision.emit(Kind.STEP_RETRY_DUE, step)
-    elif timer.kind == "timeout":
-        _time_is_over(decision)
-    elif timer.kind == "late":
-        _run_is_late(decision)
-    else:
-        _step_is_late(decision, timer.kind.removeprefix("late "))
 
 
 # ---------------------------------------------------------------- ends
 
 
-def _end(decision: Decision, step: StepRun, report: Report, data: dict[str, object], *, begun: bool) -> None:
+def _end(decision: Decision, step: StepRun, report: Report, data: dict[str, Any], *, begun: bool) -> None:
     run = decision.run
     kind = _ENDED_BY[report.outcome or Outcome.OK]
     if kind is Kind.STEP_CANCELLED and begun and run.cancel_reason == "interrupted":
@@ -75,12 +62,16 @@ def _end(decision: Decision, step: StepRun, report: Report, data: dict[str, obje
     if kind in {Kind.STEP_CANCELLED, Kind.STEP_INTERRUPTED}:
         reason = run.cancel_reason or report.error or "cancelled"
         data["reason"] = reason if begun else f"not started: {reason}"
+    if kind is Kind.STEP_SKIPPED:
+        data["reason"] = data.pop("error")["message"]
     decision.emit(kind, step, data)
+    if report.stops and not run.cancel_reason and run.verdict is None:
+        decision.emit(Kind.CANCEL_REQUESTED, data={"reason": report.stops})
     maybe_halt(decision, step)
 
 
-def _outcome_data(report: Report) -> dict[str, object]:
-    data: dict[str, object] = {"log": report.log} if report.log else {}
+def _outcome_data(report: Report) -> dict[str, Any]:
+    data: dict[str, Any] = {name: value for name in _TOLD if (value := getattr(report, name))}
     if report.exit_code is not None:
         data["exit_code"] = report.exit_code
     if report.output is not None:
@@ -93,7 +84,7 @@ def _outcome_data(report: Report) -> dict[str, object]:
 def maybe_halt(decision: Decision, step: StepRun) -> None:
     """Under the policy `fail`, the first failure that counts stops new steps from starting."""
     run = decision.run
-    failed = step.state in STEP_FAILED and not step.spec.optional and step.spec.handler is None
+    failed = step.state in STEP_FAILED and not (step.spec.optional or step.passes) and step.spec.handler is None
     if failed and run.workflow.policy.on_failure is OnFailure.FAIL and not (run.halted_by or run.cancel_reason):
         decision.emit(Kind.RUN_HALTING, step)
 
@@ -103,8 +94,10 @@ def maybe_halt(decision: Decision, step: StepRun) -> None:
 
 def _tries_again(run: Run, step: StepRun, report: Report) -> bool:
     policy = _retry_policy(run, step)
-    if _stopping(run, step) or not (report.retryable or report.error_kind in policy.only):
+    if _stopping(run, step):
         return False
+    if report.wait_s is not None or not (report.retryable or report.error_kind in policy.only):
+        return report.wait_s is not None
     return may_retry(policy, step.attempt - step.attempts_before, report.error_kind)
 
 
@@ -121,8 +114,10 @@ def _stopping(run: Run, step: StepRun) -> bool:
 
 def _repeats(run: Run, step: StepRun, report: Report) -> bool:
     repeat = step.spec.repeat
-    if repeat is None or report.outcome not in _JUDGED or _stopping(run, step):
+    if report.outcome not in _JUDGED or _stopping(run, step):
         return False
+    if repeat is None:
+        return bool(report.again) and report.wait_s is not None
     if repeat.limit and step.repeats + 1 >= repeat.limit:
         return False
     if report.again is not None:
@@ -181,26 +176,3 @@ def _wrong_among(run: Run, added: Sequence[Step]) -> str:
             return f"new step {spec.id} needs {missing}, which the run does not have"
         known[spec.id] = None
     return ""
-
-
-# ---------------------------------------------------------------- time
-
-
-def _time_is_over(decision: Decision) -> None:
-    run = decision.run
-    if run.cancel_reason or run.verdict is not None:
-        return
-    limit_s = run.workflow.policy.timeout_s or 0.0
-    reason = f"not ended within {limit_s:g} s"
-    decision.emit(Kind.CANCEL_REQUESTED, data={"reason": reason, "state": RunState.TIMED_OUT.value})
-
-
-def _run_is_late(decision: Decision) -> None:
-    if not decision.run.late:
-        decision.emit(Kind.RUN_LATE, data={"sla_s": decision.run.workflow.policy.sla_s})
-
-
-def _step_is_late(decision: Decision, step_id: str) -> None:
-    step = decision.run.steps.get(step_id)
-    if step is not None and step.state not in STEP_ENDED and not step.late:
-        decision.emit(Kind.STEP_LATE, step, {"sla_s": step.spec.sla_s})

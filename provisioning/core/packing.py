@@ -1,8 +1,8 @@
 """Step arguments as plain JSON values and back.
 
-A reference to another step's output is written as `{"$ref": {...}}`, one to a signal's payload as `{"$signal": name}`; a key
-of the user's own that begins with `$` gets one more `$`, so that nothing is ever mistaken. What holds neither is passed
-through, not copied.
+A reference to another step's output is written as `{"$ref": {...}}`, one to a signal's payload as `{"$signal": name}`, one to
+facts of the run as `{"$run": upstream | params | verdict}`; a key of the user's own that begins with `$` gets one more `$`, so
+that nothing is ever mistaken. What holds none of these is passed through, not copied.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from provisioning.core.values import Payload, Ref
+from provisioning.core.values import Payload, Ref, RunParams, RunVerdict, Upstream
 
 REF = "$ref"
 SIGNAL = "$signal"
+RUN = "$run"
+_FACTS = {"upstream": Upstream(), "params": RunParams(), "verdict": RunVerdict()}
+_WORDS = {type(fact): word for word, fact in _FACTS.items()}
 
 
 def pack(args: object) -> object:
@@ -22,6 +25,8 @@ def pack(args: object) -> object:
         return {REF: {"step": args.step, "has_default": args.has_default, "default": pack(args.default)}}
     if isinstance(args, Payload):
         return {SIGNAL: args.signal}
+    if type(args) in _WORDS:
+        return {RUN: _WORDS[type(args)]}
     if isinstance(args, Mapping):
         packed = {_escaped(key): pack(value) for key, value in args.items()}
         return args if _unchanged(args, packed) else packed
@@ -32,12 +37,14 @@ def pack(args: object) -> object:
 
 
 def unpack(args: object) -> object:
-    """Undo `pack`. Raises ValueError for a `$ref` or `$signal` that is none."""
+    """Undo `pack`. Raises ValueError for a `$ref`, `$signal` or `$run` that is none."""
     if isinstance(args, dict):
         if REF in args:
             return _ref(args)
         if SIGNAL in args:
             return _payload(args)
+        if RUN in args:
+            return _fact(args)
         unpacked = {_unescaped(key): unpack(value) for key, value in args.items()}
         return args if _unchanged(args, unpacked) else unpacked
     if isinstance(args, list):
@@ -70,6 +77,12 @@ def _payload(args: dict[str, Any]) -> Payload:
     if len(args) != 1 or not isinstance(args[SIGNAL], str):
         raise ValueError(f"not a signal: {args!r}")
     return Payload(signal=args[SIGNAL])
+
+
+def _fact(args: dict[str, Any]) -> object:
+    if len(args) != 1 or not isinstance(args[RUN], str) or args[RUN] not in _FACTS:
+        raise ValueError(f"not a fact of the run: {args!r}")
+    return _FACTS[args[RUN]]
 
 
 def same(one: object, other: object) -> bool:

@@ -50,6 +50,8 @@ class Task:
     timeout_s: float | None = None
     deadline: datetime | None = None  # of the run: nothing is begun after it
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    tries: int = 1  # how often it has been tried, this time included, since it last succeeded or was begun anew
+    rounds: int = 1  # how often a repetition has begun it, this time included
 
 
 class Outcome(StrEnum):
@@ -59,6 +61,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
+    SKIPPED = "skipped"  # a condition does not hold: nothing was done
     UNKNOWN = "unknown"  # nobody can say; never to be taken for failed or done
 
 
@@ -77,6 +80,12 @@ class Report:
     added: tuple[Step, ...] = ()  # steps that it asks for; they count once it has succeeded
     again: bool | None = None  # what the action says of a repetition; None leaves it to how the attempt ended
     retryable: bool = True  # False: the action says that another attempt cannot help
+    wait_s: float | None = None  # the action asks for another attempt after so long: `again` says whether as a repetition
+    passes: bool = False  # it failed or was skipped, and its dependents go on as if it had succeeded
+    partial: bool = False  # it succeeded, but what it did succeeded in part only
+    stops: str = ""  # why the whole run is to be cancelled now
+    stdout: str = ""  # the end of what it printed, for the history
+    stderr: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +95,13 @@ class Timer:
     run: str
     step: str
     attempt: int
-    kind: str  # retry | timeout | late | late STEP; of the whole run unless `step` says which
+    kind: str  # retry | timeout | late | late STEP | rerun; of the whole run unless `step` says which
     due: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What an operator asks of a run, from any process: cancel, pause, resume, signal."""
+    """What an operator asks of a run, from any process: cancel, pause, resume, open_gate, reject, continue."""
 
     run: str
     kind: str

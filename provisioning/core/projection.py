@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from provisioning.core.events import Event, Kind
 from provisioning.core.model import RunState, Step, StepState, Workflow
+from provisioning.core.upstream import REJECTED
 
 Columns = dict[str, object]
 AttemptKey = tuple[str, int, int]  # step, attempt, epoch
@@ -109,6 +110,10 @@ def _run_finished(changes: Changes, event: Event) -> None:
     changes.run.update(state=RunState(str(event.data["state"])), reason=str(event.data.get("reason", "")), ended_at=event.at)
 
 
+def _run_retry_wait(changes: Changes, event: Event) -> None:
+    changes.run["reason"] = f"{event.data.get('reason', '')}; run again at {event.data.get('due', '')}"
+
+
 def _run_reopened(changes: Changes, event: Event) -> None:
     changes.finished = False
     changes.run.update(state=RunState.RUNNING, reason="", ended_at=None, exit_code=None)
@@ -150,11 +155,25 @@ def _ends(state: StepState) -> Callable[[Changes, Event], None]:
         step["reason"], step["because"] = str(event.data.get("reason", "")), str(event.data.get("because", ""))
         if event.data.get("output") is not None:
             step["output"] = event.data["output"]
+        step |= _told(event, state)
         changes.step(event, **step)
         if state in _DEAD and event.attempt:
             changes.dead.append(_dead_letter(event, outcome))
 
     return end
+
+
+def _told(event: Event, state: StepState) -> Columns:
+    """Return what the history keeps of the attempt besides its outcome: what it printed, and what its end is worth."""
+    data, error = event.data, event.data.get("error")
+    columns: Columns = {name: data[name] for name in ("stdout", "stderr") if data.get(name)}
+    if isinstance(error, Mapping) and error.get("kind") == REJECTED:
+        columns["mark"] = "rejected"
+    elif data.get("passes") and state in _DEAD:
+        columns["mark"] = "allowed"
+    elif data.get("partial"):
+        columns["mark"] = "partial"
+    return columns
 
 
 def _retry_wait(changes: Changes, event: Event) -> None:
@@ -226,6 +245,9 @@ _CLEAN: Columns = {
     "started_at": None,
     "ended_at": None,
     "output": None,
+    "mark": "",
+    "stdout": "",
+    "stderr": "",
 }
 _PROJECT: dict[Kind, Callable[[Changes, Event], None]] = {
     Kind.RUN_CREATED: _run_created,
@@ -240,6 +262,8 @@ _PROJECT: dict[Kind, Callable[[Changes, Event], None]] = {
     Kind.RUN_LATE: _run_late,
     Kind.RUN_REOPENED: _run_reopened,
     Kind.GATE_OPENED: _nothing,
+    Kind.RUN_WAITING: _nothing,
+    Kind.RUN_RETRY_WAIT: _run_retry_wait,
     Kind.STEP_ADDED: _step_added,
     Kind.STEP_DISPATCHED: _dispatched,
     Kind.STEP_STARTED: _started,

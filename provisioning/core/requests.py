@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 from provisioning.core.consequences import settle
 from provisioning.core.decision import Decision
@@ -20,6 +21,7 @@ from provisioning.core.model import (
 from provisioning.core.outcomes import maybe_halt
 from provisioning.core.ports import Request
 from provisioning.core.run import ACTIVE, Run, StepRun
+from provisioning.core.upstream import REJECTED
 
 CRASH_LIMIT = 5  # dispatches of one attempt that may lose their worker
 
@@ -38,6 +40,8 @@ def on_request(decision: Decision, request: Request) -> None:
         decision.emit(Kind.RUN_RESUMED)
     elif request.kind == "open_gate":
         _open_gate(decision, request.data)
+    elif request.kind == "reject":
+        _reject(decision, str(request.data["name"]), str(request.data.get("reason", "")))
     elif request.kind == "continue":
         for gate in stopped_at(run, str(request.data.get("step", ""))):
             _open_gate(decision, {"kind": gate.kind.value, "name": gate.name})
@@ -54,6 +58,19 @@ def _cancel(decision: Decision, reason: str) -> None:
 def _open_gate(decision: Decision, data: Mapping[str, object]) -> None:
     if (str(data["kind"]), str(data["name"])) not in decision.run.opened:
         decision.emit(Kind.GATE_OPENED, data=data)
+
+
+def _reject(decision: Decision, name: str, reason: str) -> None:
+    """Fail the steps that wait for this approval: a person says no. What is approved already stays so."""
+    run, gate = decision.run, (GateKind.APPROVAL.value, name)
+    if gate in run.opened:
+        return
+    for id in run.gated.get(gate, ()):
+        step = run.steps[id]
+        if step.state is StepState.PENDING:
+            error = {"kind": REJECTED, "message": f"rejected: {reason}" if reason else "rejected"}
+            decision.emit(Kind.STEP_FAILED, step, {"error": error})
+            maybe_halt(decision, step)
 
 
 def stopped_at(run: Run, step_id: str = "") -> list[Gate]:
@@ -78,18 +95,41 @@ def closed_breakpoints(run: Run, step: StepRun) -> list[Gate]:
 # ---------------------------------------------------------------- once more
 
 
-def reopen(decision: Decision, from_step: str | None = None, *, keep_going: bool = False, max_parallel: int = 0) -> list[str]:
+class Extent(StrEnum):
+    """How much of a run is run again."""
+
+    NEEDED = "needed"  # what failed and what that kept from running; from a step, also all below it
+    BELOW = "below"  # what failed, and all below it, also what has succeeded
+    ALONE = "alone"  # the step that is named, and nothing else
+
+
+def reopen(
+    decision: Decision,
+    from_step: str | None = None,
+    *,
+    keep_going: bool = False,
+    max_parallel: int = 0,
+    extent: Extent = Extent.NEEDED,
+) -> list[str]:
     """Open an ended run again from its failed frontier, or from `from_step` and all below it; return the steps run again.
 
     Its handlers run again as well. `keep_going` and `max_parallel`, where given, replace what the run was started with.
     """
     run = decision.run
-    again = below(run, [from_step]) if from_step else [id for id, step in run.steps.items() if _is_frontier(step)]
+    again = _wanted(run, from_step, extent)
     if again:
         on_failure = {"on_failure": OnFailure.SKIP_DOWNSTREAM.value} if keep_going else {}
         limit = {"max_parallel": max_parallel} if max_parallel else {}
         decision.emit(Kind.RUN_REOPENED, data={"steps": _with_handlers(run, again), **on_failure, **limit})
     return again
+
+
+def rerun(decision: Decision) -> None:
+    """Run what failed of a run that has not ended again, and all below it: its policy asks for that, and the time has come."""
+    run = decision.run
+    if run.rerun_due and not run.cancel_reason:
+        again = below(run, [id for id, step in run.steps.items() if step.spec.handler is None and _is_frontier(step)])
+        decision.emit(Kind.RUN_REOPENED, data={"steps": again, "rerun": True})
 
 
 def replay(decision: Decision, step_ids: Sequence[str]) -> list[str]:
@@ -101,6 +141,13 @@ def replay(decision: Decision, step_ids: Sequence[str]) -> list[str]:
         handlers = _with_handlers(run, again) if run.ended or run.verdict is not None else again
         decision.emit(Kind.RUN_REOPENED, data={"steps": handlers, "replayed": first})
     return again
+
+
+def _wanted(run: Run, from_step: str | None, extent: Extent) -> list[str]:
+    if from_step is not None:
+        return [from_step] if extent is Extent.ALONE else below(run, [from_step])
+    frontier = [id for id, step in run.steps.items() if _is_frontier(step)]
+    return below(run, frontier) if extent is Extent.BELOW else frontier
 
 
 def _with_handlers(run: Run, ids: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from provisioning.core.model import (
+    NO_FIELDS,
     RUN_ENDED,
     STEP_ENDED,
     STEP_FAILED,
@@ -56,6 +57,8 @@ class StepRun:
     output: object = None
     log: str = ""
     due: str = ""  # while it waits for its next attempt: when that is (ISO time)
+    passes: bool = False  # it failed or was skipped, and its dependents go on all the same
+    partial: bool = False  # it succeeded, but what it did succeeded in part only
     started_at: datetime | None = None
     ended_at: datetime | None = None
 
@@ -82,6 +85,11 @@ class Run:
     timed_out: bool = False  # it is cancelled because its time was over
     stop_handlers: bool = False  # cancelled once more, while the handlers ran
     late: bool = False
+    waiting: bool = False  # nothing goes on but waiting for a person
+    reruns: int = 0  # times that it was run again as a whole, by its policy
+    rerun_due: str = ""  # when that will be (ISO time)
+    params: Mapping[str, object] = field(default_factory=lambda: NO_FIELDS)
+    nearest: dict[str, tuple[str, ...]] = field(default_factory=dict)  # see `core.upstream`
     became_ready: deque[str] = field(default_factory=deque)  # not yet taken by the dispatcher
     doomed: deque[tuple[str, str]] = field(default_factory=deque)  # (step, cause): can no longer start
     created_at: datetime | None = None
@@ -154,7 +162,7 @@ class Run:
             target = self.steps[target_id]
             if target.state in STEP_ENDED:
                 continue
-            if satisfied(on, state):
+            if satisfied(on, step):
                 self.one_less(target)
             else:
                 self.doomed.append((target_id, step.spec.id))
@@ -170,11 +178,11 @@ class Run:
         step.remaining = sum((gate.kind.value, gate.name) not in self.opened for gate in set(step.spec.gates))
         step.remaining += step.spec.handler is not None and not applies(step.spec.handler, self.verdict)
         for dep in dict.fromkeys(step.spec.deps):
-            state = self.steps[dep.step].state
-            if state in STEP_ENDED and satisfied(dep.on, state):
+            other = self.steps[dep.step]
+            if other.state in STEP_ENDED and satisfied(dep.on, other):
                 continue
             step.remaining += 1
-            if state in STEP_ENDED:
+            if other.state in STEP_ENDED:
                 self.doomed.append((step.spec.id, dep.step))
         if step.remaining == 0:
             self.make_ready(step)
@@ -186,11 +194,11 @@ class Run:
             self.handlers_unended += change
 
 
-def satisfied(on: On, state: StepState) -> bool:
-    """Whether an edge is satisfied by the terminal `state` of the step it comes from."""
+def satisfied(on: On, step: StepRun) -> bool:
+    """Whether an edge is satisfied by how the step it comes from has ended."""
     if on is On.SUCCESS:
-        return state in STEP_GOOD
-    return on is On.DONE or state in STEP_FAILED
+        return step.state in STEP_GOOD or step.passes
+    return on is On.DONE or step.state in STEP_FAILED
 
 
 def applies(handler: HandlerOn, verdict: RunState | None) -> bool:

@@ -11,7 +11,8 @@ from provisioning.core.events import Event, Kind
 from provisioning.core.model import STEP_GOOD
 from provisioning.core.ports import Outcome, Report, Task, Timer
 from provisioning.core.run import Run, StepRun
-from provisioning.core.values import Payload, Ref, resolve
+from provisioning.core.upstream import facts, upstream
+from provisioning.core.values import Marker, Payload, Ref, RunParams, Upstream, resolve
 
 _ANYWHERE: Mapping[str, object] = {"target": ""}  # one for all
 NO_WORKER = "placement"
@@ -98,11 +99,13 @@ def _task(run: Run, step: StepRun, target: str, *, resolved: bool = True) -> Tas
         attempt=step.attempt,
         epoch=step.epoch,
         action=spec.action,
-        args=resolve(spec.args, lambda ref: _value(run, ref)) if resolved and spec.args is not None else None,
+        args=resolve(spec.args, lambda marker: _value(run, step, marker)) if resolved and spec.args is not None else None,
         target=target,
         timeout_s=spec.timeout_s,
         deadline=_deadline(run),
         labels=spec.labels,
+        tries=step.attempt - step.attempts_before,
+        rounds=step.repeats + 1,
     )
 
 
@@ -113,12 +116,16 @@ def _deadline(run: Run) -> datetime | None:
     return run.started_at + timedelta(seconds=limit_s)
 
 
-def _value(run: Run, ref: Ref | Payload) -> object:
-    """Return what a reference stands for. What a signal never brought is null: the step does not wait for it, then."""
-    if isinstance(ref, Payload):
-        return run.opened.get(("signal", ref.signal))
-    source = run.steps[ref.step]
-    return source.output if source.state in STEP_GOOD else ref.default
+def _value(run: Run, step: StepRun, marker: Marker) -> object:
+    """Return what a marker stands for. What a signal never brought is null: the step does not wait for it, then."""
+    if isinstance(marker, Ref):
+        source = run.steps[marker.step]
+        return source.output if source.state in STEP_GOOD else marker.default
+    if isinstance(marker, Payload):
+        return run.opened.get(("signal", marker.signal), run.opened.get(("approval", marker.signal)))
+    if isinstance(marker, Upstream):
+        return upstream(run, step)
+    return run.params if isinstance(marker, RunParams) else facts(run)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""References in a step's arguments, at any depth: to the outputs of other steps, and to the payloads of signals."""
+"""What a step's arguments may refer to, at any depth: outputs of other steps, payloads of signals, facts of the run."""
 
 from __future__ import annotations
 
@@ -22,6 +22,28 @@ class Payload:
     signal: str
 
 
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The outputs of everything that the step depends on, near or far, by id, in the order in which they ended.
+
+    For a handler: those of all steps.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class RunParams:
+    """The parameters that the run was started with."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunVerdict:
+    """Where the run stands: `{state, reason, failed, rejected, waiting}`, the last three with ids of steps."""
+
+
+Marker = Ref | Payload | Upstream | RunParams | RunVerdict
+"""What stands for something that is only known when the step starts."""
+
+
 def refs(args: object) -> Iterator[Ref | Payload]:
     """Yield every reference in `args`, without recursion, so that depth is no limit."""
     rest = [args]
@@ -35,9 +57,9 @@ def refs(args: object) -> Iterator[Ref | Payload]:
             rest.extend(value)
 
 
-def resolve(args: object, value_of: Callable[[Ref | Payload], object]) -> object:
+def resolve(args: object, value_of: Callable[[Marker], object]) -> object:
     """Return `args` with references replaced. Raises what `value_of` raises."""
-    if isinstance(args, Ref | Payload):
+    if isinstance(args, Marker):
         return value_of(args)
     if isinstance(args, Mapping):
         return {key: resolve(value, value_of) for key, value in args.items()}

@@ -72,9 +72,10 @@ def _of_run(run: Run) -> list[Blocker]:
 def _steps(run: Run, step: StepRun) -> list[Blocker]:
     waiting = []
     for dep in dict.fromkeys(step.spec.deps):
-        state = run.steps[dep.step].state
-        if not (state in STEP_ENDED and satisfied(dep.on, state)):
-            waiting.append(Blocker(kind="step", name=dep.step, reason=f"waits for step {dep.step}, which is {_words(state)}"))
+        other = run.steps[dep.step]
+        if not (other.state in STEP_ENDED and satisfied(dep.on, other)):
+            reason = f"waits for step {dep.step}, which is {_words(other.state)}"
+            waiting.append(Blocker(kind="step", name=dep.step, reason=reason))
     return waiting
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from provisioning.core import decide
 from provisioning.core.admission import Admission
 from provisioning.core.breaker import CIRCUIT_OPEN, Breakers
-from provisioning.core.decide import Decision
+from provisioning.core.decide import Decision, Extent
 from provisioning.core.events import Event, Kind
 from provisioning.core.folding import fold
 from provisioning.core.model import RunState, Workflow
@@ -32,6 +32,7 @@ GIVES_BACK = frozenset(
         Kind.STEP_TIMED_OUT,
         Kind.STEP_CANCELLED,
         Kind.STEP_INTERRUPTED,
+        Kind.STEP_SKIPPED,
         Kind.STEP_RETRY_WAIT,
         Kind.STEP_LEASE_LOST,
     }
@@ -68,11 +69,14 @@ class Runner:
         roll: Callable[[], float],
         stop_work: Callable[[str], Coroutine[None, None, None]],
         projections: Sequence[Projection] = (),
-        fence: int = 0,
+        fence: int | None = 0,
         poll_s: float = 0.25,
         limits: Limits = NO_LIMITS,
     ) -> None:
-        """`roll` is the dice for jitter; `stop_work` stops what the workers have of a run; requests are read every `poll_s`."""
+        """`roll` is the dice for jitter; `stop_work` stops what the workers have of a run; requests are read every `poll_s`.
+
+        Without a `fence` somebody else has to see to it that no other runner drives the same runs.
+        """
         self._store, self._clock, self._roll, self._stop_work = store, clock, roll, stop_work
         self._projections, self._fence, self._poll_s = projections, fence, poll_s
         self._careful = any(projection.binding for projection in projections)
@@ -106,7 +110,14 @@ class Runner:
         return decision.run
 
     async def retry(
-        self, run_id: str, *, from_step: str | None = None, keep_going: bool = False, max_parallel: int = 0, actor: str = ""
+        self,
+        run_id: str,
+        *,
+        from_step: str | None = None,
+        keep_going: bool = False,
+        max_parallel: int = 0,
+        extent: Extent = Extent.NEEDED,
+        actor: str = "",
     ) -> Run:
         """Run the failed frontier of an ended run again. Raises NotFoundError, UsageError when there is nothing to retry.
 
@@ -119,7 +130,7 @@ class Runner:
             if from_step is not None and from_step not in run.steps:
                 raise NotFoundError(f"run {run_id} has no step {from_step}")
             decision = self._decision(run, actor)
-            if not decide.reopen(decision, from_step, keep_going=keep_going, max_parallel=max_parallel):
+            if not decide.reopen(decision, from_step, keep_going=keep_going, max_parallel=max_parallel, extent=extent):
                 raise UsageError(f"run {run_id} has nothing to retry: every step succeeded")
             await self._store.take_requests([run_id])  # what was asked of it before it ended is void
             await self._take_turn({run_id: decision})

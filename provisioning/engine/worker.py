@@ -109,6 +109,12 @@ class Worker:
             added=result.added,
             again=result.again,
             retryable=result.retryable,
+            wait_s=result.wait_s,
+            passes=result.passes,
+            partial=result.partial,
+            stops=result.stops,
+            stdout=result.stdout,
+            stderr=result.stderr,
         )
 
     def _told(self, message: str) -> str:

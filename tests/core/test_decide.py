@@ -24,8 +24,8 @@ from provisioning.core.model import (
 )
 from provisioning.core.ports import Outcome, Task
 from provisioning.core.requests import CRASH_LIMIT
-from provisioning.core.run import satisfied
-from provisioning.core.values import Payload, Ref, resolve
+from provisioning.core.run import StepRun, satisfied
+from provisioning.core.values import Marker, Ref, resolve
 
 KEEP_GOING = Policy(on_failure=OnFailure.SKIP_DOWNSTREAM)
 
@@ -207,7 +207,7 @@ def test_abandoning_a_run_marks_what_ran_as_interrupted() -> None:
 def test_references_are_resolved_from_the_outputs_at_any_depth() -> None:
     args = {"x": [Ref(step="a"), {"y": Ref(step="b", has_default=True, default=7)}]}
 
-    def value_of(ref: Ref | Payload) -> object:
+    def value_of(ref: Marker) -> object:
         assert isinstance(ref, Ref)
         return 1 if ref.step == "a" else ref.default
 
@@ -247,8 +247,18 @@ def test_a_retried_failure_takes_what_it_had_blocked_along() -> None:
     assert simulation.states() == {"a": "succeeded", "gate": "succeeded", "b": "succeeded"}
 
 
+def ended(state: StepState, *, passes: bool = False) -> StepRun:
+    return StepRun(spec=step("a"), index=0, remaining=0, state=state, passes=passes)
+
+
+def test_a_failure_or_a_skip_that_passes_lets_dependents_go_on() -> None:
+    for state in (StepState.FAILED, StepState.TIMED_OUT, StepState.SKIPPED):
+        assert satisfied(On.SUCCESS, ended(state, passes=True))
+        assert not satisfied(On.SUCCESS, ended(state))
+
+
 def test_every_edge_kind_is_satisfied_by_the_states_it_names() -> None:
-    table = {(on, state): satisfied(on, state) for on in On for state in STEP_ENDED}
+    table = {(on, state): satisfied(on, ended(state)) for on in On for state in STEP_ENDED}
 
     assert {state for (on, state), ok in table.items() if on is On.SUCCESS and ok} == set(STEP_GOOD)
     assert all(ok for (on, _state), ok in table.items() if on is On.DONE)

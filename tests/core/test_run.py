@@ -121,7 +121,7 @@ def test_a_step_is_dispatched_only_when_all_its_edges_are_satisfied(flow: Workfl
     for event in simulation.events:
         if event.kind is Kind.STEP_DISPATCHED:
             deps = run.steps[event.step].spec.deps
-            assert all(satisfied(dep.on, run.steps[dep.step].state) for dep in deps)
+            assert all(satisfied(dep.on, run.steps[dep.step]) for dep in deps)
             assert all(run.steps[dep.step].state in STEP_ENDED for dep in deps)
         apply(run, event)
 

@@ -23,7 +23,7 @@ LEGAL: dict[Kind, tuple[set[StepState], StepState]] = {
     Kind.STEP_TIMED_OUT: ({D, U}, StepState.TIMED_OUT),
     Kind.STEP_CANCELLED: ({P, R, D, U, W}, StepState.CANCELLED),
     Kind.STEP_INTERRUPTED: ({P, R, D, U, W}, StepState.INTERRUPTED),
-    Kind.STEP_SKIPPED: ({P, R, W}, StepState.SKIPPED),
+    Kind.STEP_SKIPPED: ({P, R, D, U, W}, StepState.SKIPPED),
     Kind.STEP_RETRY_WAIT: ({R, D, U}, W),
     Kind.STEP_REPEAT_WAIT: ({D, U}, W),
     Kind.STEP_RETRY_DUE: ({W}, R),

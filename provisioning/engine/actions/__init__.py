@@ -22,6 +22,12 @@ class Result:
     added: tuple[Step, ...] = ()  # steps that it asks for
     again: bool | None = None  # what it says of a repetition; None leaves it to how it ended
     retryable: bool = True  # False: another attempt cannot help
+    wait_s: float | None = None  # another attempt is asked for after so long: `again` says whether as a repetition
+    passes: bool = False  # it failed or was skipped, and its dependents go on as if it had succeeded
+    partial: bool = False  # it succeeded, but what it did succeeded in part only
+    stops: str = ""  # why the whole run is to be cancelled now
+    stdout: str = ""  # the end of what it printed, for the history
+    stderr: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
