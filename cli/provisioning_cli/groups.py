@@ -5,53 +5,64 @@ Light on purpose: `provisioning --help` needs this module and click, nothing els
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
+from types import MappingProxyType
 
 import click
 
 from provisioning_cli.context import App
 
 PACKAGE = "provisioning_cli"
+NOWHERE: Mapping[str, str] = MappingProxyType({})
+
+Options = Callable[[], list[click.Parameter]]
 
 
-def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def remember(ctx: click.Context, param: click.Parameter, value: str | bool | None) -> str | bool | None:
     """Keep the option where every command finds it; the innermost one that was given wins."""
-    if value is not None and param.name is not None:
-        ctx.ensure_object(App).given[param.name] = value
+    if value not in (None, False) and param.name is not None:
+        ctx.ensure_object(App).given[param.name] = str(value)
     return value
 
 
-def _common() -> list[click.Parameter]:
+def output_option() -> click.Option:
+    """Return `-o`, which every command takes."""
+    return click.Option(
+        ["-o", "--output"],
+        type=click.Choice(["table", "json"]),
+        expose_value=False,
+        callback=remember,
+        help="How to print the result.",
+    )
+
+
+def workspace_options() -> list[click.Parameter]:
+    """Return what every command of `provisioning` takes."""
     return [
-        click.Option(["-w", "--workspace"], metavar="PATH", expose_value=False, callback=_remember, help="Its folder."),
-        click.Option(["--infra"], metavar="NAME", expose_value=False, callback=_remember, help="One of its infras."),
-        click.Option(
-            ["-o", "--output"],
-            type=click.Choice(["table", "json"]),
-            expose_value=False,
-            callback=_remember,
-            help="How to print the result.",
-        ),
+        click.Option(["-w", "--workspace"], metavar="PATH", expose_value=False, callback=remember, help="Its folder."),
+        click.Option(["--infra"], metavar="NAME", expose_value=False, callback=remember, help="One of its infras."),
+        output_option(),
     ]
 
 
 class Command(click.Command):
-    """A command that takes `-w`, `--infra` and `-o` as well as the root does."""
+    """A command that takes the common options of its root as well as the root does: `-w`, `--infra` and `-o`."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's own parameters, the common ones, then `--help`."""
-        return _with_common(super().get_params(ctx))
+        return with_options(super().get_params(ctx), _of_root(ctx))
 
 
 class Group(click.Group):
     """A group of such commands."""
 
     command_class = Command
+    common: Options = staticmethod(workspace_options)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the group's own parameters, the common ones, then `--help`."""
-        return _with_common(super().get_params(ctx))
+        return with_options(super().get_params(ctx), _of_root(ctx))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or fail naming the nearest one."""
@@ -61,13 +72,26 @@ class Group(click.Group):
 
 
 class LazyGroup(Group):
-    """The root: its commands live in modules that are imported when they are used. Help needs none of them."""
+    """Its commands live in modules that are imported when they are used. Help needs none of them."""
 
-    def __init__(self, *, lazy: Mapping[str, str], aliases: Mapping[str, str], **settings: object) -> None:
-        """`lazy`: name of module and command -> one line of help."""
+    def __init__(
+        self,
+        *,
+        lazy: Mapping[str, str],
+        aliases: Mapping[str, str] = NOWHERE,
+        where: Mapping[str, str] = NOWHERE,
+        common: Options = workspace_options,
+        **settings: object,
+    ) -> None:
+        """`lazy`: name -> one line of help. `where`: name -> `module:command`, where both are not called like it.
+
+        `common` are the options that every command takes if this is the root.
+        """
         super().__init__(**settings)  # type: ignore[arg-type]
         self.lazy = lazy
         self.aliases = aliases
+        self.where = where
+        self.common = common
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- as click calls it
         """Return the names, without the aliases."""
@@ -78,7 +102,8 @@ class LazyGroup(Group):
         name = self.aliases.get(cmd_name, cmd_name)
         if name not in self.lazy:
             return None
-        command: click.Command = getattr(import_module(f"{PACKAGE}.{name}"), name)
+        module, _, attribute = self.where.get(name, f"{name}:{name}").partition(":")
+        command: click.Command = getattr(import_module(f"{PACKAGE}.{module}"), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 -- as click calls it
@@ -89,11 +114,17 @@ class LazyGroup(Group):
             formatter.write_dl(rows)
 
 
-def _with_common(own: list[click.Parameter]) -> list[click.Parameter]:
+def with_options(own: list[click.Parameter], more: Iterable[click.Parameter]) -> list[click.Parameter]:
+    """Return a command's parameters with more options before `--help`; those that it has already are left out."""
     taken = {option for param in own for option in param.opts}
-    free = [param for param in _common() if not taken.intersection(param.opts)]
+    free = [param for param in more if not taken.intersection(param.opts)]
     at = next((index for index, param in enumerate(own) if "--help" in param.opts), len(own))
     return [*own[:at], *free, *own[at:]]
+
+
+def _of_root(ctx: click.Context) -> list[click.Parameter]:
+    root = ctx.find_root().command
+    return root.common() if isinstance(root, Group) else workspace_options()
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from provisioning.core.declare import Condition
 from provisioning.formats.draw import escape
 from provisioning.formats.draw.palette import COLORS
 from provisioning.formats.draw.picture import Box, Edge, Picture
@@ -42,6 +41,8 @@ def _mermaid_lines(drawn: Picture) -> Iterator[str]:
         label = "<br/>".join(escape.mermaid(line) for line in lines(box))
         shown = f":::{box.state}" if box.state else ""
         yield f'  f{index}["{label}"]{shown}'
+    if drawn.apart:
+        yield from ("  subgraph apart [handlers]", *(f"    f{index}" for index in drawn.apart), "  end")
     for edge in drawn.edges:
         yield f"  f{edge.tail} {_mermaid_arrow(edge)} f{edge.head}"
     for state in sorted({box.state for box in drawn.boxes if box.state}):
@@ -49,7 +50,7 @@ def _mermaid_lines(drawn: Picture) -> Iterator[str]:
 
 
 def _mermaid_arrow(edge: Edge) -> str:
-    return "-->" if edge.condition == Condition.HEALTHY else f"-. {edge.condition} .->"
+    return f"-. {edge.label} .->" if edge.label else "-->"
 
 
 def dot(drawn: Picture) -> str:
@@ -64,8 +65,11 @@ def _dot_lines(drawn: Picture) -> Iterator[str]:
         label = "\\n".join(escape.dot(line) for line in lines(box))
         color = f', color="{COLORS[box.state].line}", fillcolor="{COLORS[box.state].fill}"' if box.state else ""
         yield f'  f{index} [label="{label}"{color}];'
+    if drawn.apart:
+        members = " ".join(f"f{index};" for index in drawn.apart)
+        yield f'  subgraph cluster_apart {{ label="handlers"; style=dashed; {members} }}'
     for edge in drawn.edges:
-        label = "" if edge.condition == Condition.HEALTHY else f' [label="{edge.condition}", style=dashed]'
+        label = f' [label="{edge.label}", style=dashed]' if edge.label else ""
         yield f"  f{edge.tail} -> f{edge.head}{label};"
 
 

@@ -1,4 +1,4 @@
-"""What is drawn: formulas with their states, the edges between them, and their order by layers.
+"""What is drawn: formulas with their states, the edges between them, and their order by layers. Steps of Dagu files too.
 
 A picture is made from a DAG and, where there is one, from what the plan and the state file say. It never fails: edges to
 formulas that do not exist are left out and cycles are cut, because a broken DAG is reported elsewhere.
@@ -32,11 +32,11 @@ SYMBOLS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """One formula as it is drawn."""
+    """One formula or step as it is drawn."""
 
     id: str
-    server: str
-    nodes: tuple[str, ...]
+    server: str  # of a step: what kind it is
+    nodes: tuple[str, ...]  # of a step: what it does
     gated: bool
     state: str = ""
     completed: int = 0  # nodes whose resource state is completed, changed ones included
@@ -56,6 +56,11 @@ class Edge:
     head: int
     condition: str = Condition.HEALTHY.value
 
+    @property
+    def label(self) -> str:
+        """The condition, where it is not the usual one: such an edge is drawn as a soft one."""
+        return "" if self.condition == Condition.HEALTHY else self.condition
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
@@ -64,6 +69,8 @@ class Picture:
     boxes: tuple[Box, ...]  # in declaration order
     edges: tuple[Edge, ...]  # by head, in declaration order
     layers: tuple[tuple[int, ...], ...] = field(default=())  # indexes of boxes, what is needed first on top
+    apart: tuple[int, ...] = ()  # boxes without edges that are drawn below all others, the handlers of a DAG
+    title: str = "formulas and what they wait for"
 
     def needs(self) -> list[list[int]]:
         """Return for every box the boxes it waits for."""

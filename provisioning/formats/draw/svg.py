@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from provisioning.core.declare import Condition
 from provisioning.formats.draw.escape import cut, visible, width, xml
 from provisioning.formats.draw.layers import routed
 from provisioning.formats.draw.notation import lines
@@ -51,7 +50,7 @@ def svg(drawn: Picture) -> str:
     places, paths, wide, high = layout(drawn)
     body = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" height="{high:.0f}">',
-        "<title>formulas and what they wait for</title>",
+        f"<title>{xml(drawn.title)}</title>",
         f"<style>\n{STYLE}\n{_state_styles(drawn)}</style>",
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
         '<path d="M0 0 8 4 0 8z" fill="#868e96"/></marker></defs>',
@@ -71,6 +70,8 @@ def layout(drawn: Picture) -> tuple[list[Place], list[tuple[int, ...]], float, f
     layers, paths = routed(len(drawn.boxes), [(edge.tail, edge.head) for edge in drawn.edges])
     sizes = [_size(box) for box in drawn.boxes]
     sizes += [(BEND, HIGH)] * (sum(map(len, layers)) - len(sizes))
+    if drawn.apart:
+        layers = (*(tuple(index for index in layer if index not in drawn.apart) for layer in layers), drawn.apart)
     rows = [row for layer in layers for row in _wrapped(layer, sizes)]
     spans = [sum(sizes[index][0] for index in row) + GAP_X * (len(row) - 1) for row in rows]
     wide = max(spans, default=0.0) + 2 * MARGIN
@@ -128,5 +129,5 @@ def _edge(edge: Edge, path: list[Place]) -> str:
         curve += f"C{x:.1f} {y + bend:.1f} {x2:.1f} {y2 - bend:.1f} {x2:.1f} {y2:.1f}"
         x, y = x2, y2 + place.high
         curve += "" if last else f"V{y:.1f}"
-    soft = "" if edge.condition == Condition.HEALTHY else " soft"
+    soft = " soft" if edge.label else ""
     return f'<path class="edge{soft}" marker-end="url(#tip)" d="{curve}"/>'

@@ -1,0 +1,102 @@
+"""Which folders are meant: the DAG files, what lies beneath them, which are suspended, and where history and logs are.
+
+The files are in `--dags`, else `dags` of `--dagu-home`, else the setting `dagu.dags`, else `dags` of `$DAGU_HOME`, else an
+existing `~/.dagu/dags`, else `$XDG_CONFIG_HOME/dagu/dags`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioning.errors import UsageError
+from provisioning.settings import DaguSettings, load
+
+DAGS, BASE, FUNCTIONS, SUSPENDED = "dags", "base.yaml", "functions.toml", "suspend"
+SUSPEND_SUFFIX = ".suspend"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Absolute paths. Nothing of it need exist, but the base does."""
+
+    dags: Path  # the folder of the files
+    named: bool  # somebody said which folder it is
+    base: Path | None  # base.yaml, which lies beneath every DAG
+    suspended: Path  # the folder of flag files `NAME.suspend`
+    data: Path  # the folder of history and logs
+
+    @property
+    def functions(self) -> Path:
+        """The file that says what `function:` ids run."""
+        return self.dags / FUNCTIONS
+
+
+def find_places(
+    *,
+    dags: str | None = None,
+    home: str | None = None,
+    settings: DaguSettings | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Places:
+    """Return which folders are meant. `dags` and `home` are the options, None where they were not given.
+
+    Raises UsageError for an empty option, ConfigError for wrong settings.
+    """
+    variables = os.environ if environment is None else environment
+    chosen = settings or load().dagu
+    for option, value in (("--dags", dags), ("--dagu-home", home)):
+        if value == "":  # an unset variable in a script must not mean the current folder
+            raise UsageError(f"{option} is empty", hint="give a folder")
+    folder = dags or ("" if home else chosen.dags)
+    data = (
+        Path(chosen.data).expanduser().absolute()
+        if chosen.data
+        else _xdg(variables, "DATA", ".local/share") / "provisioning/dagu"
+    )
+    if folder:
+        return _around(Path(folder).expanduser().absolute(), data)
+    return _at_home(home or variables.get("DAGU_HOME") or "", variables, data)
+
+
+def _around(dags: Path, data: Path) -> Places:
+    """Return the places around a folder that was named. One that is called `dags` is taken for a part of Dagu's home.
+
+    Of other folders nothing above them counts: a base.yaml that lies in /tmp is anybody's.
+    """
+    home = dags.parent if dags.name == DAGS else None
+    bases = [dags / BASE, *([home / BASE] if home else [])]
+    return Places(
+        dags=dags,
+        named=True,
+        base=next((base for base in bases if base.is_file()), None),
+        suspended=(home or data) / SUSPENDED,
+        data=data,
+    )
+
+
+def _at_home(home: str, variables: Mapping[str, str], data: Path) -> Places:
+    """Return the places in Dagu's own home, or where XDG has them."""
+    old = _user(variables) / ".dagu"
+    root = Path(home).expanduser().absolute() if home else old if (old / DAGS).is_dir() else None
+    config = root or _xdg(variables, "CONFIG", ".config") / "dagu"
+    base = config / BASE
+    return Places(
+        dags=config / DAGS,
+        named=bool(home),
+        base=base if base.is_file() else None,
+        suspended=(root or _xdg(variables, "DATA", ".local/share") / "dagu") / SUSPENDED,
+        data=data,
+    )
+
+
+def _user(variables: Mapping[str, str]) -> Path:
+    return Path(variables.get("HOME") or Path.home())
+
+
+def _xdg(variables: Mapping[str, str], kind: str, below_home: str) -> Path:
+    """Return one of the XDG folders; a relative one does not count."""
+    said = Path(variables.get(f"XDG_{kind}_HOME") or "")
+    return said if said.is_absolute() else _user(variables) / below_home
