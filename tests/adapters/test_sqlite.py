@@ -272,25 +272,6 @@ def test_a_store_outlives_the_event_loop_it_was_used_in(store: SqliteStore) -> N
 # ---------------------------------------------------------------- restart
 
 
-async def test_after_a_restart_unfinished_tasks_are_offered_on_demand(store: SqliteStore, path: Path) -> None:
-    seq = await created(store)
-    tasks = [a_task("a", target="edge"), a_task("b")]
-    dispatched = [event(Kind.STEP_DISPATCHED, task.step, attempt=1) for task in tasks]
-    seq = await store.commit(a_commit(seq, *dispatched, tasks=tasks))
-    await store.claim("w", [], 5)
-    await store.commit(a_commit(seq, event(Kind.STEP_SUCCEEDED, "b", attempt=1)))
-    store.close()
-    again = SqliteStore(path)
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(again.claim("w", ["edge"], 5), timeout=0.05)
-    assert await again.recover() == tasks[:1]
-    assert await again.claim("w", ["edge"], 5) == tasks[:1]
-    assert await again.recover() == tasks[:1]
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(again.claim("w", ["edge"], 5), timeout=0.05)
-    again.close()
-
-
 async def test_after_a_restart_timers_fire_and_those_due_meanwhile_at_once(path: Path) -> None:
     clock = FakeClock()
     store = SqliteStore(path, clock)
@@ -377,7 +358,7 @@ async def test_deleting_a_run_removes_its_rows_and_its_workflow_unless_another_r
     await store.delete("r2")
     store.close()
     connection = sqlite3.connect(path)
-    tables = ("runs", "events", "steps", "attempts", "tasks", "timers", "requests", "workflows")
+    tables = ("runs", "events", "steps", "attempts", "timers", "requests", "workflows")
     assert {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables} == dict.fromkeys(
         tables, 0
     )

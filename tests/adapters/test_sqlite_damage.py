@@ -18,7 +18,6 @@ from provisioning.core.events import Kind
 from provisioning.core.ports import Request, Timer
 from provisioning.errors import StoreError
 
-FILE_HEADER, PAGE = 100, 4096  # bytes: before the schema, and of the page it begins on
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 Question = Callable[[SqliteStore], Awaitable[object]]
 
@@ -78,10 +77,6 @@ async def resumed(store: SqliteStore) -> object:
     return await store.open_runs()
 
 
-async def recovered(store: SqliteStore) -> object:
-    return await store.recover()
-
-
 async def rung(store: SqliteStore) -> object:
     return await store.due()
 
@@ -98,7 +93,7 @@ async def ended(store: SqliteStore) -> object:
     return await store.commit(a_commit(6, event(Kind.RUN_FINISHED, state="failed", reason="a failed"), fence=1))
 
 
-QUESTIONS = (listed, shown, tried, put_out, retried, planned, resumed, recovered, rung, asked, committed)
+QUESTIONS = (listed, shown, tried, put_out, retried, planned, resumed, rung, asked, committed)
 
 ROWS: tuple[tuple[str, Question], ...] = (
     ("runs SET state = ''", listed),
@@ -134,7 +129,9 @@ ROWS: tuple[tuple[str, Question], ...] = (
     ("events SET seq = 7 WHERE seq = 3", retried),
     ("events SET seq = 'x' WHERE seq = 3", retried),
     ("workflows SET body = 'null'", planned),
-    ("tasks SET body = '[]'", recovered),
+    ("steps SET output_name = x'ff' WHERE output IS NOT NULL", shown),
+    ("steps SET mark = x'ff'", shown),
+    ("steps SET stdout = x'ff'", shown),
     ("timers SET body = x'ff'", rung),
     ("requests SET body = 1.5", asked),
     ("meta SET value = ''", committed),
@@ -174,12 +171,15 @@ async def test_what_cannot_be_written_is_the_callers_fault_and_no_damage(store: 
 
 
 def test_any_damaged_byte_of_the_schema_ends_in_an_answer_or_in_our_words(path: Path) -> None:
-    connect(path).close()
+    connection = connect(path)
+    statements = [text for (text,) in connection.execute("SELECT CAST(sql AS BLOB) FROM sqlite_master WHERE sql IS NOT NULL")]
+    connection.close()
     good, told = path.read_bytes(), 0
-    for at in range(FILE_HEADER, PAGE, 7):
+    places = [good.index(text) + at for text in statements for at in range(0, len(text), 7)]
+    for at in places:
         path.write_bytes(good[:at] + b"\x80" + good[at + 1 :])
         told += told_as_damage(path)
-    assert told > (PAGE - FILE_HEADER) // 7 // 2
+    assert told > len(places) // 2
 
 
 def told_as_damage(path: Path) -> bool:

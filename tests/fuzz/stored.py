@@ -244,7 +244,6 @@ ROWS: dict[str, tuple[str, ...]] = {
     "dead_letters": ("step", "attempt", "error", "died_at", "replayed_at", "replayed_attempt"),
     "workflows": ("body", "digest"),
     "requests": ("body", "run"),
-    "tasks": ("body", "step"),
     "timers": ("body", "kind"),
     "meta": ("value", "key"),
 }

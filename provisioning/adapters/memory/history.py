@@ -19,6 +19,7 @@ from provisioning.core.history import (
     not_found_hint,
 )
 from provisioning.core.model import NO_LABELS, RUN_ENDED, RunState, StepState, Workflow
+from provisioning.core.outputs import run_outputs
 from provisioning.core.projection import AttemptKey, Changes, Columns, step_rows
 from provisioning.errors import NotFoundError
 
@@ -68,11 +69,11 @@ class MemoryHistory:
         run = self._resolve(ref)
         steps = sorted(self._rows[run].steps.values(), key=lambda row: int(str(row["position"])))
         params = self._rows[run].run.get("params")
-        named = {str(row.get("output_name") or row["step"]): row["output"] for row in steps if row.get("output") is not None}
+        named = ((str(row["step"]), str(row.get("output_name", "")), row.get("output")) for row in steps)
         return RunDetail(
             summary=self._summary(run),
             steps=tuple(_record(StepRecord, row) for row in steps),
-            outputs=named,
+            outputs=run_outputs(output for output in named if output[2] is not None),
             params=params if isinstance(params, Mapping) else {},
         )
 

@@ -22,6 +22,7 @@ from provisioning.core.history import (
     not_found_hint,
 )
 from provisioning.core.model import NO_LABELS
+from provisioning.core.outputs import run_outputs
 from provisioning.errors import NotFoundError
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ _RUN_FIELDS = (
 _STEP_FIELDS = (
     *("step", "kind", "formula", "server", "taskserv", "state", "reason", "because", "attempts", "exit_code"),
     *("error_kind", "error", "started_at", "ended_at", "log", "position", "late_at"),
+    *("mark", "stdout", "stderr"),
 )
 _ATTEMPT_FIELDS = (
     *("step", "attempt", "epoch", "worker", "state", "exit_code", "error_kind", "error", "started_at", "ended_at", "log"),
@@ -93,16 +95,15 @@ class SqliteHistory:
         summary = self._all(_summary, f"SELECT {_RUN} FROM runs WHERE run = ?", run)  # noqa: S608 - our own columns
         steps = self._all(_step, f"SELECT {_STEP} FROM steps WHERE run = {_ID} ORDER BY position", run)  # noqa: S608
         outputs = self._all(
-            _output,
-            f"SELECT CASE output_name WHEN '' THEN step ELSE output_name END, output FROM steps"  # noqa: S608
-            f" WHERE run = {_ID} AND output IS NOT NULL ORDER BY position",
+            _named_output,
+            f"SELECT step, output_name, output FROM steps WHERE run = {_ID} AND output IS NOT NULL ORDER BY position",  # noqa: S608
             run,
         )
         params = self._all(_params, "SELECT params FROM runs WHERE run = ? AND params IS NOT NULL", run)
         return RunDetail(
             summary=summary[0],
             steps=tuple(steps),
-            outputs=dict(outputs),
+            outputs=run_outputs(outputs),
             params=params[0] if params else {},
         )
 
@@ -228,6 +229,10 @@ def _id(row: Row) -> str:
 
 def _output(row: Row) -> tuple[str, object]:
     return text(row[0]), from_json(row[1], object)
+
+
+def _named_output(row: Row) -> tuple[str, str, object]:
+    return text(row[0]), text(row[1]), from_json(row[2], object)
 
 
 def _params(row: Row) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from provisioning.adapters.sqlite.stored import Damaged, from_json, number, text
 from provisioning.codec import digest, encode
 from provisioning.core.events import Event
 from provisioning.core.model import RUN_ENDED, Workflow
-from provisioning.core.ports import Commit, Task, Timer
+from provisioning.core.ports import Commit, Timer
 from provisioning.core.projection import Changes, project
 from provisioning.errors import Fenced, NotFoundError, StaleRevision
 
@@ -77,7 +77,6 @@ def write_commit(connection: sqlite3.Connection, workflows: Workflows, commit: C
     workflow = workflows.find(connection, str(changes.run.get("digest"))) if changes.created else None
     write_changes(connection, run, changes, workflow)
     _settle(connection, run, changes)
-    _add_tasks(connection, run, commit.tasks)
     _add_timers(connection, run, commit.timers)
     return last_seq + len(events), changes
 
@@ -116,12 +115,6 @@ def delete_letters(connection: sqlite3.Connection, before: datetime | None, *, w
     return connection.execute(f"DELETE FROM dead_letters WHERE {where}", (waiting, until, until)).rowcount  # noqa: S608
 
 
-def read_tasks(connection: sqlite3.Connection) -> list[Task]:
-    """Return the tasks without an outcome, in the order of their runs."""
-    rows = connection.execute("SELECT body FROM tasks ORDER BY run, step")
-    return [from_json(body, Task) for (body,) in rows]
-
-
 def read_timers(connection: sqlite3.Connection) -> list[Timer]:
     """Return the timers that are not settled."""
     return [from_json(body, Timer) for (body,) in connection.execute("SELECT body FROM timers")]
@@ -153,18 +146,11 @@ def _begin(connection: sqlite3.Connection, first: Event) -> int:
 
 
 def _settle(connection: sqlite3.Connection, run: int, changes: Changes) -> None:
-    """Forget tasks and timers whose attempt is over, before the commit's own are added."""
-    for table in ("tasks", "timers"):
-        if changes.finished:
-            connection.execute(f"DELETE FROM {table} WHERE run = ?", (run,))  # noqa: S608 - our own names
-        else:
-            steps = [(run, step) for step in changes.settled]
-            connection.executemany(f"DELETE FROM {table} WHERE run = ? AND step = ?", steps)  # noqa: S608
-
-
-def _add_tasks(connection: sqlite3.Connection, run: int, tasks: Sequence[Task]) -> None:
-    rows = [(run, task.step, encode(task)) for task in tasks]
-    connection.executemany("INSERT OR REPLACE INTO tasks (run, step, body) VALUES (?, ?, ?)", rows)
+    """Forget timers whose attempt is over, before the commit's own are added."""
+    if changes.finished:
+        connection.execute("DELETE FROM timers WHERE run = ?", (run,))
+    else:
+        connection.executemany("DELETE FROM timers WHERE run = ? AND step = ?", [(run, step) for step in changes.settled])
 
 
 def _add_timers(connection: sqlite3.Connection, run: int, timers: Iterable[Timer]) -> None:

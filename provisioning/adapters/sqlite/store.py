@@ -1,7 +1,7 @@
 """One database file as journal, inbox, tasks and timers of the embedded engine.
 
-Tasks and timers live in memory while the process lives; their rows are what a restart finds. Other processes reach a run by
-leaving requests in the same file.
+Tasks and timers live in memory while the process lives. A restart finds the timers in the file; tasks follow from the events.
+Other processes reach a run by leaving requests in the same file.
 """
 
 from __future__ import annotations
@@ -100,12 +100,6 @@ class SqliteStore:
         return await self._writer.write(lambda connection: _take_requests(connection, wanted))
 
     # ------------------------------------------------------------ Tasks and Timers
-
-    async def recover(self) -> list[Task]:
-        """Offer again the tasks that no outcome was committed for, and return them. For a process that has just started."""
-        tasks = await self._writer.read(journal.read_tasks)
-        self._tasks.offer(tasks)
-        return tasks
 
     async def claim(self, worker: str, targets: Sequence[str] | None, free: int) -> list[Task]:
         """See `ports.Tasks`."""
