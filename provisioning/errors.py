@@ -19,6 +19,9 @@
     │   ├── HostKeyError                       unknown or changed host key; never retried
     │   ├── LoginRefused                       authentication failed; never retried
     │   └── BecomeRefused                      sudo refused, or wants a password; never retried
+    ├── FilterFailed                 exit 1    a jq program is wrong, failed, or took too much
+    ├── MailRefused                  exit 1    a letter cannot be sent as it is
+    ├── MailFailed                   exit 1    a letter was not sent; may be retried
     └── StoreError                   exit 1    our own storage failed
         ├── StaleRevision                      somebody else committed first
         └── Fenced                             a newer runner has taken over
@@ -179,6 +182,25 @@ class BecomeRefused(HostError):
     """The login worked, but becoming root did not."""
 
     code = "become_refused"
+
+
+class FilterFailed(ProvisioningError):
+    """A jq program is wrong, failed on its input, or took more than it may have."""
+
+    code = "filter"
+
+
+class MailRefused(ProvisioningError):
+    """A letter cannot be sent as it is: a wrong address, a refused login or recipient, a file that is not there."""
+
+    code = "mail_refused"
+
+
+class MailFailed(ProvisioningError):
+    """A letter was not sent: no connection, or a server that said to try again later."""
+
+    code = "mail"
+    retryable = True
 
 
 class StoreError(ProvisioningError):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from provisioning.adapters.sqlite.store import SqliteStore
     from provisioning.adapters.ssh.hosts import SshHosts
     from provisioning.adapters.statefile import StateFile
+    from provisioning.core.errands import Filters, Mailer
     from provisioning.core.ports import Clock, Hosts, LogStore
     from provisioning.engine.actions import Action
     from provisioning.settings import Settings
@@ -170,3 +171,17 @@ def bell() -> Bell:
     from provisioning.adapters.memory.bell import Bell
 
     return Bell()
+
+
+def mailer() -> Mailer:
+    """Return what sends mail."""
+    from provisioning.adapters.mail import SmtpMailer
+
+    return SmtpMailer()
+
+
+def filters() -> Filters:
+    """Return what runs jq programs."""
+    from provisioning.adapters.jq import JqFilters
+
+    return JqFilters()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 import subprocess
@@ -10,6 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from support.listening import Listener
 
 Answering = Callable[[socket.socket, bytes], None]
 
@@ -21,21 +22,12 @@ class Web:
         self.requests: list[bytes] = []
         self.gone = threading.Event()  # a client has left before its answer was complete
         self._answering, self._tls = answering, tls
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=backlog)
-        self.port = int(self._socket.getsockname()[1])
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._listener = Listener(self._answer, backlog=backlog)
+        self.port = self._listener.port
 
     def close(self) -> None:
         """Listen no more."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._socket.accept()
-                threading.Thread(target=self._answer, args=(client,), daemon=True).start()
+        self._listener.close()
 
     def _answer(self, plain: socket.socket) -> None:
         try:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from provisioning.adapters.memory.bundles import FakeBundles, FakeSecrets
 from provisioning.adapters.memory.clock import FakeClock
 from provisioning.adapters.memory.fetch import FakeFetch
+from provisioning.adapters.memory.filters import FakeFilters
 from provisioning.adapters.memory.history import MemoryHistory
 from provisioning.adapters.memory.hosts import OK, Answer, Call, FakeHosts, FakeLink
 from provisioning.adapters.memory.lease import MemoryLease
 from provisioning.adapters.memory.logs import MemoryLog, MemoryLogs
+from provisioning.adapters.memory.mail import FakeMailer
 from provisioning.adapters.memory.processes import FakeProcesses, Played
 from provisioning.adapters.memory.resources import MemoryResources
 from provisioning.adapters.memory.store import MemoryStore
@@ -22,8 +24,10 @@ __all__ = [
     "FakeBundles",
     "FakeClock",
     "FakeFetch",
+    "FakeFilters",
     "FakeHosts",
     "FakeLink",
+    "FakeMailer",
     "FakeProcesses",
     "FakeSecrets",
     "MemoryHistory",
