@@ -36,7 +36,7 @@ def _text(value: Text | Pair | Variable | Item) -> Any:
 
 def _record(value: Any) -> dict[str, Any]:
     said = {one.name: _doing(getattr(value, one.name)) for one in fields(value) if _is_said(value, one)}
-    dropped = {"given", "file"} if isinstance(value, DagFile) else {"generated"} if isinstance(value, Step) else set()
+    dropped = {"given", "file", "habits"} if isinstance(value, DagFile) else {"generated"} if isinstance(value, Step) else set()
     return {name: one for name, one in said.items() if name not in dropped | _PLACES}
 
 

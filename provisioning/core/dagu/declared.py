@@ -304,6 +304,15 @@ class RunConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """What the version of Dagu that a file was written for did, and others do not."""
+
+    errexit: bool = False  # a shell that the file does not name ends at the first command that fails (from 1.30 on)
+    escapes: bool = False  # a backslash before a `$` protects it (from 2.7 on)
+    in_quotes: bool = False  # references are replaced in single quotes too, where no shell does it (up to 2.6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DagFile:
     """One document. `given` are the keys that it says, by their current names: base.yaml fills the others."""
 
@@ -351,4 +360,5 @@ class DagFile:
     ssh: SshLogin | None = None
     worker_selector: Selector | None = None
     run_config: RunConfig = field(default_factory=RunConfig)
+    habits: Habits = field(default_factory=Habits)
     documents: Mapping[str, DagFile] = field(default_factory=lambda: MappingProxyType({}))  # the others of the same file

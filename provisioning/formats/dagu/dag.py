@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
-from provisioning.core.dagu.declared import DagFile, DagType, Defaults, Event, Step, TypeBecause
+from provisioning.core.dagu.declared import DagFile, DagType, Defaults, Event, Habits, Step, TypeBecause
 from provisioning.core.dagu.doing import MAX_CONCURRENT, Doing, ForeachDoing, NoopDoing, RouterDoing
 from provisioning.core.shown import quote
 from provisioning.formats.dagu.base import beneath
@@ -48,6 +48,7 @@ def read_document(
         type_because=because,
         steps=settle(drafts, type_, recognised),
         handlers=_handlers(record.at("handler_on"), within),
+        habits=_habits(recognised),
     )
     dag = read_active(record, dag, recognised)
     return beneath(dag, base) if base is not None else dag
@@ -67,6 +68,11 @@ def read_base_document(spot: Spot, recognised: Recognised) -> DagFile:
         type_, because = _type(record, (), recognised, DagType.CHAIN, None)
         dag = replace(dag, type=type_, type_because=because)
     return read_active(record, replace(dag, handlers=_handlers(record.at("handler_on"), within)), recognised)
+
+
+def _habits(recognised: Recognised) -> Habits:
+    current = recognised.dialect is Dialect.C
+    return Habits(errexit=recognised.new, escapes=current, in_quotes=not current)
 
 
 def _name(record: Record) -> str:
