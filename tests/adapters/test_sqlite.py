@@ -24,7 +24,7 @@ from provisioning.adapters.sqlite.history import SqliteHistory
 from provisioning.adapters.sqlite.store import SqliteStore
 from provisioning.core.events import Kind
 from provisioning.core.ports import Request, Timer
-from provisioning.errors import Fenced, NotFoundError, StaleRevision, StoreError
+from provisioning.errors import Fenced, StaleRevision, StoreError
 
 SIGNAL = event(Kind.GATE_OPENED, kind="signal", name="go")
 
@@ -141,6 +141,27 @@ async def test_a_database_of_the_first_version_is_read_and_written(path: Path, t
     store.close()
     assert [run.run_id for run in SqliteHistory(path).list_runs()] == ["r1"]
     assert path.with_name("history.db.schema1.backup").exists()
+
+
+async def test_a_database_with_tasks_in_it_is_upgraded_and_shows_what_it_showed(path: Path, tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    before.mkdir()
+    for old in ("0001_start.sql", "0002_dead_letters.sql"):
+        shutil.copy(MIGRATIONS / old, before)
+    connection = connect(path, migrations=before)
+    connection.execute(
+        "INSERT INTO runs (run, name, source, state, created_at) VALUES ('r1', 'etl', 'dagu', 'running', ?)",
+        (START.isoformat(),),
+    )
+    connection.execute("INSERT INTO steps (run, step, state) VALUES (1, 'a', 'dispatched')")
+    connection.execute("INSERT INTO tasks (run, step, body) VALUES (1, 'a', '{}')")
+    connection.close()
+    store = SqliteStore(path)
+    assert [(step.step, step.state.value, step.mark, step.stdout) for step in store.history.run("r1").steps] == [
+        ("a", "dispatched", "", "")
+    ]
+    assert await store.open_runs() == ["r1"]
+    store.close()
 
 
 async def test_an_upgrade_that_fails_leaves_the_old_schema(store: SqliteStore, path: Path, tmp_path: Path) -> None:
@@ -342,29 +363,6 @@ async def test_the_history_can_be_read_while_it_is_written(store: SqliteStore, p
 
 
 # ---------------------------------------------------------------- size
-
-
-async def test_deleting_a_run_removes_its_rows_and_its_workflow_unless_another_run_has_it(
-    store: SqliteStore, path: Path
-) -> None:
-    workflow = a_workflow(name="shared")
-    for run in ("r1", "r2"):
-        seq = await created(store, workflow, run=run)
-        tasks = [a_task(run=run)]
-        await store.commit(a_commit(seq, event(Kind.STEP_DISPATCHED, "a", run=run, attempt=1), run=run, tasks=tasks))
-    address = await store.put_workflow(workflow)
-    await store.delete("r1")
-    assert await store.workflow(address) == workflow
-    await store.delete("r2")
-    store.close()
-    connection = sqlite3.connect(path)
-    tables = ("runs", "events", "steps", "attempts", "timers", "requests", "workflows")
-    assert {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables} == dict.fromkeys(
-        tables, 0
-    )
-    connection.close()
-    with pytest.raises(NotFoundError):
-        await store.workflow(address)
 
 
 async def test_the_cost_of_a_commit_does_not_grow_with_the_run(store: SqliteStore) -> None:

@@ -23,6 +23,7 @@ WORKFLOW = a_workflow(
     name="taskserv-create",
 )
 START = [event(Kind.STEP_DISPATCHED, "cp/etcd", attempt=1), event(Kind.STEP_STARTED, "cp/etcd", attempt=1, worker="w1")]
+REJECTED = {"kind": "rejected", "message": "not today"}
 BROKEN: dict[str, Any] = {"exit_code": 3, "error": {"kind": "exit", "message": "no quorum"}, "log": "logs/1"}
 
 
@@ -145,6 +146,46 @@ async def test_outputs_are_shown_by_their_declared_name_and_read_by_step(store: 
     )
     assert store.history.run("r1").outputs == {"cp/etcd": {"port": 2379}, "READY": "yes"}
     assert store.history.outputs("r1") == {"cp/etcd": {"port": 2379}, "cp/gate": "yes"}
+
+
+async def test_outputs_of_a_step_that_has_several_are_those_of_the_run_in_the_order_of_the_steps(store: Store) -> None:
+    every = {"output": "*"}
+    steps = (a_step("a", labels=every), a_step("b", labels={"output": "ROWS"}), a_step("c", labels=every), a_step("d"))
+    seq = await created(store, a_workflow(*steps, a_step("e", labels=every), a_step("f", labels=every)))
+    several: dict[str, object] = {"ROWS": "1", "DAY": "Monday"}
+    outputs: list[tuple[str, object]] = [
+        ("d", {"outputs": {"NO": "name"}}),
+        ("c", {"outputs": {"DAY": "Tuesday"}, "more": 1}),
+        ("b", "2"),
+        ("a", {"outputs": several}),
+        ("e", "no object"),
+        ("f", {"outputs": None}),
+    ]
+    events = [event(Kind.STEP_SUCCEEDED, step, attempt=1, output=output) for step, output in outputs]
+    await store.commit(a_commit(seq, *events))
+    assert store.history.run("r1").outputs == {"ROWS": "2", "DAY": "Tuesday", "d": {"outputs": {"NO": "name"}}}
+    assert store.history.output("r1", "a") == {"outputs": several}
+
+
+@pytest.mark.parametrize(
+    ("ended", "mark"),
+    [
+        (event(Kind.STEP_SUCCEEDED, "cp/etcd", attempt=1, stdout="said\n", stderr="warned\n"), ""),
+        (event(Kind.STEP_SUCCEEDED, "cp/etcd", attempt=1, stdout="said\n", stderr="warned\n", partial=True), "partial"),
+        (event(Kind.STEP_FAILED, "cp/etcd", attempt=1, stdout="said\n", stderr="warned\n", passes=True), "allowed"),
+        (event(Kind.STEP_FAILED, "cp/etcd", attempt=1, stdout="said\n", stderr="warned\n", error=REJECTED), "rejected"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_step_keeps_what_it_printed_and_what_its_end_is_worth_until_it_is_run_again(
+    store: Store, ended: Event, mark: str
+) -> None:
+    step = (await after(store, *START, ended))["cp/etcd"]
+    assert (step.mark, step.stdout, step.stderr) == (mark, "said\n", "warned\n")
+    seq = store.history.summary("r1").last_seq
+    await store.commit(a_commit(seq, event(Kind.RUN_REOPENED, steps=["cp/etcd"])))
+    step = store.history.step("r1", "cp/etcd")
+    assert (step.mark, step.stdout, step.stderr) == ("", "", "")
 
 
 async def test_a_step_added_later_is_shown_last(store: Store) -> None:

@@ -99,6 +99,22 @@ def read_open_runs(connection: sqlite3.Connection) -> list[str]:
     return [text(run) for (run,) in connection.execute(f"SELECT run FROM runs WHERE state NOT IN ({ended}) ORDER BY id")]  # noqa: S608
 
 
+def read_expired(connection: sqlite3.Connection, name: str, before: datetime | None, keep: int | None) -> list[str]:
+    """Return the ids of a Dagu workflow's runs that may be deleted; see the store."""
+    ended = ", ".join(f"'{state.value}'" for state in sorted(RUN_ENDED))
+    found = connection.execute(
+        f"SELECT run, ended_at FROM runs WHERE name = ? AND source = 'dagu' AND state IN ({ended}) ORDER BY id DESC",  # noqa: S608
+        (name,),
+    )
+    until = before.astimezone(UTC).isoformat() if before is not None else ""  # stored times are UTC: they sort as text
+    runs = [
+        text(run)
+        for number, (run, at) in enumerate(found, start=1)
+        if (keep is not None and number > keep) or (before is not None and text(at) < until)
+    ]
+    return runs[::-1]
+
+
 def delete_run(connection: sqlite3.Connection, workflows: Workflows, run: str) -> None:
     """Remove a run, all that belongs to it, and its workflow when no other run has it."""
     digests = connection.execute("DELETE FROM runs WHERE run = ? RETURNING digest", (run,)).fetchall()
@@ -109,7 +125,7 @@ def delete_run(connection: sqlite3.Connection, workflows: Workflows, run: str) -
 
 
 def delete_letters(connection: sqlite3.Connection, before: datetime | None, *, waiting: bool) -> int:
-    """Remove dead letters; see the store. Stored times are UTC in ISO form: they sort as text."""
+    """Remove dead letters; see the store. Stored times are UTC: they sort as text."""
     until = before.astimezone(UTC).isoformat() if before is not None else None
     where = "(? OR replayed_at IS NOT NULL) AND (? IS NULL OR died_at < ?)"
     return connection.execute(f"DELETE FROM dead_letters WHERE {where}", (waiting, until, until)).rowcount  # noqa: S608

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from provisioning.adapters.clock import SystemClock
@@ -38,7 +38,8 @@ class SqliteStore:
         self._writer = Writer(path)
         self._workflows = journal.Workflows()
         self._tasks = TaskQueue()
-        self._timers = TimerHeap(clock or SystemClock())
+        self._clock = clock or SystemClock()
+        self._timers = TimerHeap(self._clock)
         self._restored = False
 
     def close(self) -> None:
@@ -74,6 +75,14 @@ class SqliteStore:
     async def open_runs(self) -> list[str]:
         """Return the ids of runs that have not finished, oldest first."""
         return await self._writer.read(journal.read_open_runs)
+
+    async def expired(self, name: str, *, days: int | None, keep: int | None) -> list[str]:
+        """Return the ids of this Dagu workflow's runs that ended more than `days` ago or before its newest `keep` that ended.
+
+        Oldest first. None is no such limit. Whoever deletes them deletes their logs, too.
+        """
+        before = None if days is None else self._clock.now() - timedelta(days=days)
+        return await self._writer.read(lambda connection: journal.read_expired(connection, name, before, keep))
 
     async def delete(self, run: str) -> None:
         """Remove every trace of a run, except its logs."""
