@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import click
+from click.shell_completion import CompletionItem
 
 from provisioning_cli.context import App
 
@@ -22,6 +23,12 @@ def _completer(names: Names) -> Completer:
     return complete
 
 
+def dags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the names of DAG files, and have the shell add files of its own."""
+    found = _dag_names(ctx, param, incomplete)
+    return [*map(CompletionItem, found), CompletionItem(incomplete, type="file")]
+
+
 def _taskservs(app: App) -> Iterable[str]:
     from provisioning.formats.taskserv import catalogue_folders, load_catalogue
 
@@ -30,6 +37,12 @@ def _taskservs(app: App) -> Iterable[str]:
 
 def _servers(app: App) -> Iterable[str]:
     return [server.hostname for server in app.project().infra.servers]
+
+
+def _dags(app: App) -> Iterable[str]:
+    from provisioning_cli.dagu.asked import catalogue
+
+    return catalogue(app).names()
 
 
 def _runs(app: App) -> Iterable[str]:
@@ -53,6 +66,7 @@ def _workspaces(_app: App) -> Iterable[str]:
 
 taskservs = _completer(_taskservs)
 servers = _completer(_servers)
+_dag_names = _completer(_dags)
 runs = _completer(_runs)
 letters = _completer(_letters)
 workspaces = _completer(_workspaces)

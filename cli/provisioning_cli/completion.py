@@ -7,11 +7,10 @@ from click.shell_completion import BashComplete, CompletionItem, ShellComplete, 
 
 from provisioning_cli.context import App, pass_app
 from provisioning_cli.groups import Command
-
-PROGRAM, VARIABLE = "provisioning", "_PROVISIONING_COMPLETE"
+from provisioning_cli.main import completion_variable
 
 NUSHELL = """\
-# provisioning: completion for Nushell. Save it, and `source` it in config.nu.
+# %(program)s: completion for Nushell. Save it, and `source` it in config.nu.
 let %(function)s_before = ($env.config.completions?.external?.completer? | default {|spans| null })
 $env.config.completions.external.enable = true
 $env.config.completions.external.completer = {|spans: list<string>|
@@ -67,13 +66,13 @@ def register() -> None:
     add_completion_class(NushellComplete)
 
 
-def script(shell: str) -> str:
-    """Return the script for a shell."""
+def script(shell: str, program: str = "provisioning") -> str:
+    """Return the script that completes a program's calls in a shell."""
     register()
     kind = _Bash if shell == "bash" else get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"no completion for {shell}")
-    return kind(click.Command(PROGRAM), {}, PROGRAM, VARIABLE).source()
+    return kind(click.Command(program), {}, program, completion_variable(program)).source()
 
 
 @click.command(cls=Command)
@@ -83,7 +82,7 @@ def completion(app: App, shell: str) -> None:
     """Print the completion script for SHELL.
 
     bash: eval "$(provisioning completion bash)" in ~/.bashrc. zsh: the same in ~/.zshrc. fish: `provisioning completion fish |
-    source`. Nushell: save the script to a file and source that in config.nu.
+    source`. Nushell: save the script to a file and source that in config.nu. The same for `dag-engine`.
     """
-    text = script(shell)
+    text = script(shell, click.get_current_context().find_root().info_name or "provisioning")
     app.emit({"shell": shell, "script": text}, lambda: text if text.endswith("\n") else f"{text}\n")

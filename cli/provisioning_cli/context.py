@@ -26,7 +26,7 @@ class App:
 
     def __init__(self, open_project: Opener | None = None) -> None:
         """`open_project` replaces `operations.open_project`."""
-        self.given: dict[str, str] = {}  # workspace, infra, output: as options said
+        self.given: dict[str, str] = {}  # workspace, infra, output, dags, dagu_home, quiet: as options said
         self._open = open_project
 
     def asked(self, name: str) -> str | None:
@@ -117,10 +117,11 @@ class App:
             output.write(output.to_json(document() if callable(document) else document))
 
     def say(self, text: str) -> None:
-        """Print a message, which is not part of the result."""
+        """Print a message, which is not part of the result; nothing with `--quiet`."""
         from provisioning_cli import output
 
-        output.message(text)
+        if "quiet" not in self.given:
+            output.message(text)
 
     def leave(self, code: int) -> NoReturn:
         """End the command with an exit code."""

@@ -1,4 +1,4 @@
-"""`provisioning`: the root command, and the one place where errors become messages and exit codes."""
+"""`provisioning`: the root command. `call` and `run`: the one place where errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMANDS = {
     "workspace": "Make, choose and check workspaces.",
     "server": "The servers of an infra: list, check, trust, log in.",
     "taskserv": "Install services with everything they need.",
-    "dag": "Show, check, export and plan the DAG of formulas.",
+    "dag": "Show, check, export and plan the DAG of formulas; DAGs of Dagu files.",
     "run": "Look at runs, follow, steer, retry and cancel them.",
     "queue": "What is ready or waits for its turn.",
     "deadletter": "Steps that failed for good: look, replay, remove.",
@@ -27,7 +27,7 @@ COMMANDS = {
     "completion": "Shell completion for bash, zsh, fish and nushell.",
 }
 ALIASES = {"ws": "workspace", "s": "server", "t": "taskserv"}
-COMPLETE = "_PROVISIONING_COMPLETE"
+NAME = "provisioning"
 
 
 @click.group(
@@ -45,29 +45,40 @@ def provisioning() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
+    run(args, root=provisioning, name=NAME)
+
+
+def run(args: Sequence[str] | None, *, root: click.Command, name: str) -> NoReturn:
+    """Run the command line of a program of ours and leave with its exit code."""
     gc.set_threshold(50_000, 20, 50)  # large graphs are many small objects that live to the end: 40 % less time for 10,000
     arguments = sys.argv[1:] if args is None else list(args)
     _leave_no_core()
     _open_streams()
-    _leave(call(arguments))
+    _leave(call(arguments, root=root, name=name))
 
 
-def call(arguments: Sequence[str], app: App | None = None) -> int:
-    """Run one command and return its exit code; every error has been reported."""
+def call(arguments: Sequence[str], app: App | None = None, *, root: click.Command = provisioning, name: str = NAME) -> int:
+    """Run one command of a program and return its exit code; every error has been reported."""
     app = app or App()
+    completing = completion_variable(name) in os.environ
     try:
-        _prepare()
-        code = provisioning.main(args=list(arguments), prog_name="provisioning", standalone_mode=False, obj=app)
+        _prepare(completing=completing)
+        code = root.main(args=list(arguments), prog_name=name, standalone_mode=False, obj=app)
         sys.stdout.flush()
     except BaseException as error:
         if isinstance(error, SystemExit):  # how click ends a completion
             return error.code if isinstance(error.code, int) else 0
-        if COMPLETE in os.environ:  # a message would stand in the line that somebody is typing
+        if completing:  # a message would stand in the line that somebody is typing
             return 1
         from provisioning_cli.failures import exit_code
 
         return exit_code(error, as_json=app.json or _asked_for_json(arguments))
     return code if isinstance(code, int) else 0
+
+
+def completion_variable(name: str) -> str:
+    """Return the variable with which a shell asks a program for completions."""
+    return f"_{name}_COMPLETE".replace("-", "_").upper()
 
 
 def _leave(code: int) -> NoReturn:
@@ -93,13 +104,13 @@ def _open_streams() -> None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
-def _prepare() -> None:
+def _prepare(*, completing: bool) -> None:
     """Make printing never fail for want of a character, and let shells ask for completions."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    if COMPLETE in os.environ:
+    if completing:
         from provisioning_cli.completion import register
 
         register()

@@ -83,7 +83,7 @@ def every_command() -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for name in provisioning.list_commands(context):
         command = provisioning.get_command(context, name)
-        verbs = list(command.commands) if isinstance(command, click.Group) else []
+        verbs = command.list_commands(context) if isinstance(command, click.Group) else []
         found += [(name, verb) for verb in verbs] or [(name,)]
     return found
 

@@ -33,13 +33,13 @@ def steps_picture(dag: DagFile) -> Picture:
     """Return the picture of a DAG. The init handler comes before all steps, the other handlers stand apart, below them."""
     early = [dag.handlers[Event.INIT]] if Event.INIT in dag.handlers else []
     late = [(event, dag.handlers[event]) for event in Event if event in dag.handlers and event is not Event.INIT]
-    boxes = [_box(step, f"on init: {step.name}") for step in early]
+    boxes = [_box(step, _handler_name(Event.INIT, step)) for step in early]
     boxes += [_box(step, step.name) for step in dag.steps]
     edges = _edges(dag.steps, first=len(early))
     apart = tuple(range(len(boxes), len(boxes) + len(late)))
     inner = layered(len(boxes), [(edge.tail, edge.head) for edge in edges])
     return Picture(
-        boxes=(*boxes, *(_box(step, f"on {event.value}: {step.name}") for event, step in late)),
+        boxes=(*boxes, *(_box(step, _handler_name(event, step)) for event, step in late)),
         edges=edges,
         layers=(*inner, *([apart] if apart else [])),
         apart=apart,
@@ -135,6 +135,10 @@ def _raw(text: Text | None) -> str:
 def _box(step: Step, name: str) -> Box:
     words = words_for(step.doing)
     return Box(id=name, server=kind_of(step.doing), nodes=(words,) if words else (), gated=step.approval is not None)
+
+
+def _handler_name(event: Event, step: Step) -> str:
+    return f"on {event.value}" + ("" if step.name == event.value else f": {step.name}")
 
 
 def _edges(steps: Sequence[Step], *, first: int) -> tuple[Edge, ...]:
