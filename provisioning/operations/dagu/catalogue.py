@@ -73,10 +73,13 @@ class Catalogue:
         """Return the names of the files, without reading them: what can be said for a DAG. Raises as `paths`."""
         return tuple(dict.fromkeys(path.stem for path in self.paths if is_dag_name(path.stem)))
 
-    def entries(self) -> Iterator[Entry]:
-        """Yield every file of the folder, the broken ones too. Raises NotFoundError, ConfigError for the folder."""
+    def entries(self, shown_in: str = "") -> Iterator[Entry]:
+        """Yield every file of the folder, the broken ones too; messages name files in the folder `shown_in`.
+
+        Raises NotFoundError, ConfigError for the folder itself.
+        """
         for path in self.paths:
-            yield self.read(path, path.name)
+            yield self.read(path, os.path.join(shown_in, path.name))  # noqa: PTH118 -- keeps `./`
 
     def find(self, ref: str) -> Entry:
         """Return the file that a name or a path means, broken or not. Raises NotFoundError, UsageError."""

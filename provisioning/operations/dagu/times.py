@@ -56,7 +56,7 @@ def local_zone() -> tzinfo:
 
 def zone_faults(dags: Iterable[DagFile], file: str) -> tuple[Fault, ...]:
     """Return the faults of schedules in time zones that this machine does not know: nobody can say when they are due."""
-    return tuple(fault for dag in dags for cron in _every(dag.schedule) if (fault := _zone_fault(cron, file)) is not None)
+    return tuple(fault for dag in dags for cron in crons(dag.schedule) if (fault := _zone_fault(cron, file)) is not None)
 
 
 def next_start(dag: DagFile, now: datetime, local: tzinfo) -> datetime | None:
@@ -72,7 +72,7 @@ def next_start(dag: DagFile, now: datetime, local: tzinfo) -> datetime | None:
 
 def clock_changes(dag: DagFile, now: datetime, local: tzinfo) -> Iterator[ClockChange]:
     """Yield for each schedule of a DAG where, within a year, it first fires otherwise than in Dagu."""
-    for cron in _every(dag.schedule)[:CHANGES_MOST]:
+    for cron in crons(dag.schedule)[:CHANGES_MOST]:
         schedule = parse(cron.expression)
         where = zone(schedule.zone) if schedule.zone else local
         first = next(differences(schedule, now, now + LOOKED_AHEAD, where), None) if where is not None else None
@@ -80,7 +80,8 @@ def clock_changes(dag: DagFile, now: datetime, local: tzinfo) -> Iterator[ClockC
             yield ClockChange(cron=cron, zone=schedule.zone or str(where), at=first[0], dagu=first[1])
 
 
-def _every(schedule: Schedule) -> tuple[Cron, ...]:
+def crons(schedule: Schedule) -> tuple[Cron, ...]:
+    """Return everything that a schedule does again and again."""
     return (*schedule.start, *schedule.stop, *schedule.restart)
 
 
