@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from provisioning.core.declare import Infra, Server
 
 if TYPE_CHECKING:
-    from provisioning.adapters.lock import WorkspaceLock
+    from provisioning.adapters.lock import RunLock, WorkspaceLock
     from provisioning.adapters.memory.bell import Bell
+    from provisioning.adapters.slots import Slots
     from provisioning.adapters.sqlite.store import SqliteStore
+    from provisioning.adapters.ssh.connect import SshOptions
     from provisioning.adapters.ssh.hosts import SshHosts
     from provisioning.adapters.statefile import StateFile
-    from provisioning.core.errands import Filters, Mailer
+    from provisioning.core.errands import Filters, Mailer, RemoteShell
     from provisioning.core.ports import Clock, Hosts, LogStore
     from provisioning.engine.actions import Action
     from provisioning.settings import Settings
@@ -67,6 +69,21 @@ def workspace_lock(folder: Path) -> WorkspaceLock:
     return WorkspaceLock(folder)
 
 
+def run_lock(folder: Path, run_id: str) -> RunLock:
+    """Return the lock of one run of a folder in which several processes drive a run each. Raises UsageError."""
+    from provisioning.adapters.files import run_name
+    from provisioning.adapters.lock import RunLock
+
+    return RunLock(folder / HIDDEN / "runs" / f"{run_name(run_id)}.lock")
+
+
+def slots(folder: Path, queue: str, size: int) -> Slots:
+    """Return the slots of a queue, shared by all processes that run something of a folder. Raises UsageError."""
+    from provisioning.adapters.slots import Slots
+
+    return Slots(folder / HIDDEN / "queues", queue, size)
+
+
 def open_store(folder: Path) -> SqliteStore:
     """Open the journal and history of a workspace."""
     from provisioning.adapters.sqlite.store import SqliteStore
@@ -108,22 +125,27 @@ def known_hosts(folder: Path) -> Path:
 def hosts(folder: Path, servers: Sequence[Server], settings: Settings) -> SshHosts:
     """Return the connections to the servers of a workspace. `servers` are those that `proxy_jump` may name."""
     from provisioning.adapters.secrets import ReferenceSecrets
-    from provisioning.adapters.ssh.connect import SshOptions
     from provisioning.adapters.ssh.hosts import SshHosts
 
-    limit = settings.ssh.connect_timeout_s
     return SshHosts(
         servers=servers,
         known_hosts=(known_hosts(folder),),
         secrets=ReferenceSecrets(folder),
-        options=SshOptions(
-            tries=settings.ssh.connect_attempts,
-            dead_after_s=settings.ssh.dead_after_s,
-            patience_s=settings.ssh.reconnect_s,
-            connect_s=limit,
-            greeting_s=limit,
-            login_s=limit + 5,
-        ),
+        options=_ssh_options(settings),
+    )
+
+
+def _ssh_options(settings: Settings) -> SshOptions:
+    from provisioning.adapters.ssh.connect import SshOptions
+
+    limit = settings.ssh.connect_timeout_s
+    return SshOptions(
+        tries=settings.ssh.connect_attempts,
+        dead_after_s=settings.ssh.dead_after_s,
+        patience_s=settings.ssh.reconnect_s,
+        connect_s=limit,
+        greeting_s=limit,
+        login_s=limit + 5,
     )
 
 
@@ -185,3 +207,10 @@ def filters() -> Filters:
     from provisioning.adapters.jq import JqFilters
 
     return JqFilters()
+
+
+def remote_shell(settings: Settings, *, known_hosts: Sequence[Path] = ()) -> RemoteShell:
+    """Return what runs commands on other machines. `known_hosts` are files of host keys besides OpenSSH's own."""
+    from provisioning.adapters.ssh.shell import SshRemoteShell
+
+    return SshRemoteShell(known_hosts=known_hosts, options=_ssh_options(settings))

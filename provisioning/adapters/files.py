@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from provisioning.errors import LockedError, StoreError
+from provisioning.core.declare import NAME_PATTERN
+from provisioning.errors import LockedError, StoreError, UsageError
 
 Fsync = Callable[[int], None]
 PRIVATE_FILE = 0o600
@@ -30,6 +33,19 @@ _HINTS = {
 def store_error(doing: str, path: Path, error: OSError) -> StoreError:
     """Return the error that names the file, what was tried and why it failed."""
     return StoreError(f"{doing} {path} failed: {(error.strerror or str(error)).lower()}", hint=_HINTS.get(error.errno or 0, ""))
+
+
+def slug(name: str) -> str:
+    """Return a file name for what anybody may name as they like: readable, and with a hash so that no two names share it."""
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:60]
+    return f"{readable or 'step'}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def run_name(run: str) -> str:
+    """Return a run's id, which is safe in a path. Raises UsageError for one that is not."""
+    if not re.match(NAME_PATTERN, run):
+        raise UsageError(f"'{run}' is no run id")
+    return run
 
 
 def private_folder(folder: Path) -> None:

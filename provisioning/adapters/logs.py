@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from provisioning.adapters.files import PRIVATE_FILE, private_folder, store_error, write_all
-from provisioning.core.declare import NAME_PATTERN
+from provisioning.adapters.files import PRIVATE_FILE, private_folder, run_name, slug, store_error, write_all
 from provisioning.core.text import plain_text
-from provisioning.errors import NotFoundError, UsageError
+from provisioning.errors import NotFoundError
 
 HEAD_BYTES = 8 * 1024 * 1024
 TAIL_BYTES = 2 * 1024 * 1024
@@ -51,9 +48,7 @@ class FileLogs:
             raise store_error("removing the logs", folder, error) from error
 
     def _run_folder(self, run: str) -> Path:
-        if not re.match(NAME_PATTERN, run):
-            raise UsageError(f"'{run}' is no run id")
-        return self.folder / run
+        return self.folder / run_name(run)
 
 
 class FileLog:
@@ -116,12 +111,6 @@ class FileLog:
             write_all(fd, data)
         except OSError as error:
             raise store_error("writing the log", self._path, error) from error
-
-
-def slug(step: str) -> str:
-    """Return a file name for a step id: readable, and with a hash so that no two ids share it."""
-    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", step).strip("-")[:60]
-    return f"{readable or 'step'}-{hashlib.sha256(step.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def read_log(path: Path, *, lines: int | None = None) -> str:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.disks import no_file_grows_past, nobody_may_write
 
-from provisioning.adapters.logs import FileLogs, read_log, read_streams, slug
+from provisioning.adapters.files import slug
+from provisioning.adapters.logs import FileLogs, read_log, read_streams
 from provisioning.errors import NotFoundError, StoreError, UsageError
 
 
