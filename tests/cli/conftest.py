@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.calls import Caller
 
+from provisioning_cli.engine_main import NAME, dag_engine
+
 DAG = {
     "formulas": [
         {"id": "base", "server": "s-0", "nodes": [{"taskserv": {"name": "redis"}}], "health_gate": {"check_cmd": "true"}},
@@ -15,6 +17,16 @@ DAG = {
     ]
 }
 SERVERS = {"servers": [{"hostname": "s-0", "address": "192.0.2.1"}, {"hostname": "s-1", "address": "192.0.2.2"}]}
+
+
+@pytest.fixture
+def engine(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Caller:
+    """Return `dag-engine`, called from a folder of nothing."""
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    monkeypatch.chdir(nothing)
+    monkeypatch.delenv("DAGU_HOME", raising=False)
+    return Caller(capsys, dag_engine, NAME)
 
 
 @pytest.fixture

@@ -85,10 +85,11 @@ def test_history_is_in_the_users_data_folder_or_where_the_setting_says() -> None
     assert find_places(settings=DaguSettings(data="/srv/history"), environment={}).data == Path("/srv/history")
 
 
-@pytest.mark.parametrize("option", ["dags", "home"])
-def test_an_empty_option_does_not_mean_the_current_folder(option: str) -> None:
-    with pytest.raises(UsageError, match="is empty"):
-        find_places(**{option: ""})
+def test_an_empty_option_does_not_mean_the_current_folder() -> None:
+    with pytest.raises(UsageError, match="--dags is empty"):
+        find_places(dags="")
+    with pytest.raises(UsageError, match="--dagu-home is empty"):
+        find_places(home="")
 
 
 def test_an_unset_dagu_home_is_none() -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from provisioning.core.declare import Dag, Formula, FormulaDep, HealthGate, Infra, Node, Profile, Server, Taskserv, Workspace
@@ -19,7 +20,7 @@ from provisioning.core.plan import Plan, Selection
 from provisioning.errors import ProvisioningError
 from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning_cli.context import App
-from provisioning_cli.main import call
+from provisioning_cli.main import NAME, call, provisioning
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -41,15 +42,16 @@ class Answer:
 class Caller:
     """Calls the command line in one folder."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, capsys: pytest.CaptureFixture[str], root: click.Command = provisioning, name: str = NAME) -> None:
         """`project` may be set to what commands get instead of a loaded one."""
+        self._root, self._name = root, name
         self.project: Project | ProvisioningError | Exception | None = None
         self._capsys = capsys
 
     def __call__(self, *arguments: str) -> Answer:
         """Run one command."""
         self._capsys.readouterr()
-        code = call(arguments, App(open_project=self._opener()))
+        code = call(arguments, App(open_project=self._opener()), root=self._root, name=self._name)
         captured = self._capsys.readouterr()
         return Answer(code=code, out=captured.out, err=captured.err)
 

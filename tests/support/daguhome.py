@@ -30,11 +30,11 @@ def a_catalogue(folder: Path, *, base: Path | None = None) -> Catalogue:
     return Catalogue(Places(dags=folder, named=True, base=base, suspended=home / "suspend", data=home / "data"))
 
 
-async def ran(data: Path, name: str, *, run: str, end: Kind = Kind.RUN_SUCCEEDED, kind: str = "dagu") -> None:
+async def ran(data: Path, name: str, *, run: str, state: str = "succeeded", kind: str = "dagu") -> None:
     """Record a run of a DAG that has ended."""
     store = open_store(data)
     try:
         seq = await created(store, replace(a_workflow(name=name), source=Source(kind=kind)), run=run)
-        await store.commit(a_commit(seq, event(end, run=run), run=run))
+        await store.commit(a_commit(seq, event(Kind.RUN_FINISHED, run=run, state=state), run=run))
     finally:
         store.close()

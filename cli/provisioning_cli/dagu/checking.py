@@ -69,7 +69,7 @@ def _entries(app: App, what: Sequence[str]) -> Iterator[Entry]:
         return
     usual = catalogue(app)
     for one in what:
-        if os.path.isdir(one):  # noqa: PTH112 -- never raises, however long the name is
+        if one not in usual.known_names() and os.path.isdir(one):  # noqa: PTH112 -- never raises, however long the name is
             yield from catalogue(app, one).entries(one)
         else:
             yield usual.find(one)

@@ -73,6 +73,10 @@ class Catalogue:
         """Return the names of the files, without reading them: what can be said for a DAG. Raises as `paths`."""
         return tuple(dict.fromkeys(path.stem for path in self.paths if is_dag_name(path.stem)))
 
+    def known_names(self) -> Sequence[str]:
+        """Return `names`, none where the folder is not there or cannot be read."""
+        return self.names() if self._known_paths() else ()
+
     def entries(self, shown_in: str = "") -> Iterator[Entry]:
         """Yield every file of the folder, the broken ones too; messages name files in the folder `shown_in`.
 
@@ -90,7 +94,7 @@ class Catalogue:
             return self.read(path.absolute(), ref)
         inside = [one for one in self._known_paths() if one.name == ref]
         if not inside:
-            raise NotFoundError(f"no file {ref}", hint=self._near(Path(ref).stem, self._known_names()))
+            raise NotFoundError(f"no file {ref}", hint=self._near(Path(ref).stem, self.known_names()))
         return self.read(inside[0], ref)
 
     def load(self, ref: str) -> DagFile:
@@ -126,7 +130,7 @@ class Catalogue:
         if folder not in self._known:
             beside = _listed(folder) if folder != self.places.dags else []
             stems = (Path(name).stem for name in beside if is_dag_path(name))
-            self._known[folder] = frozenset([*self._known_names(), *filter(is_dag_name, stems)])
+            self._known[folder] = frozenset([*self.known_names(), *filter(is_dag_name, stems)])
         return self._known[folder]
 
     def _base_reading(self) -> Reading:
@@ -146,9 +150,6 @@ class Catalogue:
             return self.paths
         except (NotFoundError, ConfigError):  # a file given by its path needs no folder
             return ()
-
-    def _known_names(self) -> Sequence[str]:
-        return self.names() if self._known_paths() else ()
 
     def _named(self, name: str) -> Entry:
         if not is_dag_name(name):
