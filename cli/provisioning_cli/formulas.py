@@ -10,7 +10,7 @@ import click
 
 from provisioning_cli import complete
 from provisioning_cli.context import App, pass_app
-from provisioning_cli.dagu.asked import DagCommand, is_dagu
+from provisioning_cli.dagu.asked import SUFFIXES, DagCommand, is_dagu
 from provisioning_cli.drawings import DRAWINGS, emit_drawing
 from provisioning_cli.groups import Command
 
@@ -126,14 +126,22 @@ def _size(found: Dag | None) -> str:
     return output.count(len(found.formulas), "formula") if found else "no formulas"
 
 
-@click.command(cls=Command)
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.command(cls=DagCommand)
+@click.argument("what", required=False, metavar="[FILE|NAME]", shell_complete=complete.dags)
 @click.option("--format", "form", type=click.Choice(EXPORTS), default="json", show_default=True, help="The notation.")
 @click.option("--output-file", type=click.Path(path_type=Path, dir_okay=False), help="Write it there instead of printing it.")
 @pass_app
-def export(app: App, file: Path | None, form: str, output_file: Path | None) -> None:
-    """Write the DAG in another notation; `workflow` is what the engine runs."""
-    text = _exported(app, file, form)
+def export(app: App, what: str | None, form: str, output_file: Path | None) -> None:
+    """Write the DAG in another notation; `workflow` is what the engine runs.
+
+    Those of Dagu files can be written as workflow, mermaid and dot.
+    """
+    if what is not None and is_dagu(app, what):
+        from provisioning_cli.dagu.showing import exported
+
+        text = exported(app, what, form)
+    else:
+        text = _exported(app, Path(what) if what is not None else None, form)
     if output_file is None:
         app.emit({"format": form, "content": text}, lambda: text)
         return
@@ -178,8 +186,11 @@ def _written(path: Path, text: str) -> None:
 def plan(app: App, what: str | None, servers: tuple[str, ...]) -> None:
     """Show what would be done for taskserv NAME, or for the whole DAG of the workspace or of FILE."""
     from provisioning.core.plan import Selection
+    from provisioning.errors import UsageError
     from provisioning_cli import plans
 
+    if what is not None and what.endswith(SUFFIXES):
+        raise UsageError(f"{what} is a Dagu file, and plans are for formulas", hint="`dag show` draws what it does")
     file = Path(what) if what is not None and _is_file(what) else None
     name = what if file is None else None
     project = _project(app, file)

@@ -10,6 +10,9 @@ from support.calls import Caller
 from support.cost import counted
 from support.daguhome import dag_folder
 
+from provisioning.codec import decode
+from provisioning.core.model import Workflow
+
 ETL = """\
 description: fetches and loads
 schedule: "30 2 * * *"
@@ -99,6 +102,21 @@ def test_what_a_step_does_is_said_in_a_few_words(engine: Caller, dags: Path, ste
     dag_folder(dags, one=f"steps:\n  - name: a\n    {step}\n")
     shown = engine("--dags", str(dags), "show", "one", "-o", "json").json["steps"][0]
     assert (shown["kind"], shown["does"]) == (kind, does)
+
+
+def test_a_dag_is_exported_as_the_workflow_that_the_engine_runs(cli: Caller, dags: Path) -> None:
+    file = str(dags / "etl.yaml")
+    workflow = decode(cli("dag", "export", file, "--format", "workflow").out, Workflow)
+    assert (workflow.name, {"fetch", "parse", "load"} <= {step.id for step in workflow.steps}) == ("etl", True)
+    for form in ("mermaid", "dot"):
+        assert cli("dag", "export", file, "--format", form).out == cli("dag", "show", file, "--format", form).out
+
+
+@pytest.mark.parametrize("words", [("export",), ("export", "--format", "toml"), ("plan",)], ids=" ".join)
+def test_what_there_is_only_for_formulas_is_a_plain_error(cli: Caller, dags: Path, words: tuple[str, ...]) -> None:
+    answer = cli("dag", *words, str(dags / "etl.yaml"))
+    assert (answer.code, answer.out) == (2, "")
+    assert "hint: " in answer.err
 
 
 def test_a_broken_dag_is_not_drawn(engine: Caller, dags: Path) -> None:

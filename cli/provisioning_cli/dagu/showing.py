@@ -37,6 +37,24 @@ def show_dag(app: App, what: str, form: str | None) -> None:
     emit_drawing(app, steps_picture(dag), form or "tree", table=_table, empty="no steps\n")
 
 
+def exported(app: App, what: str, form: str) -> str:
+    """Return a DAG as Mermaid, as DOT, or as the workflow that the engine runs. Raises UsageError for other notations."""
+    from provisioning.errors import UsageError
+
+    dag = catalogue(app).load(what)
+    if form == "workflow":
+        from provisioning.codec import pretty
+        from provisioning.core.dagu.compile import compile_dag
+
+        return pretty(compile_dag(dag)).decode()
+    if form not in {"mermaid", "dot"}:
+        raise UsageError(f"DAGs of Dagu files cannot be written as {form}", hint="--format workflow, mermaid or dot")
+    from provisioning.formats.draw import notation
+    from provisioning.formats.draw.steps import steps_picture
+
+    return notation.mermaid(steps_picture(dag)) if form == "mermaid" else notation.dot(steps_picture(dag))
+
+
 def _table(drawn: Picture) -> str:
     from provisioning_cli import output
 
