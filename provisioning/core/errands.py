@@ -93,6 +93,7 @@ class RemoteShell(Protocol):
         env: Mapping[str, str] = NOTHING,
         timeout_s: float | None = None,
         grace_s: float = 5.0,
+        stop_signal: str = "SIGTERM",
     ) -> Ended:
         """Run a command, or a script (bytes), to its end: not to that of what it leaves running.
 
@@ -102,7 +103,7 @@ class RemoteShell(Protocol):
         The end is one of: exit (128 + n after signal n, as shells say it); start (it could not be started: why); timeout
         (it was stopped, and is gone); unknown (the link was lost, or nobody can say that it is gone: why).
 
-        Cancelling asks all its processes to end, kills them after `grace_s`, and returns when they are gone.
+        Cancelling asks all its processes to end (`stop_signal`), kills them after `grace_s`, and returns when they are gone.
         Raises HostError where the machine cannot be reached, is not the one we know, or refuses the login.
         """
         ...

@@ -12,6 +12,7 @@ from provisioning.adapters.memory.lease import MemoryLease
 from provisioning.adapters.memory.logs import MemoryLog, MemoryLogs
 from provisioning.adapters.memory.mail import FakeMailer
 from provisioning.adapters.memory.processes import FakeProcesses, Played
+from provisioning.adapters.memory.remote_shell import FakeRemoteShell
 from provisioning.adapters.memory.resources import MemoryResources
 from provisioning.adapters.memory.store import MemoryStore
 from provisioning.adapters.memory.tasks import TaskQueue
@@ -29,6 +30,7 @@ __all__ = [
     "FakeLink",
     "FakeMailer",
     "FakeProcesses",
+    "FakeRemoteShell",
     "FakeSecrets",
     "MemoryHistory",
     "MemoryLease",

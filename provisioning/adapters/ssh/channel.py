@@ -174,7 +174,7 @@ class ChannelWire:
 
     def _server_is_slow(self) -> bool:
         """Whether a command that does nothing takes long as well. Raises SSHException."""
-        channel = _session(self._connection)
+        channel = new_session(self._connection)
         try:
             channel.exec_command("true")
             return not channel.status_event.wait(0.15)
@@ -189,7 +189,7 @@ def open_channel(
     from paramiko import SSHException
 
     try:
-        channel = _session(connection)
+        channel = new_session(connection)
     except (SSHException, EOFError, OSError) as wrong:
         raise LinkLost(str(wrong) or "the connection ended") from wrong
     wire = ChannelWire(connection, channel, threads)
@@ -205,7 +205,7 @@ def open_channel(
     return wire
 
 
-def _session(connection: Connection) -> Channel:
+def new_session(connection: Connection) -> Channel:
     """Open a session. A busy server counts those we have closed a moment longer than we do: refusals are tried again."""
     from paramiko import ChannelException
 

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +39,7 @@ class Target:
     jumps: tuple[Target, ...] = ()  # from our side outward
     become: Become | None = None
     connect_timeout_s: float | None = None
+    password: str | None = field(default=None, repr=False)  # for the login, besides keys
 
 
 class SshConfig:

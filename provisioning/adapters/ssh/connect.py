@@ -159,6 +159,8 @@ class Connector:
 
     def _log_in(self, transport: Transport, target: Target) -> None:
         troubles: list[str] = []
+        if target.password is not None and not target.key_paths and _offer_password(transport, target, troubles):
+            return  # asked for like this, so before keys that nobody named
         with contextlib.closing(self._keys.candidates(target, self._home, note=troubles.append)) as candidates:
             for called, key in candidates:
                 trouble = _offer(transport, target, called, key, first=not troubles)
@@ -167,6 +169,8 @@ class Connector:
                 troubles.append(trouble)
                 if not transport.is_active():
                     break
+        if target.password is not None and target.key_paths and _offer_password(transport, target, troubles):
+            return
         raise LoginRefused(
             f"{target.name} refused the login as {target.user}: {'; '.join(troubles) or 'there is no key to offer'}",
             hint="set ssh.user and ssh.key_path of the server, or add the key to the agent",
@@ -191,6 +195,27 @@ def _offer(transport: Transport, target: Target, called: str, key: PKey, *, firs
     except (SSHException, EOFError, OSError) as wrong:
         raise Unreachable(f"{target.name}: {_words(wrong)}", server=target.name) from wrong
     return f"{called} is not enough, it also wants {', '.join(wanted)}" if wanted else ""
+
+
+def _offer_password(transport: Transport, target: Target, troubles: list[str]) -> bool:
+    """Whether the password lets us in; why not goes to `troubles`. Raises Unreachable."""
+    from paramiko import AuthenticationException, BadAuthenticationType, SSHException
+
+    if not transport.is_active():
+        return False
+    try:
+        wanted = transport.auth_password(target.user, target.password or "")
+    except BadAuthenticationType as wrong:
+        troubles.append(f"it takes only {', '.join(wrong.allowed_types)}")
+        return False
+    except AuthenticationException:
+        troubles.append("the password")
+        return False
+    except (SSHException, EOFError, OSError) as wrong:
+        raise Unreachable(f"{target.name}: {_words(wrong)}", server=target.name) from wrong
+    if wanted:
+        troubles.append(f"the password is not enough, it also wants {', '.join(wanted)}")
+    return not wanted
 
 
 @cache

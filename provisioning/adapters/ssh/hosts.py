@@ -45,21 +45,18 @@ class SshHosts:
         self._config_paths = config
         self._servers, self._known_hosts, self._secrets = servers, known_hosts, secrets
         self._options = options or SshOptions()
-        self._burst = asyncio.Semaphore(self._options.burst)
-        self._connector = Connector(options=self._options)
-        self._threads = ThreadPoolExecutor(self._options.threads, thread_name_prefix="ssh")
+        self._ways = Lines(self._options)
         self._resolver: Resolver | None = None
         self._targets: dict[tuple[str, str | None], Target] = {}
-        self._lines: dict[Target, Line] = {}
         self._links: dict[Target, RemoteLink] = {}
 
     async def link(self, server: Server, *, address: str | None = None) -> RemoteLink:
         """See Hosts."""
         target = self._target(server, address)
-        line = self._line(target)
+        line = self._ways.line(target)
         await line.connection()
         if target not in self._links:
-            shell = SshShell(line, self._threads, self._secrets, sudo_s=self._options.sudo_s)
+            shell = SshShell(line, self._ways.threads, self._secrets, sudo_s=self._options.sudo_s)
             self._links[target] = RemoteLink(shell, patience_s=self._options.patience_s)
         return self._links[target]
 
@@ -81,11 +78,8 @@ class SshHosts:
         """See Hosts."""
         for link in self._links.values():
             link.close()
-        for line in self._lines.values():
-            line.close()
-        self._lines.clear()
         self._links.clear()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._ways.close()
 
     async def scan_host_key(self, server: Server, *, address: str | None = None) -> tuple[str, HostKey]:
         """Return what known_hosts would call a server, and the key it offers, without trusting it.
@@ -93,9 +87,9 @@ class SshHosts:
         Jump hosts on the way have to be trusted already. Raises HostError.
         """
         target = self._target(server, address)
-        through = await self._line(target).way()
-        key = await made_in_thread(self._threads, lambda: self._connector.host_key(target, through), lambda _key: None)
-        return target.host_key_name, key
+        through = await self._ways.line(target).way()
+        scan = partial(self._ways.connector.host_key, target, through)
+        return target.host_key_name, await made_in_thread(self._ways.threads, scan, lambda _key: None)
 
     def _target(self, server: Server, address: str | None) -> Target:
         """Return where a server is. Asked for by every step, so it is found out once."""
@@ -107,15 +101,33 @@ class SshHosts:
             self._targets[key] = self._resolver.target(server, address=address)
         return self._targets[key]
 
-    def _line(self, target: Target) -> Line:
-        """Return the line to a target; jump hosts are shared by all that go through them."""
+
+class Lines:
+    """The ways to all servers. Jump hosts are shared by all that go through them."""
+
+    def __init__(self, options: SshOptions) -> None:
+        self.connector = Connector(options=options)
+        self.threads = ThreadPoolExecutor(options.threads, thread_name_prefix="ssh")
+        self._options = options
+        self._burst = asyncio.Semaphore(options.burst)
+        self._lines: dict[Target, Line] = {}
+
+    def line(self, target: Target) -> Line:
+        """Return the line to a target."""
         through = None
         for hop in (*target.jumps, target):
             if hop not in self._lines:
-                make = partial(Line, hop, through, connector=self._connector, threads=self._threads)
+                make = partial(Line, hop, through, connector=self.connector, threads=self.threads)
                 self._lines[hop] = make(burst=self._burst, options=self._options)
             through = self._lines[hop]
         return self._lines[target]
+
+    def close(self) -> None:
+        """Close them for good."""
+        for line in self._lines.values():
+            line.close()
+        self._lines.clear()
+        self.threads.shutdown(wait=False, cancel_futures=True)
 
 
 class Line:
