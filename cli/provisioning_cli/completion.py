@@ -49,9 +49,11 @@ class NushellComplete(ShellComplete):
         return json.dumps({"value": item.value, "description": item.help or ""})
 
     def complete(self) -> str:
-        """Return all candidates as a JSON list."""
+        """Return all candidates as a JSON list; null has Nushell offer files."""
         args, incomplete = self.get_completion_args()
-        return "[" + ", ".join(self.format_completion(item) for item in self.get_completions(args, incomplete)) + "]"
+        found = self.get_completions(args, incomplete)
+        named = [item for item in found if item.type == "plain"]
+        return "null" if found and not named else "[" + ", ".join(map(self.format_completion, named)) + "]"
 
 
 class _Bash(BashComplete):

@@ -139,6 +139,19 @@ def test_names_of_dags_are_completed(
     assert {name for kind, name in lines if kind == "plain"} == found
 
 
+@pytest.mark.parametrize(
+    ("word", "printed"), [("et", '[{"value": "etc", "description": ""}, {"value": "etl", "description": ""}]'), ("./f", "null")]
+)
+def test_nushell_is_given_names_or_asked_for_files(
+    dags: Path, word: str, printed: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROVISIONING_DAGU_DAGS", str(dags))
+    monkeypatch.setenv("_DAG_ENGINE_COMPLETE", "nushell_complete")
+    monkeypatch.setenv("PROVISIONING_SPANS", f'["dag-engine", "show", "{word}"]')
+    assert call([], root=dag_engine, name=NAME) == 0
+    assert capsys.readouterr().out.strip() == printed
+
+
 def test_it_runs_as_a_program(dags: Path) -> None:
     words = [sys.executable, "-m", "provisioning_cli.engine_main"]
     done = subprocess.run([*words, "list", str(dags)], capture_output=True, text=True, check=False, timeout=120)

@@ -7,6 +7,8 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.cost import counted
 from support.daguhome import PLAIN, a_catalogue, dag_folder
 
@@ -64,7 +66,11 @@ def test_a_name_that_could_leave_the_folder_is_refused(dags: Path, name: str) ->
         a_catalogue(dags).find(name)
 
 
-@pytest.mark.parametrize("ref", ["no.yaml", "no/where.yml", "x" * 5000 + ".yaml", "a\0b.yaml"], ids=lambda ref: repr(ref[:9]))
+@pytest.mark.parametrize(
+    "ref",
+    ["no.yaml", "no/where.yml", "~nobody-of-that-name/x.yaml", "x" * 5000 + ".yaml", "a\0b.yaml"],
+    ids=lambda ref: repr(ref[:9]),
+)
 def test_a_path_that_is_not_there_is_not_found(dags: Path, ref: str) -> None:
     with pytest.raises(NotFoundError):
         a_catalogue(dags).find(ref)
@@ -83,6 +89,28 @@ def test_a_name_that_two_files_have_is_no_name(dags: Path) -> None:
         with pytest.raises(UsageError, match="several files"):
             a_catalogue(dags).find(name)
     assert a_catalogue(dags).load("etl.yml").name == "etl"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return dag_folder(tmp_path_factory.mktemp("home") / "dags", etl=PLAIN)
+
+
+@given(st.text(max_size=20) | st.sampled_from(("etl", "../etl", "dags/etl", "etl.yaml", "./etl.yaml")))
+def test_any_text_means_a_dag_of_the_folder_or_a_plain_error(home: Path, ref: str) -> None:
+    try:
+        entry = a_catalogue(home).find(ref)
+    except (NotFoundError, UsageError):
+        return
+    assert entry.path == home / "etl.yaml"
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_any_content_is_a_dag_or_has_faults_that_name_the_file(home: Path, content: bytes) -> None:
+    (home.parent / "any.yaml").write_bytes(content)
+    entry = a_catalogue(home).find(str(home.parent / "any.yaml"))
+    assert (entry.reading.dag is None) == bool(entry.faults)
+    assert {fault.file for fault in entry.faults} <= {entry.file}
 
 
 # ---------------------------------------------------------------- the folder
@@ -142,6 +170,9 @@ def test_the_setting_decides_the_type_of_a_file_that_does_not_tell(dags: Path) -
 def test_a_folder_that_was_named_has_to_be_there(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is no folder"):
         a_catalogue(tmp_path / "nowhere").names()
+    for odd in ("x" * 5000, "a\0b"):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            a_catalogue(tmp_path / odd).names()
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be read"):
         a_catalogue(tmp_path / "file").names()

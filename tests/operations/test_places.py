@@ -78,6 +78,14 @@ def test_a_base_lies_in_a_named_folder_or_beside_one_that_is_called_dags(tmp_pat
         assert find_places(dags=str(folder), environment={}).base == folder / "base.yaml"
 
 
+def test_of_a_folder_that_anybody_may_write_to_nothing_counts(tmp_path: Path) -> None:
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "base.yaml").write_text("")
+    tmp_path.chmod(0o1777)
+    places = find_places(dags=str(tmp_path / "dags"), settings=DaguSettings(data="/data"), environment={})
+    assert (places.base, places.suspended) == (None, Path("/data/suspend"))
+
+
 def test_history_is_in_the_users_data_folder_or_where_the_setting_says() -> None:
     assert find_places(environment={"HOME": "/h"}).data == Path("/h/.local/share/provisioning/dagu")
     assert find_places(environment={"HOME": "/h", "XDG_DATA_HOME": "/x"}).data == Path("/x/provisioning/dagu")
@@ -90,6 +98,12 @@ def test_an_empty_option_does_not_mean_the_current_folder() -> None:
         find_places(dags="")
     with pytest.raises(UsageError, match="--dagu-home is empty"):
         find_places(home="")
+
+
+@pytest.mark.parametrize("folder", ["x" * 5000, "~nobody-of-that-name/dags", "a\0b"], ids=["long", "no user", "zero"])
+def test_any_text_may_be_a_folder(folder: str) -> None:
+    assert find_places(dags=folder, environment={}).base is None
+    assert find_places(home=folder, environment={}).base is None
 
 
 def test_an_unset_dagu_home_is_none() -> None:

@@ -89,7 +89,7 @@ class Catalogue:
         """Return the file that a name or a path means, broken or not. Raises NotFoundError, UsageError."""
         if not is_dag_path(ref):
             return self._named(ref)
-        path = Path(ref).expanduser()
+        path = Path(os.path.expanduser(ref))  # noqa: PTH111 -- never raises
         if os.path.lexists(path):
             return self.read(path.absolute(), ref)
         inside = [one for one in self._known_paths() if one.name == ref]

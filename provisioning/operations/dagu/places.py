@@ -7,6 +7,7 @@ existing `~/.dagu/dags`, else `$XDG_CONFIG_HOME/dagu/dags`.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,21 +58,21 @@ def find_places(
         else _xdg(variables, "DATA", ".local/share") / "provisioning/dagu"
     )
     if folder:
-        return _around(Path(folder).expanduser().absolute(), data)
+        return _around(_said(folder), data)
     return _at_home(home or variables.get("DAGU_HOME") or "", variables, data)
 
 
 def _around(dags: Path, data: Path) -> Places:
     """Return the places around a folder that was named. One that is called `dags` is taken for a part of Dagu's home.
 
-    Of other folders nothing above them counts: a base.yaml that lies in /tmp is anybody's.
+    Of other folders nothing above them counts, nor of a folder that anybody may write to: its base.yaml is anybody's.
     """
-    home = dags.parent if dags.name == DAGS else None
+    home = dags.parent if dags.name == DAGS and not _is_anybodys(dags.parent) else None
     bases = [dags / BASE, *([home / BASE] if home else [])]
     return Places(
         dags=dags,
         named=True,
-        base=next((base for base in bases if base.is_file()), None),
+        base=next(filter(_is_file, bases), None),
         suspended=(home or data) / SUSPENDED,
         data=data,
     )
@@ -80,16 +81,32 @@ def _around(dags: Path, data: Path) -> Places:
 def _at_home(home: str, variables: Mapping[str, str], data: Path) -> Places:
     """Return the places in Dagu's own home, or where XDG has them."""
     old = _user(variables) / ".dagu"
-    root = Path(home).expanduser().absolute() if home else old if (old / DAGS).is_dir() else None
+    root = _said(home) if home else old if os.path.isdir(old / DAGS) else None  # noqa: PTH112 -- never raises
     config = root or _xdg(variables, "CONFIG", ".config") / "dagu"
     base = config / BASE
     return Places(
         dags=config / DAGS,
         named=bool(home),
-        base=base if base.is_file() else None,
+        base=base if _is_file(base) else None,
         suspended=(root or _xdg(variables, "DATA", ".local/share") / "dagu") / SUSPENDED,
         data=data,
     )
+
+
+def _said(folder: str) -> Path:
+    """Return a folder as somebody wrote it; `~` is a home, unless there is no such user."""
+    return Path(os.path.expanduser(folder)).absolute()  # noqa: PTH111 -- never raises
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 -- never raises, however long the name is
+
+
+def _is_anybodys(folder: Path) -> bool:
+    try:
+        return bool(folder.stat().st_mode & stat.S_IWOTH)
+    except OSError:
+        return False
 
 
 def _user(variables: Mapping[str, str]) -> Path:
