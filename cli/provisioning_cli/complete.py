@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from provisioning_cli.context import App
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 Names = Callable[[App], Iterable[str]]
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
@@ -25,6 +28,8 @@ def _completer(names: Names) -> Completer:
 
 def dags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the names of DAG files, and have the shell add files of its own."""
+    from click.shell_completion import CompletionItem
+
     found = _dag_names(ctx, param, incomplete)
     return [*map(CompletionItem, found), CompletionItem(incomplete, type="file")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from provisioning_cli.dagu import ALIASES, LISTING, WHERE
+from provisioning_cli.dagu import ALIASES, VERBS, WHERE
 from provisioning_cli.groups import LazyGroup
 
 FORMULAS = {
@@ -15,7 +15,7 @@ FORMULAS = {
 }
 """Verbs for formulas; `show` and `validate` take Dagu files as well."""
 
-DAGU = {"list": LISTING}
+DAGU = {name: text for name, text in VERBS.items() if name not in FORMULAS}
 """Verbs for Dagu files alone."""
 
 

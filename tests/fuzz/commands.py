@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from support.faked import FakedWorkspace
 
 from provisioning_cli.context import App
-from provisioning_cli.main import COMPLETE, call
+from provisioning_cli.main import NAME, call, completion_variable
 
 FORMULAS = (
     {"id": "f0", "server": "cp-0", "nodes": [{"taskserv": {"name": "os"}}, {"taskserv": {"name": "etcd"}}]},
@@ -42,7 +42,18 @@ COMMANDS = (
         "server ssh -o json",
     ),
     *("taskserv create", "taskserv create --check", "taskserv list", "taskserv show", "taskserv generate", "taskserv validate"),
-    *("dag show", "dag validate", "dag export", "dag plan", "run list", "run show", "run logs", "run retry", "run cancel"),
+    *(
+        "dag show",
+        "dag validate",
+        "dag export",
+        "dag plan",
+        "dag list",
+        "run list",
+        "run show",
+        "run logs",
+        "run retry",
+        "run cancel",
+    ),
     *("run pause", "run resume", "run signal", "run approve", "run continue", "queue list"),
     *("deadletter list", "deadletter show", "deadletter replay", "deadletter purge"),
     *(
@@ -85,6 +96,8 @@ OPTIONS = (
         "--older-than",
         "--overwrite",
         "--infra",
+        "--dags",
+        "--label",
         "-h",
         "--help",
         "--",
@@ -107,6 +120,7 @@ KNOWN = (
     "1",
     "0",
     "dag.json",
+    "etl.yaml",
     "bash",
     "install",
     "remove",
@@ -214,7 +228,7 @@ def completion(folder: Path) -> Check:
 
     def check(example: tuple[str, str, str, str]) -> str:
         shell, line, at, spoken = example
-        asked = {COMPLETE: shell, "COMP_WORDS": line, "COMP_CWORD": at, "PROVISIONING_SPANS": spoken}
+        asked = {completion_variable(NAME): shell, "COMP_WORDS": line, "COMP_CWORD": at, "PROVISIONING_SPANS": spoken}
         out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
         os.environ.update({name: value for name, value in asked.items() if "\0" not in value})
         try:

@@ -19,10 +19,11 @@ from provisioning.userfile import cache_folder
 _QUOTED = re.compile(r'"(?:[^"\\\n]|\\[^\n])*+"')
 _DOT = re.compile(
     r'digraph dag \{|\}|  rankdir=TB;|  node \[[a-z=, ""]*\];|  f\d+ \[[a-z=, ""]*\];|  f\d+ -> f\d+(?: \[[a-z=, ""]*\])?;'
+    r'|  subgraph cluster_apart \{ label=""; style=dashed;(?: f\d+;)+ \}'
 )
 _MERMAID = re.compile(
     r'flowchart TD|  f\d+\["(?:[^"<>#;`{}\\]|#\d+;|<br/>)*+"\](?::::[a-z]+)?'
-    r'|  f\d+ (?:-->|-\. [a-z]+ \.->) f\d+|  classDef [^"]*'
+    r'|  f\d+ (?:-->|-\. [a-z]+ \.->) f\d+|  classDef [^"]*|  subgraph apart \[handlers\]|    f\d+|  end'
 )
 
 

@@ -42,7 +42,11 @@ def pictures(draw: st.DrawFn) -> Picture:
     )
     forward = [(tail, head) for tail, head in pairs if tail < head]
     kept = tuple(edge for edge in edges if (edge.tail, edge.head) in forward)
-    return Picture(boxes=tuple(made), edges=kept, layers=layered(len(made), forward))
+    touched = {index for pair in forward for index in pair}
+    apart = tuple(index for index in range(len(made)) if index not in touched and draw(st.booleans()))
+    inner = tuple(tuple(index for index in layer if index not in apart) for layer in layered(len(made), forward))
+    layers = (*(layer for layer in inner if layer), *([apart] if apart else []))
+    return Picture(boxes=tuple(made), edges=kept, layers=layers, apart=apart, title=draw(wild))
 
 
 def drawings(_folder: Path) -> Check:

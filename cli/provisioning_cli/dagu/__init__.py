@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-LISTING = "List the DAG files of a folder: schedule, next run, last status."
-
 VERBS: Mapping[str, str] = MappingProxyType(
     {
-        "list": LISTING,
+        "list": "List the DAG files of a folder: schedule, next run, last status.",
         "show": "Draw a DAG: its steps, what they do and wait for.",
         "validate": "Check DAG files, and say how they are read.",
     }
