@@ -11,6 +11,7 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _DEAD = frozenset("ZXx")
+_NO_GROUP = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,14 @@ def members(group: int, mark: bytes) -> list[Member]:
     """Return the processes of the group or session `group`, and those in whose environment `mark`, NAME=VALUE, stands."""
     found = (_member(pid, group, mark) for pid in _pids())
     return [member for member in found if member is not None]
+
+
+def bearers(mark: bytes) -> list[Member]:
+    """Return our own user's processes in whose environment `mark`, NAME=VALUE, stands, whoever has started them.
+
+    Not this process. One that has given its environment up, as `sudo` and `su -` do, is not found.
+    """
+    return [member for member in members(_NO_GROUP, mark) if _is_ours(member.pid)]
 
 
 def send(member: Member, number: signal.Signals) -> None:
@@ -69,6 +78,13 @@ def _facts(pid: int) -> tuple[str, int, int, str] | None:
     if fields[0] in _DEAD:
         return None
     return name, int(fields[2]), int(fields[3]), fields[19]
+
+
+def _is_ours(pid: int) -> bool:
+    try:
+        return (_PROC / str(pid)).stat().st_uid == os.getuid()
+    except OSError:  # it has ended
+        return False
 
 
 def _bears(pid: int, mark: bytes) -> bool:
