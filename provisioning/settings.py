@@ -75,6 +75,7 @@ class DaguSettings:
     dags: str = _setting("", "the folder of the DAG files; empty: where Dagu has them")
     data: str = _setting("", "the folder of history and logs; empty: `$XDG_DATA_HOME/provisioning/dagu`")
     default_type: str = _setting("chain", "how files that do not tell are read", words=("chain", "graph"))
+    queues: str = _setting("", "how many runs of a queue may go on at once, such as `etl=2 mail=1`; others have one slot")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from provisioning.adapters.ssh.connect import SshOptions
     from provisioning.adapters.ssh.hosts import SshHosts
     from provisioning.adapters.statefile import StateFile
+    from provisioning.core.dagu.functions import Function
     from provisioning.core.errands import Filters, Mailer, RemoteShell
     from provisioning.core.ports import Clock, Hosts, LogStore
     from provisioning.engine.actions import Action
+    from provisioning.engine.actions.dagu.runs import Definitions, Runs
+    from provisioning.engine.actions.dagu.tools import Readers, Tools
     from provisioning.settings import Settings
 
 HIDDEN = ".provisioning"
@@ -214,3 +217,42 @@ def remote_shell(settings: Settings, *, known_hosts: Sequence[Path] = ()) -> Rem
     from provisioning.adapters.ssh.shell import SshRemoteShell
 
     return SshRemoteShell(known_hosts=known_hosts, options=_ssh_options(settings))
+
+
+def dagu_tools(dags: Path, settings: Settings, functions: Callable[[], Mapping[str, Function]], readers: Readers) -> Tools:
+    """Return what the steps of Dagu files need from the outside. What few of them need is made when it is needed."""
+    import os
+
+    from provisioning.adapters.disk import LocalDisk
+    from provisioning.adapters.processes import LocalProcesses
+    from provisioning.adapters.secrets import ReferenceSecrets
+    from provisioning.engine.actions.dagu.tools import Later, Tools
+
+    processes = LocalProcesses()
+    return Tools(
+        processes=processes,
+        disk=LocalDisk(),
+        secrets=ReferenceSecrets(dags),
+        mailer=mailer(),
+        filters=filters(),
+        remote=remote_shell(settings),
+        http=Later(lambda: local_actions()["http"]),
+        docker=Later(lambda: local_actions()["docker"]),
+        environment=lambda: dict(os.environ),
+        functions=functions,
+        readers=readers,
+    )
+
+
+def dagu_actions(tools: Tools, runs: Runs, definitions: Definitions) -> Mapping[str, Action]:
+    """Return the actions of Dagu files, of a worker whose runner is `runs`."""
+    from provisioning.engine.actions.dagu.kinds import kinds
+
+    return kinds(tools, runs, definitions)
+
+
+def end_leftovers(run_id: str, grace_s: float) -> Coroutine[None, None, Sequence[object]]:
+    """End what a dead engine has left running for a run; see `adapters.leftovers`."""
+    from provisioning.adapters import leftovers
+
+    return leftovers.end_leftovers(run_id, grace_s)

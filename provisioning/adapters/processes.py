@@ -178,7 +178,7 @@ async def _stop(child: _Child, program: Program, ears: Ears) -> None:
     """End all processes of the program. Its first one stays unreaped meanwhile, so that nobody else gets its number."""
     group = child.process.pid
     left = child.members()
-    _signal(group, left, signal.SIGTERM)  # once: what they start to clean up is left alone for a while
+    _signal(group, left, signal.Signals[program.stop_signal])  # once: what they start to clean up is left alone for a while
     _signal(group, left, signal.SIGCONT)  # a stopped one would not hear it
     began_s, (pause_s, longest_s) = time.monotonic(), _LOOK_S
     while left:

@@ -16,6 +16,10 @@ from provisioning.core.suggest import nearest
 
 HOST_ERRORS = frozenset({"host", "unreachable", "host_key", "login_refused", "become_refused"})
 """Error kinds that mean the server could not be used at all."""
+UNMET = "precondition not met"
+"""How the reason of a run begins that was not to run now."""
+BY_SIGNAL = "stopped by a signal"
+"""The reason of a Dagu run that the person who had started it stopped, with Ctrl-C for example."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,20 +222,26 @@ def exit_code_of(state: RunState, steps: Iterable[StepRecord], source: str = "",
     """Return what a command that ran this run exits with; None while the run has not ended.
 
     `steps` need only hold those that failed. The one that `reason` blames, else the first one, decides between a gate (5),
-    a server (7) and the rest (1). A partial run is a success in Dagu's eyes only.
+    a server (7) and the rest (1). In Dagu's eyes a partial run is a success, and so is one that was not to run now.
     """
     if state not in RUN_ENDED:
         return None
     if state is RunState.SUCCEEDED or (state is RunState.PARTIAL and source == "dagu"):
         return 0
     if state is RunState.CANCELLED:
-        return 130
+        return _cancelled(source, reason)
     first = next(iter(blamed(steps, reason)), None)
     if first is None:
         return 1
     if first.error_kind in HOST_ERRORS:
         return 7
     return 5 if first.kind == "gate" else 1
+
+
+def _cancelled(source: str, reason: str) -> int:
+    if source != "dagu" or reason == BY_SIGNAL:
+        return 130
+    return 0 if reason.startswith(UNMET) else 1
 
 
 def step_document(step: StepRecord) -> dict[str, object]:

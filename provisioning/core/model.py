@@ -53,7 +53,7 @@ class Action:
     settings: Mapping[str, object] = field(default_factory=lambda: NO_FIELDS)
 
 
-WAITING_ACTIONS = frozenset({"workflow"})
+WAITING_ACTIONS = frozenset({"workflow", "dagu.run"})
 """Actions that only wait for others: they take no slot of a worker."""
 
 

@@ -31,6 +31,7 @@ class Program:
     cwd: str = ""  # "" is ours
     stdin: bytes = field(default=b"", repr=False)
     grace_s: float = 5.0  # between asking it to end and killing it
+    stop_signal: str = "SIGTERM"  # how it is asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,37 @@ class Processes(Protocol):
 
         Cancelling asks all its processes to end, kills them after `grace_s`, and returns when they are gone.
         """
+        ...
+
+
+# ---------------------------------------------------------------- files
+
+
+class Appending(Protocol):
+    """A file that grows at its end."""
+
+    def write(self, data: bytes) -> None:
+        """Append. Raises StoreError."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+class Disk(Protocol):
+    """Files on this machine that belong to somebody else: we read them, add to them, and make folders for them."""
+
+    def read(self, path: str, limit_bytes: int) -> bytes | None:
+        """Return what is in a file; None when there is no such file. Raises StoreError, also for more than the limit."""
+        ...
+
+    def append_to(self, path: str) -> Appending:
+        """Open a file for adding to it; make it, and the folders above it, when missing. Raises StoreError."""
+        ...
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder, and those above it, unless it is there. Raises StoreError."""
         ...
 
 

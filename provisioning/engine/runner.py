@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from provisioning.core import decide
@@ -151,12 +151,18 @@ class Runner:
             await self._take_turn({run_id: decision})
         return run
 
-    async def resume(self, wanted: Callable[[Workflow], bool] = lambda _workflow: True) -> list[str]:
-        """Take over the runs that nobody drives; return their ids. What a dead runner's workers had is handed out again."""
+    async def resume(
+        self, wanted: Callable[[Workflow], bool] = lambda _workflow: True, *, only: Collection[str] | None = None
+    ) -> list[str]:
+        """Take over the runs that nobody drives, or of them `only` these; return their ids.
+
+        What a dead runner's workers had is handed out again.
+        """
         async with self._one_turn:
             decisions: dict[str, Decision] = {}
             for run_id in await self._store.open_runs():
-                run = await load(self._store, run_id) if run_id not in self._runs else None
+                asked = run_id not in self._runs and (only is None or run_id in only)
+                run = await load(self._store, run_id) if asked else None
                 if run is None or not wanted(run.workflow):
                     continue
                 decisions[run_id] = decision = self._decision(run, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from provisioning.core.model import WAITING_ACTIONS
 from provisioning.core.ports import Clock, LogStore, Outcome, Report, Task, Tasks
@@ -133,7 +134,7 @@ class Worker:
         output = AttemptOutput(
             task.step,
             self._clock,
-            lambda: self._logs.open(task.run, task.step, task.attempt),
+            partial(self._logs.open, task.run, task.step, task.attempt),
             self._watcher,
             self._hidden,
         )

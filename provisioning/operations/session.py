@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import shlex
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -26,6 +24,7 @@ from provisioning.errors import ProvisioningError, StoreError, UsageError
 from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning.operations.audience import Audience
 from provisioning.operations.catchup import catch_up
+from provisioning.operations.driving import drive
 from provisioning.operations.failure import explain, resume_command, retry_command
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from provisioning.core.ports import Hosts
 
 T = TypeVar("T")
-HARD_EXIT = 130
 STOPPED = "what ran on the servers was stopped, and the next run goes on from there"
 
 
@@ -57,20 +55,11 @@ class Session:
         What a listener raised comes last: the run has ended then, and is recorded.
         """
         try:
-            with _signals(lambda: self._interrupt(run_id), self._abort):
-                async with asyncio.TaskGroup() as group:
-                    serving = [group.create_task(self.runner.serve()), group.create_task(self.worker.serve())]
-                    await start
-                    self.audience.on_run(run_id)
-                    await self.runner.ended(run_id)
-                    for task in serving:
-                        task.cancel()
-                await self.hosts.recorded()
-        except BaseExceptionGroup as group_error:
-            error = _first(group_error)
-            if isinstance(error, StoreError):
-                error.hint = "; ".join(filter(None, (error.hint, STOPPED)))
-            raise error from None
+            await drive(self.runner, self.worker, self.audience, run_id, start, lambda: self._interrupt(run_id))
+            await self.hosts.recorded()
+        except StoreError as error:
+            error.hint = "; ".join(filter(None, (error.hint, STOPPED)))
+            raise
         if self.audience.failure is not None:
             raise self.audience.failure
         return self.store.history.run(run_id)
@@ -78,10 +67,6 @@ class Session:
     async def _interrupt(self, run_id: str) -> None:
         self.audience.on_note("stopping what runs on the servers; Ctrl-C again leaves at once")
         await self.runner.cancel(run_id, "interrupted", self.actor)
-
-    def _abort(self) -> None:
-        self.audience.on_abort()
-        os._exit(HARD_EXIT)
 
 
 async def provision(
@@ -183,42 +168,6 @@ async def _warm(session: Session, plan: Plan) -> None:
 def _result(detail: RunDetail, resume: str) -> RunResult:
     failure = explain(detail, resume, wiring.last_lines)
     return RunResult(detail=detail, failure=failure)
-
-
-@contextmanager
-def _signals(interrupt: Callable[[], Coroutine[None, None, None]], abort: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM ask for a stop; the second one leaves at once. The journal says what was open."""
-    loop = asyncio.get_running_loop()
-    asked: list[asyncio.Task[None]] = []
-
-    def ask() -> None:
-        if asked:
-            abort()
-        asked.append(loop.create_task(interrupt()))
-
-    # Only the main thread may handle signals: inside a server, its own handlers stand.
-    with suppress(ValueError, RuntimeError):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, ask)
-    try:
-        yield
-    finally:
-        with suppress(ValueError, RuntimeError):
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error that stopped the group: one of ours if there is one."""
-    flat: list[BaseException] = []
-    rest: list[BaseException] = [group]
-    while rest:
-        error = rest.pop()
-        if isinstance(error, BaseExceptionGroup):
-            rest.extend(error.exceptions)
-        else:
-            flat.append(error)
-    return next((error for error in flat if isinstance(error, ProvisioningError)), flat[0])
 
 
 def run_blocking(work: Coroutine[None, None, T]) -> T:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from provisioning.core.authoring import finish
-from provisioning.core.dagu.declared import DagFile, Event, Mail, Step
+from provisioning.core.dagu.declared import Approval, DagFile, Event, Mail, Step
 from provisioning.core.dagu.doing import (
     DockerDoing,
     ForeachDoing,
     HumanDoing,
     MailDoing,
+    NoopDoing,
     RouterDoing,
     ShellDoing,
     SshDoing,
@@ -45,7 +46,7 @@ from provisioning.core.values import Payload, Ref, RunParams, RunVerdict, Upstre
 SETUP, STEP, RUN, HUMAN, MAIL = "dagu.setup", "dagu.step", "dagu.run", "dagu.human", "dagu.mail"
 """The actions."""
 OUTPUTS = "*"
-"""What the label `output` says of a step with outputs of its own names."""
+"""What the label `output` says of steps whose output names those of the run in its field `outputs`."""
 _ON = {
     Event.SUCCESS: HandlerOn.SUCCESS,
     Event.FAILURE: HandlerOn.FAILURE,
@@ -130,7 +131,8 @@ class _Compiler:
             **_unless_default("clean_up_s", self.dag.clean_up_s, 5),
             **({"documents": plain["documents"]} if self.dag.documents else {}),
         }
-        return Node(id=self.setup, kind="setup", action=Action(type=SETUP, settings=settings), args={"run": RunParams()})
+        action = Action(type=SETUP, settings=settings)
+        return Node(id=self.setup, kind="setup", action=action, args={"run": RunParams()}, labels={"output": OUTPUTS})
 
     def _init(self) -> list[Node]:
         step = self.dag.handlers.get(Event.INIT)
@@ -166,10 +168,11 @@ class _Compiler:
         return [self._mail(mail, on, word) for asked, mail, on, word in wanted if asked and mail is not None]
 
     def _mail(self, mail: Mail, on: HandlerOn, word: str) -> Node:
-        settings = {"mail": to_plain(mail), "smtp": to_plain(self.dag.smtp), "event": word}
+        id = self.names.free(f"(mail on {word})")
+        nothing = to_plain(Step(name=id, line=0, column=0, doing=NoopDoing()))
+        settings = {"step": nothing, "mail": to_plain(mail), "smtp": to_plain(self.dag.smtp), "event": word, "merged": True}
         args = {**self._args(), "verdict": RunVerdict()}
         action = Action(type=MAIL, settings=settings)
-        id = self.names.free(f"(mail on {word})")
         return Node(id=id, kind="mail", action=action, args=args, handler=on, optional=True, forgiven=True)
 
     # ------------------------------------------------------------ steps
@@ -187,7 +190,10 @@ class _Compiler:
             yield self._waiting(step)
 
     def _waiting(self, step: Step) -> Node:
-        settings = {"step": to_plain(replace(step, approval=None, doing=HumanDoing())), "approves": step.name}
+        asked = step.approval or Approval()
+        doing = HumanDoing(inputs=asked.inputs, required=asked.required)
+        waits = Step(name=self.approvals[step.name], line=0, column=0, doing=doing)
+        settings = {"step": to_plain(waits), "merged": True}
         return Node(
             id=self.approvals[step.name],
             kind="approval",
@@ -195,7 +201,7 @@ class _Compiler:
             args={**self._args(), "answer": Payload(signal=step.name)},
             deps=(Dep(step=step.name),),
             gates=(_approval(step.name),),
-            labels=_asked(step.approval.prompt.raw if step.approval and step.approval.prompt else "", step.name),
+            labels=_asked(asked.prompt.raw if asked.prompt else "", step.name),
         )
 
     def _node(self, step: Step, *, id: str, deps: Sequence[Dep], kind: str) -> Node:
@@ -260,14 +266,14 @@ def _approval(name: str) -> Gate:
 
 
 def _labels(step: Step) -> Mapping[str, str]:
-    labels = {"output": OUTPUTS} if step.output is not None else {}
+    labels = {"output": OUTPUTS}
     if isinstance(step.doing, HumanDoing):
         labels |= _asked(step.doing.prompt.raw if step.doing.prompt else "", step.name)
     return labels
 
 
 def _asked(prompt: str, name: str) -> dict[str, str]:
-    return {"approval": name, **({"prompt": prompt} if prompt else {})}
+    return {"output": OUTPUTS, "approval": name, **({"prompt": prompt} if prompt else {})}
 
 
 def _rerun(dag: DagFile) -> Retry | None:

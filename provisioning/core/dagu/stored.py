@@ -89,7 +89,7 @@ def _record(type_: type) -> _Reader:
 
     def read(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the record
         if not hints:  # not before: records hold records of their own type
-            hints.update(get_type_hints(type_, _NAMES))
+            hints.update(get_type_hints(type_, None, _NAMES))
         return type_(**{name: _reader(hints[name])(one) for name, one in value.items() if name != KIND})
 
     return read

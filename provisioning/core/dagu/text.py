@@ -7,7 +7,7 @@ written, so that a shell may still make something of it. So do the shell's own f
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -95,13 +95,43 @@ def expand(text: str, scope: Scope, *, rules: Rules = PLAIN_RULES) -> str:
     is nothing; one whose end is before its beginning stays. The backslash that protects a `$` goes, unless the rules keep it.
     Raises ConfigError when the result would be longer than 16 Mi characters.
     """
+    return _expanded(text, scope, rules, lambda _found: True)
+
+
+def for_shell(text: str, scope: Scope, *, in_quotes: bool = False, rules: Rules = PLAIN_RULES) -> str:
+    """Return a text for a shell with those references replaced that no shell understands: paths and slices (rule Y8).
+
+    All others are variables and arguments, which the shell has. With `in_quotes` braces in single quotes are replaced too:
+    shells leave them, Dagu did not. Raises as `expand` does.
+    """
+    quoted = _single_quoted(text) if in_quotes and "'" in text else ()
+
+    def wanted(found: re.Match[str]) -> bool:
+        if found["path"] or found["offset"] is not None:
+            return True
+        return found["bare"] is None and any(start < found.start() < end for start, end in quoted)
+
+    return _expanded(text, scope, rules, wanted)
+
+
+_SHELL_TEXT = re.compile(
+    r"""\\. | "(?:[^"\\]|\\.)*+" | '(?P<single>[^']*+)' | (?:(?<=[\s;&|()])|\A)\#[^\n]*+""", re.VERBOSE | re.DOTALL
+)
+
+
+def _single_quoted(text: str) -> tuple[tuple[int, int], ...]:
+    """Return where single quotes begin and end; those in double quotes and comments mean nothing."""
+    return tuple(found.span() for found in _SHELL_TEXT.finditer(text) if found["single"] is not None)
+
+
+def _expanded(text: str, scope: Scope, rules: Rules, wanted: Callable[[re.Match[str]], bool]) -> str:
     if "$" not in text:
         return text
     parsed: dict[str, object] = {}
     parts: list[str] = []
     size = done = 0
     for found in _REFERENCE.finditer(text):
-        part = _replaced(text, found, scope, rules, parsed)
+        part = _replaced(text, found, scope, rules, parsed) if wanted(found) else None
         if part is None:
             continue
         start = found.start() - (1 if _protected(text, found.start(), rules) else 0)

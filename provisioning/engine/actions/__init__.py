@@ -50,6 +50,36 @@ class Context(Protocol):
         """Take output as it comes, from any thread, one thread at a time: for the log and, by lines, for the listener."""
         ...
 
+    @property
+    def path(self) -> str:
+        """Where the log is, or that of standard output; "" when there is none."""
+        ...
+
+    @property
+    def err_path(self) -> str:
+        """Where the log of standard error is; "" when there is none of its own."""
+        ...
+
+    def open(self) -> None:
+        """Start the log. Raises StoreError."""
+        ...
+
+    def apart(self) -> None:
+        """Start a log for `out` and one for `err`, before anything was written. Raises StoreError."""
+        ...
+
+    def out(self, data: bytes) -> None:
+        """Take standard output, as `write` does."""
+        ...
+
+    def err(self, data: bytes) -> None:
+        """Take standard error, as `write` does."""
+        ...
+
+    def tail(self, kind: str) -> str:
+        """Return the end of a stream that has ended, `out` or `err`, as safe text."""
+        ...
+
     def mask(self, secrets: Mapping[str, str]) -> None:
         """Keep these values (by name) out of everything that is written from now on."""
         ...

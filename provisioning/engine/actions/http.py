@@ -106,7 +106,7 @@ SETTINGS: Mapping[str, Check] = {
     "insecure_tls": flag,
     "proxy": flag,
     "ok_codes": _codes,
-    "output": one_of("json", "text", "full"),
+    "output": one_of("json", "text", "full", "exact"),
 }
 
 
@@ -334,11 +334,15 @@ def _verdict(ask: _Ask, fetched: Fetched, settings: Mapping[str, object], contex
 
 def _output(fetched: Fetched, wanted: str) -> object:
     """Return what the step gives to others. Raises CodecError."""
-    if wanted == "full":
+    if wanted in {"full", "exact"}:
         headers: dict[str, str] = {}
         for name, value in fetched.headers:
             headers[name.lower()] = f"{headers[name.lower()]}, {value}" if name.lower() in headers else value
-        return {"status": fetched.status, "headers": headers, "body": _output(fetched, "")}
+        return {
+            "status": fetched.status,
+            "headers": headers,
+            "body": _decoded(fetched) if wanted == "exact" else _output(fetched, ""),
+        }
     content = _decoded(fetched)
     kind = fetched.header("content-type").partition(";")[0].strip().lower()
     is_json = kind == "application/json" or kind.endswith("+json")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from provisioning.core.check_faults import NAME_RULE
 from provisioning.core.dagu.declared import DagFile
@@ -100,9 +101,12 @@ class Catalogue:
     def load(self, ref: str) -> DagFile:
         """Return the DAG that a name or a path means. Raises NotFoundError, UsageError, ConfigError with every fault."""
         entry = self.find(ref)
-        if entry.reading.dag is None:
+        dag = entry.reading.dag
+        if dag is None:
             raise ConfigError(f"{entry.file} is not a valid DAG", faults=entry.faults)
-        return entry.reading.dag
+        where = str(entry.path)
+        documents = {name: replace(one, file=where) for name, one in dag.documents.items()}
+        return replace(dag, file=where, documents=MappingProxyType(documents))
 
     def read(self, path: Path, shown: str) -> Entry:
         """Read one file; `shown` is how messages name it. Never raises for what the file is or says."""

@@ -401,7 +401,7 @@ async def test_a_proxy_is_not_asked_for_private_addresses(host: str) -> None:
         pytest.param(
             {"query": {"a": {}}}, "query has to be an object whose values are texts, numbers, or lists of them", id="query"
         ),
-        pytest.param({"output": "xml"}, "output has to be json or text or full", id="output"),
+        pytest.param({"output": "xml"}, "output has to be json or text or full or exact", id="output"),
         pytest.param({"allow_hosts": "a"}, "allow_hosts has to be a list of texts", id="one host"),
     ],
 )
