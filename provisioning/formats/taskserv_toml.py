@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 
 from provisioning.core.declare import NAME_PATTERN, ParamSpec, Taskserv
 from provisioning.core.faults import Fault
 from provisioning.core.params import PARAM_PATTERN, PARAM_TYPES, fits
-from provisioning.core.shown import quote, show, step
+from provisioning.core.shown import quote, show
 from provisioning.core.suggest import nearest
-from provisioning.formats.tomltext import parse_toml
+from provisioning.formats.tomlreader import TomlReader
 
 FILE_NAME = "taskserv.toml"
-FAULT_LIMIT = 100
 _NAME = re.compile(NAME_PATTERN)
 
 
@@ -72,40 +70,10 @@ _KEYS: Mapping[str, tuple[Callable[[object], object | None] | None, str]] = {
 _PARAM_KEYS = ("type", "default", "required", "description")
 
 
-@dataclass(slots=True)
-class _Reader:
-    """One file being read, and the faults found in it."""
+class _Reader(TomlReader):
+    """One declaration."""
 
-    text: str
-    file: str
-    faults: list[Fault] = field(default_factory=list)
-
-    def parse(self) -> dict[str, object]:
-        parsed = parse_toml(self.text)
-        if isinstance(parsed, Fault):
-            self.faults.append(replace(parsed, file=self.file))
-            return {}
-        return parsed
-
-    def fault(self, code: str, message: str, keys: tuple[str, ...], hint: str = "") -> None:
-        if len(self.faults) >= FAULT_LIMIT:  # each looks through the whole text for its line
-            if self.faults[-1].code != "too_many":
-                self.faults.append(Fault(code="too_many", message="found more faults than are shown", file=self.file))
-            return
-        last = re.escape(keys[-1])
-        found = re.search(rf"""^[ \t]*\[?(?:[\w.-]+\.)?["']?{last}["']?[ \t]*[=\].]""", self.text, re.MULTILINE)
-        line = self.text.count("\n", 0, found.start()) + 1 if found else 0
-        path = "$" + "".join(step(key) for key in keys)
-        self.faults.append(Fault(code=code, message=message, file=self.file, path=path, line=line, hint=hint))
-
-    def unknown_keys(
-        self, table: Mapping[str, object], known: Mapping[str, object] | tuple[str, ...], above: tuple[str, ...] = ()
-    ) -> None:
-        for key in table:
-            if key not in known:
-                near = nearest(key, known)
-                hint = f"did you mean {quote(near)}?" if near else f"known: {', '.join(known)}"
-                self.fault("unknown_key", f"unknown key {quote(key)}", (*above, key), hint)
+    __slots__ = ()
 
     def value(self, table: Mapping[str, object], key: str) -> object | None:
         check, expected = _KEYS[key]

@@ -72,7 +72,7 @@ def test_without_a_declaration_everything_is_default(tmp_path: Path) -> None:
         ("name = 'rediss'", "name_differs", "$.name", 1, ""),
         ("params = 1", "wrong_type", "$.params", 1, ""),
         ("[params]\nport = 1", "wrong_type", "$.params.port", 2, '{ type = "string", ... }'),
-        ("[params]\nport = { typ = 'string' }", "unknown_key", "$.params.port.typ", 0, 'did you mean "type"?'),
+        ("[params]\nport = { typ = 'string' }", "unknown_key", "$.params.port.typ", 2, 'did you mean "type"?'),
         ("[params]\nport = { type = 'int' }", "unknown_type", "$.params.port", 2, None),
         ("[params]\nport = { type = ['a'] }", "unknown_type", "$.params.port", 2, None),
         ("[params.port]\ntype = 'integer'\ndefault = '1'", "wrong_type", "$.params.port", 1, ""),

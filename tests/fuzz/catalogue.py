@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fuzz import commands, dagu, declared, evaluated, remote, shown, stored
+from fuzz import commands, dagu, dagubeside, declared, evaluated, remote, shown, stored
 from fuzz.target import Target
 
 TARGETS: Mapping[str, Target] = {
@@ -17,6 +17,7 @@ TARGETS: Mapping[str, Target] = {
         shown.TARGETS,
         commands.TARGETS,
         dagu.TARGETS,
+        dagubeside.TARGETS,
     )
     for target in targets
 }
