@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
+from typing import Protocol
 
 from provisioning.core.mask import Masker
 from provisioning.core.ports import Clock, LogWriter
@@ -12,11 +13,18 @@ from provisioning.core.text import plain_text
 from provisioning.errors import StoreError
 
 Watcher = Callable[[str, str], None]  # step, text
-StartLog = Callable[..., LogWriter]  # called with nothing, or with `kind` out or err: as LogStore.open without its first three
 
 SHOW_EVERY_S = 0.1  # a flood of output must not drown the event loop: only its newest lines are shown
 KEPT_BYTES = 8 * 1024  # of each stream, for the history
 _SHOWN_BYTES = 4096
+
+
+class StartLog(Protocol):
+    """`LogStore.open` of one attempt."""
+
+    def __call__(self, *, kind: str = "log") -> LogWriter:
+        """Start its log."""
+        ...
 
 
 class AttemptOutput:

@@ -212,7 +212,7 @@ async def test_a_disk_that_refuses_one_log_costs_neither_the_attempt_nor_the_end
         def write(self, data: bytes) -> None:
             raise FULL
 
-    def start(*, kind: str) -> LogWriter:
+    def start(*, kind: str = "log") -> LogWriter:
         return Refusing(kind) if kind == "err" else MemoryLog(kind)
 
     seen: list[str] = []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from servers import ThrowawayServers
+from support.acting import Heard
 from support.real import RealWorkspace, formula
 from support.targets import target
 from support.watching import Watched, watched
@@ -20,7 +21,7 @@ from provisioning.adapters.memory import FakeClock
 from provisioning.adapters.memory.hosts import Answer, FakeHosts
 from provisioning.core.declare import Server, Workspace
 from provisioning.core.model import Action
-from provisioning.core.ports import Clock, Task
+from provisioning.core.ports import Task
 from provisioning.engine.actions.probe import ProbeAction
 from provisioning.engine.actions.taskserv import Site
 
@@ -99,25 +100,6 @@ def run_on_hung_gates(workspace: RealWorkspace) -> Hung:
     return Hung(seen=seen, tries=tries, wholes=wholes)
 
 
-class Silent:
-    """A context that nobody listens to."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self.clock: Clock = clock
-
-    def write(self, data: bytes) -> None:
-        pass
-
-    def mask(self, secrets: Mapping[str, str]) -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        pass
-
-    def last_lines(self, count: int = 10) -> list[str]:
-        return []
-
-
 async def test_a_hundred_gates_that_fail_together_do_not_probe_together(say: Say) -> None:
     clock = FakeClock(auto=True)
     hosts = FakeHosts(clock)
@@ -125,7 +107,7 @@ async def test_a_hundred_gates_that_fail_together_do_not_probe_together(say: Say
     names = [f"node-{number:03}" for number in range(100)]
     servers = {name: Server(hostname=name, address="192.0.2.1") for name in names}
     site = Site(workspace=Workspace(name="test", path="/"), servers=servers, taskservs={}, lineage="l", token=1)
-    action, context = ProbeAction(site, hosts), Silent(clock)
+    action, context = ProbeAction(site, hosts), Heard(clock)
     interval_s, retries = 10.0, 5
     settings = {"check_cmd": "ask", "retries": retries, "timeout_ms": 600_000, "interval_ms": int(interval_s * 1000)}
 

@@ -12,7 +12,9 @@ from provisioning.core.ports import Clock, Task
 
 
 class Heard:
-    """Fulfils `engine.actions.Context`. Counts what it does not keep: of a flood only the beginning is remembered."""
+    """Fulfils `engine.actions.Context`, both streams together. Of a flood only the beginning is kept, and its size."""
+
+    path = err_path = ""
 
     def __init__(self, clock: Clock | None = None, keep_bytes: int = 1_000_000) -> None:
         self.clock: Clock = clock or FakeClock()
@@ -25,6 +27,17 @@ class Heard:
     def write(self, data: bytes) -> None:
         self.total_bytes += len(data)
         self.data += data[: max(0, self._keep_bytes - len(self.data))]
+
+    out = err = write
+
+    def open(self) -> None:
+        """There is nothing to open."""
+
+    def apart(self) -> None:
+        """They stay together."""
+
+    def tail(self, kind: str) -> str:
+        return self.data.decode("utf-8", "replace") if kind == "out" else ""
 
     def mask(self, secrets: Mapping[str, str]) -> None:
         self.secrets.update(secrets)
