@@ -239,7 +239,10 @@ ROWS: dict[str, tuple[str, ...]] = {
         "last_seq",
     ),
     "events": ("body", "seq"),
-    "steps": ("step", "kind", "state", "attempts", "exit_code", "started_at", "ended_at", "log", "output", "position", "error"),
+    "steps": (
+        *("step", "kind", "state", "attempts", "exit_code", "started_at", "ended_at", "log", "output", "position", "error"),
+        *("output_name", "mark", "stdout", "stderr"),
+    ),
     "attempts": ("state", "attempt", "exit_code", "started_at", "log"),
     "dead_letters": ("step", "attempt", "error", "died_at", "replayed_at", "replayed_attempt"),
     "workflows": ("body", "digest"),
