@@ -226,18 +226,18 @@ def dagu_tools(dags: Path, settings: Settings, functions: Callable[[], Mapping[s
     from provisioning.adapters.disk import LocalDisk
     from provisioning.adapters.processes import LocalProcesses
     from provisioning.adapters.secrets import ReferenceSecrets
-    from provisioning.engine.actions.dagu.tools import Later, Tools
+    from provisioning.engine.actions.dagu.tools import OnDemand, Tools
 
     processes = LocalProcesses()
     return Tools(
         processes=processes,
         disk=LocalDisk(),
         secrets=ReferenceSecrets(dags),
-        mailer=mailer(),
-        filters=filters(),
-        remote=remote_shell(settings),
-        http=Later(lambda: local_actions()["http"]),
-        docker=Later(lambda: local_actions()["docker"]),
+        mailer=OnDemand(mailer),
+        filters=OnDemand(filters),
+        remote=OnDemand(lambda: remote_shell(settings)),
+        http=OnDemand(lambda: local_actions()["http"]),
+        docker=OnDemand(lambda: local_actions()["docker"]),
         environment=lambda: dict(os.environ),
         functions=functions,
         readers=readers,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,9 +12,22 @@ from typing import cast
 
 from provisioning.core.outside import Content, Ears, Ended, Processes, Program
 from provisioning.core.ports import Task
+from provisioning.core.stopping import stop_script
 from provisioning.core.text import plain_text
 from provisioning.engine.actions import Context, Result, Traits
-from provisioning.engine.actions.checking import Check, environment, faults, flag, name, one_of, refused, text, texts, whole
+from provisioning.engine.actions.checking import (
+    Check,
+    environment,
+    faults,
+    flag,
+    given,
+    name,
+    one_of,
+    refused,
+    text,
+    texts,
+    whole,
+)
 from provisioning.engine.actions.programs import (
     CAPTURE_BYTES,
     GRACE_S,
@@ -34,6 +48,10 @@ _STEERING = ("DOCKER_", "CONTAINERS_", "CONTAINER_", "BUILDKIT_", "LD_", "XDG_",
 _STEERS = frozenset(
     {"PATH", "HOME", "TMPDIR", "GODEBUG", "SSH_AUTH_SOCK", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"}
 )
+_PORT = re.compile(r"(?:[0-9.]+:|\[[0-9a-fA-F:]+\]:)?(?:[0-9]+(?:-[0-9]+)?:)?[0-9]+(?:-[0-9]+)?(?:/(?:tcp|udp|sctp))?\Z")
+_NOT_THERE = re.compile(
+    r"^error\b.*(?:no such container|no container with name|is not running|container state improper)", re.I | re.M
+)
 _NO_DAEMON = (
     "cannot connect to the docker daemon",
     "is the docker daemon running",
@@ -50,8 +68,12 @@ _NO_DAEMON = (
 def check_settings(settings: Mapping[str, object]) -> list[str]:
     """Return what is wrong with the settings of a docker step, all of it."""
     found = faults(settings, SETTINGS)
-    if settings.get("image") is None:
-        found.append("image has to be there")
+    if settings.get("exec") is None:
+        return found if settings.get("image") is not None else [*found, "image has to be there"]
+    if useless := given(settings, *sorted(SETTINGS.keys() - _OF_EXEC)):
+        found.append(f"exec takes a container as it is, so it goes without {', '.join(useless)}")
+    if not _words(settings.get("command") if not _command(settings.get("command")) else None):
+        found.append("exec needs a command")
     return found
 
 
@@ -76,13 +98,24 @@ def _volumes(value: object) -> str:
     return ""
 
 
+def _ports(value: object) -> str:
+    if wanted := texts(value):
+        return wanted
+    wrong = next((port for port in cast("Sequence[str]", value) if not _PORT.match(port)), None)
+    return "" if wrong is None else f"a list of PORT, HOST_PORT:PORT or ADDRESS:HOST_PORT:PORT, unlike {wrong!r}"
+
+
 def _cpus(value: object) -> str:
     right = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 10_000
     return "" if right else "a number above 0"
 
 
+_RUN_OPTIONS = ("network", "user", "workdir", "memory", "cpus", "pull", "platform")
+_EXEC_OPTIONS = ("user", "workdir")
 SETTINGS: Mapping[str, Check] = {
     "image": name,
+    "exec": name,
+    "name": name,
     "command": _command,
     "entrypoint": _command,
     "env": environment,
@@ -93,11 +126,15 @@ SETTINGS: Mapping[str, Check] = {
     "memory": name,
     "cpus": _cpus,
     "pull": one_of("missing", "always", "never"),
+    "platform": name,
+    "ports": _ports,
+    "stdin": text,
     "docker": name,
     "keep": flag,
     **OUTPUT_SETTINGS,
     "grace_s": whole,
 }
+_OF_EXEC = frozenset({"exec", "command", "env", "stdin", "docker", *_EXEC_OPTIONS, *OUTPUT_SETTINGS})
 
 
 # ---------------------------------------------------------------- the action
@@ -118,16 +155,17 @@ class DockerAction:
         if found := check_settings(settings) + wrong + _beside_the_file(env):
             return refused(found)
         limit = settings.get("capture_bytes")
-        container = _Container(self._processes, task, context)
+        kind = _Container if settings.get("exec") is None else _Inside
+        container = kind(self._processes, task, context)
         kept = Kept(context, CAPTURE_BYTES if limit is None else int(cast("int", limit)))
         ended, said = await container.run(env, kept)
-        if ended.code == CLIENT_FAILED and container.name in said and "is already in use" in said:
+        if ended.code == CLIENT_FAILED and container.ours and container.name in said and "is already in use" in said:
             context.note(f"removing container {container.name}: a worker that was lost has left it")
             await container.remove()
             ended, said = await container.run(env, kept)
-        label = first_line(" ".join([str(settings["image"]), *_words(settings.get("command"))]))
+        label = first_line(" ".join([str(settings.get("exec") or settings["image"]), *_words(settings.get("command"))]))
         result = result_of(ended, label, kept, context, wants_json=settings.get("output") == "json")
-        return _explained(result, ended, said, container.client)
+        return _explained(result, ended, said, container.client, inside=kind is _Inside)
 
 
 class _Container:
@@ -139,7 +177,8 @@ class _Container:
         grace = self._settings.get("grace_s")
         self._grace_s = int(GRACE_S if grace is None else cast("int", grace))
         self.client = str(self._settings.get("docker") or "docker")
-        self.name = container_name(task)
+        self.ours = self._settings.get("name") is None
+        self.name = container_name(task) if self.ours else str(self._settings["name"])
 
     async def run(self, env: Mapping[str, str], kept: Kept) -> tuple[Ended, str]:
         """Run it to its end; return that, and the last words on standard error."""
@@ -153,6 +192,7 @@ class _Container:
         program = Program(
             words=self._call(env),
             env={name: value for name, value in env.items() if not _fits_a_file(value)},
+            stdin=str(self._settings.get("stdin") or "").encode("utf-8", "surrogateescape"),
             grace_s=1.0,  # of the client, whose container has been stopped
         )
         client = asyncio.ensure_future(self._processes.run(program, replace(kept.ears, stderr=heard)))
@@ -175,31 +215,66 @@ class _Container:
         """Remove it, whatever it does. One that is not there is no error."""
         await self._ask("rm", "-f", self.name, patience_s=PATIENCE_S)
 
-    async def _ask(self, *words: str, patience_s: float) -> None:
-        """Have a client do something about the container; what it says of that is of interest only when it hangs."""
+    async def _ask(self, *words: str, patience_s: float) -> Ended | None:
+        """Have a client do something about the container; return how that ended, or None when it hangs."""
         ears = Ears(stdout=lambda _data: None, stderr=lambda _data: None)
         program = Program(words=[self.client, *words], grace_s=0.0)
         try:
-            await asyncio.wait_for(self._processes.run(program, ears), patience_s)
+            return await asyncio.wait_for(self._processes.run(program, ears), patience_s)
         except TimeoutError:
-            self._context.note(f"`{self.client} {words[0]}` did not end within {patience_s:g} s: look after {self.name}")
+            where = self._settings.get("exec") or self.name
+            self._context.note(f"`{self.client} {words[0]}` did not end within {patience_s:g} s: look after {where}")
+            return None
 
     def _call(self, env: Mapping[str, str]) -> list[str | Content]:
         settings, task = self._settings, self._task
         words: list[str | Content] = [self.client, "run", f"--name={self.name}"]
         words += [] if settings.get("keep") else ["--rm"]
         words += [f"--label=provisioning.run={task.run}", f"--label=provisioning.step={task.step}"]
-        for option in ("network", "user", "workdir", "memory", "cpus", "pull"):
-            if settings.get(option) is not None:
-                words.append(f"--{option}={settings[option]}")
+        words += self._options(_RUN_OPTIONS)
         words += [f"--volume={volume}" for volume in cast("Sequence[str]", settings.get("volumes") or ())]
-        inside = {**env, **marks(task)}
-        words += ["--env-file", Content("".join(_lines(inside)).encode("utf-8", "surrogateescape"))]
-        words += [f"--env={name}" for name, value in env.items() if not _fits_a_file(value)]
+        words += [f"--publish={port}" for port in cast("Sequence[str]", settings.get("ports") or ())]
+        words += self._variables({**env, **marks(task)})
         entry, command = _words(settings.get("entrypoint")), _words(settings.get("command"))
         if settings.get("entrypoint") is not None:
             words.append(f"--entrypoint={entry[0] if entry else ''}")
         return [*words, str(settings["image"]), *entry[1:], *command]
+
+    def _options(self, names: Sequence[str]) -> list[str]:
+        settings = self._settings
+        words = ["--interactive"] if settings.get("stdin") is not None else []
+        return words + [f"--{option}={settings[option]}" for option in names if settings.get(option) is not None]
+
+    def _variables(self, inside: Mapping[str, str]) -> list[str | Content]:
+        lines = "".join(f"{name}={value}\n" for name, value in inside.items() if _fits_a_file(value))
+        beside = [f"--env={name}" for name, value in inside.items() if not _fits_a_file(value)]
+        return ["--env-file", Content(lines.encode("utf-8", "surrogateescape")), *beside]
+
+
+class _Inside(_Container):
+    """A command in a container that runs already, and goes on when the command has ended."""
+
+    @property
+    def _mark(self) -> str:
+        """What the command's processes have among their variables, and nobody else has."""
+        return f"PROVISIONING_ERRAND={container_name(self._task)}"
+
+    async def _stop(self, client: asyncio.Future[Ended]) -> None:
+        """End what runs inside: it would go on without its client. Only a shell in the container can do that."""
+        script = stop_script(self._mark, grace_s=self._grace_s)
+        words = [*self._options(_EXEC_OPTIONS), str(self._settings["exec"]), "sh", "-c", script]
+        words = [word for word in words if word != "--interactive"]
+        ended = await self._ask("exec", *words, patience_s=self._grace_s + PATIENCE_S)
+        if ended is not None and (ended.kind, ended.code) != ("exit", 0):
+            self._context.note(f"what runs in container {self._settings['exec']} could not be stopped: look after it")
+        client.cancel()
+        await asyncio.wait([client])
+
+    def _call(self, env: Mapping[str, str]) -> list[str | Content]:
+        name, _, value = self._mark.partition("=")
+        words: list[str | Content] = [self.client, "exec", *self._options(_EXEC_OPTIONS)]
+        words += self._variables({**env, **marks(self._task), name: value})
+        return [*words, str(self._settings["exec"]), *_words(self._settings.get("command"))]
 
 
 def container_name(task: Task) -> str:
@@ -216,10 +291,6 @@ def _words(value: object) -> list[str]:
 
 
 # ---------------------------------------------------------------- variables
-
-
-def _lines(env: Mapping[str, str]) -> list[str]:
-    return [f"{name}={value}\n" for name, value in env.items() if _fits_a_file(value)]
 
 
 def _fits_a_file(value: str) -> bool:
@@ -239,18 +310,14 @@ def _beside_the_file(env: Mapping[str, str]) -> list[str]:
 # ---------------------------------------------------------------- why not
 
 
-def _explained(result: Result, ended: Ended, said: str, client: str) -> Result:
+def _explained(result: Result, ended: Ended, said: str, client: str, *, inside: bool) -> Result:
     """Return the end of a step, told apart where it was the client that failed and not the container."""
     if ended.kind == "missing":
         hint = "install Docker or Podman on this worker, or name the program in the setting docker"
         return replace(result, error_kind="docker_missing", error=f"{ended.message}; {hint}")
-    if ended.kind != "exit" or ended.code != CLIENT_FAILED:
+    if ended.kind != "exit" or not (ended.code == CLIENT_FAILED or (inside and ended.code == 1 and _NOT_THERE.search(said))):
         return result
     last = next((line.strip() for line in reversed(said.splitlines()) if line.strip() and "--help" not in line), "")
     if any(sign in said.lower() for sign in _NO_DAEMON):
         return replace(result, error_kind="docker_unavailable", error=f"{client} does not reach its daemon: {last[:300]}")
-    if ended.code == CLIENT_FAILED:
-        return replace(
-            result, error_kind="docker", error=f"{client} could not run the container: {last[:300] or 'exit code 125'}"
-        )
-    return result
+    return replace(result, error_kind="docker", error=f"{client} could not run the container: {last[:300] or 'exit code 125'}")

@@ -36,6 +36,7 @@ from provisioning.settings import Settings
 
 if TYPE_CHECKING:
     from provisioning.adapters.sqlite.store import SqliteStore
+    from provisioning.engine.actions.dagu.tools import Tools
 
 AT_ONCE = 100
 """Steps of a run at once, where the file sets no limit."""
@@ -176,7 +177,7 @@ async def _session(catalogue: Catalogue, run_id: str, settings: Settings, listen
         store = wiring.open_store(data)
         stack.callback(store.close)
         tools = wiring.dagu_tools(catalogue.places.dags, settings, lambda: functions_of(catalogue.places), readers())
-        stack.push_async_callback(tools.remote.close)
+        stack.push_async_callback(_close, tools)
         at_hand: list[Worker] = []
         runner = Runner(
             store,
@@ -206,6 +207,11 @@ async def _session(catalogue: Catalogue, run_id: str, settings: Settings, listen
             audience=audience,
             actor=wiring.identity(),
         )
+
+
+async def _close(tools: Tools) -> None:
+    if tools.remote.made is not None:
+        await tools.remote.made.close()
 
 
 def _labelled(flow: Workflow, labels: Mapping[str, str]) -> Workflow:

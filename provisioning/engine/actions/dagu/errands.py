@@ -42,7 +42,7 @@ async def request(work: Work, doing: HttpDoing) -> Done:
         "output": "exact",
     }
     task = replace(work.task, action=Action(type="http", settings=settings), args=None)
-    result = await work.tools.http.run(task, work.attempt)
+    result = await work.tools.http().run(task, work.attempt)
     answer = result.output
     if not isinstance(answer, Mapping):
         return failed(result.error_kind, result.error, exit_code=1, retryable=result.retryable)
@@ -77,7 +77,7 @@ async def filter_json(work: Work, doing: JqDoing) -> Done:
     data = work.terms.plain(doing.data) if doing.data is not None else "null"
     try:
         limit_s = float(work.step.timeout_s or FILTER_S)
-        work.streams.out(await work.tools.filters.apply(program, data.encode(), raw=doing.raw, timeout_s=limit_s))
+        work.streams.out(await work.tools.filters().apply(program, data.encode(), raw=doing.raw, timeout_s=limit_s))
     except ProvisioningError as error:
         return _failed(work, error)
     return Done()
@@ -117,7 +117,7 @@ async def hand_in(work: Work, letter: Letter) -> Done:
         password=await work.terms.text(smtp.password),
     )
     try:
-        await work.tools.mailer.send(server, letter)
+        await work.tools.mailer().send(server, letter)
     except ProvisioningError as error:
         return _failed(work, error)
     return Done()
@@ -161,7 +161,7 @@ async def run_elsewhere(work: Work, doing: SshDoing) -> Done:
     if doing.script is not None:
         scripts.append(work.terms.plain(doing.script).encode("utf-8", "surrogateescape"))
     for script in scripts:
-        ended = await work.tools.remote.run(
+        ended = await work.tools.remote().run(
             login, script, ears=work.streams.ears, shell=shell, env=own, grace_s=float(work.context.clean_up_s)
         )
         if ended.kind != "exit":

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from provisioning.core.dagu.functions import Function
 from provisioning.core.errands import Filters, Mailer, RemoteShell
 from provisioning.core.faults import Fault
 from provisioning.core.outside import Disk, Processes
-from provisioning.core.ports import Secrets, Task
-from provisioning.engine.actions import Action, Context, Result, Traits
+from provisioning.core.ports import Secrets
+from provisioning.engine.actions import Action
+
+T = TypeVar("T")
 
 
 class Said(Protocol):
@@ -41,6 +43,20 @@ class Readers:
     yaml: Callable[[str], object]
 
 
+class OnDemand(Generic[T]):
+    """Something that is made when a step first needs it: starting a run is to cost what its steps need."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self.made: T | None = None
+
+    def __call__(self) -> T:
+        """Return it."""
+        if self.made is None:
+            self.made = self._make()
+        return self.made
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """Ports, and the actions that other steps have as well. `environment` is what programs inherit."""
@@ -48,26 +64,11 @@ class Tools:
     processes: Processes
     disk: Disk
     secrets: Secrets
-    mailer: Mailer
-    filters: Filters
-    remote: RemoteShell
-    http: Action
-    docker: Action
+    mailer: OnDemand[Mailer]
+    filters: OnDemand[Filters]
+    remote: OnDemand[RemoteShell]
+    http: OnDemand[Action]
+    docker: OnDemand[Action]
     environment: Callable[[], Mapping[str, str]]
     functions: Callable[[], Mapping[str, Function]]
     readers: Readers
-
-
-class Later:
-    """An action that is made when a step first needs it: starting a run is to cost what its steps need."""
-
-    traits = Traits()
-
-    def __init__(self, make: Callable[[], Action]) -> None:
-        self._make = make
-        self._action: Action | None = None
-
-    async def run(self, task: Task, context: Context) -> Result:
-        """See Action."""
-        self._action = self._action or self._make()
-        return await self._action.run(task, context)
