@@ -57,6 +57,15 @@ _LABELLED = (
 )
 _ID = "(SELECT id FROM runs WHERE run = ?)"
 
+_INSIDE = """
+WITH RECURSIVE found (id, run) AS (
+    SELECT id, run FROM runs WHERE run = ?
+    UNION
+    SELECT runs.id, runs.run FROM runs JOIN found ON runs.trigger = 'subdag:' || found.run AND runs.id > found.id
+)
+SELECT run FROM found ORDER BY id LIMIT -1 OFFSET 1
+"""
+
 
 class SqliteHistory:
     """Fulfils `core.history.History`. Opens the file at the first question; a file that is not there holds no runs."""
@@ -113,6 +122,13 @@ class SqliteHistory:
         if not found:
             raise NotFoundError(f"there is no run '{run}'", hint=not_found_hint(run, ()))
         return found[0]
+
+    def inside(self, run: str) -> list[str]:
+        """Return the ids of the runs that steps of a Dagu run (exact id) have started, near or far, oldest first.
+
+        Raises StoreError.
+        """
+        return self._all(_id, _INSIDE, run)
 
     def step(self, run: str, step: str) -> StepRecord:
         """Return one step of a run (exact id). Raises NotFoundError, StoreError."""

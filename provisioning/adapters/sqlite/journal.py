@@ -100,10 +100,14 @@ def read_open_runs(connection: sqlite3.Connection) -> list[str]:
 
 
 def read_expired(connection: sqlite3.Connection, name: str, before: datetime | None, keep: int | None) -> list[str]:
-    """Return the ids of a Dagu workflow's runs that may be deleted; see the store."""
+    """Return the ids of a Dagu workflow's runs that may be deleted; see the store.
+
+    A run inside another goes with that one.
+    """
     ended = ", ".join(f"'{state.value}'" for state in sorted(RUN_ENDED))
     found = connection.execute(
-        f"SELECT run, ended_at FROM runs WHERE name = ? AND source = 'dagu' AND state IN ({ended}) ORDER BY id DESC",  # noqa: S608
+        f"SELECT run, ended_at FROM runs WHERE name = ? AND source = 'dagu' AND state IN ({ended})"  # noqa: S608
+        " AND trigger NOT LIKE 'subdag:%' ORDER BY id DESC",
         (name,),
     )
     until = before.astimezone(UTC).isoformat() if before is not None else ""  # stored times are UTC: they sort as text

@@ -79,7 +79,7 @@ class SqliteStore:
     async def expired(self, name: str, *, days: int | None, keep: int | None) -> list[str]:
         """Return the ids of this Dagu workflow's runs that ended more than `days` ago or before its newest `keep` that ended.
 
-        Oldest first. None is no such limit. Whoever deletes them deletes their logs, too.
+        Oldest first, without those inside other runs. None is no such limit. Whoever deletes them deletes their logs, too.
         """
         before = None if days is None else self._clock.now() - timedelta(days=days)
         return await self._writer.read(lambda connection: journal.read_expired(connection, name, before, keep))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from provisioning import wiring
 from provisioning.core import decide
 from provisioning.core.dagu.compile import compile_dag
-from provisioning.core.dagu.declared import DagFile
+from provisioning.core.dagu.declared import CLEAN_UP_S, DagFile
 from provisioning.core.dagu.params import Given, resolve
 from provisioning.core.dagu.patterns import finds
 from provisioning.core.decide import Decision, Extent
@@ -31,6 +31,7 @@ from provisioning.operations.audience import Audience
 from provisioning.operations.dagu.catalogue import Catalogue
 from provisioning.operations.dagu.definitions import Files, functions_of, readers
 from provisioning.operations.dagu.queues import Turn, turns_of
+from provisioning.operations.dagu.retention import remove_expired
 from provisioning.operations.driving import drive
 from provisioning.settings import Settings
 
@@ -73,14 +74,15 @@ async def start(catalogue: Catalogue, dag: DagFile, asked: Start, settings: Sett
         turns = turns_of(dag, catalogue.places.data, settings)
         if turns:
             await session.create(flow, asked, params)
-            await session.take_turn(turns)
-            begin: Awaitable[Run] = session.begin_created()
+            begin = session.begin_in_turn(turns)
         else:
             begin = session.runner.submit(run_id, flow, trigger=asked.trigger, actor=session.actor, params=params)
         try:
-            return await session.drive(begin)
+            ended = await session.drive(begin)
         except StaleRevision as error:
-            raise ExistsError(f"run {run_id} exists already", hint="leave the run id out to get a new one") from error
+            raise _taken(run_id) from error
+        await remove_expired(session.store, catalogue.places.data, dag, settings, but=run_id)
+        return ended
 
 
 async def retry(catalogue: Catalogue, run_id: str, again: Again, settings: Settings, listener: Listener) -> RunDetail:
@@ -113,6 +115,7 @@ class _Session:
     worker: Worker
     audience: Audience
     actor: str
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)  # by a signal to this process
 
     async def drive(self, begin: Awaitable[Run]) -> RunDetail:
         """Serve the run until it has ended."""
@@ -123,6 +126,7 @@ class _Session:
 
     async def _interrupt(self) -> None:
         self.audience.on_note("stopping what runs; Ctrl-C again leaves at once")
+        self.stopped.set()
         await self.runner.cancel(self.run_id, BY_SIGNAL, self.actor)
 
     async def create(self, flow: Workflow, asked: Start, params: Mapping[str, object]) -> None:
@@ -133,37 +137,41 @@ class _Session:
         try:
             await self.store.commit(Commit(run=self.run_id, expected_seq=0, events=decision.events, fence=None))
         except StaleRevision as error:
-            raise ExistsError(f"run {self.run_id} exists already") from error
+            raise _taken(self.run_id) from error
         self.audience.on_run(self.run_id)
 
-    async def take_turn(self, turns: Sequence[Turn]) -> None:
-        """Wait until every limit has room for us. Somebody may stop the run meanwhile: then it is about to end."""
+    async def begin_in_turn(self, turns: Sequence[Turn]) -> Run:
+        """Start the run that was created, once every limit has room for it."""
+        reason = await self._wait_for(turns)
+        if reason:
+            return await self.runner.abandon(self.run_id, reason)
+        await self.runner.resume(only=[self.run_id])
+        if self.stopped.is_set():  # since the last look: nobody drove the run then
+            await self.runner.cancel(self.run_id, BY_SIGNAL, self.actor)
+        return self.runner.open_runs().get(self.run_id) or await self.runner.ended(self.run_id)
+
+    async def _wait_for(self, turns: Sequence[Turn]) -> str:
+        """Take all slots; return why the run is not to run any more, if somebody stopped it meanwhile."""
         for turn in turns:
             told = False
             while not turn.try_take():
                 if not told:
                     self.audience.on_note(f"queued: {turn.reason}")
                     told = True
+                if self.stopped.is_set():
+                    return BY_SIGNAL
                 if any(request.kind == "cancel" for request in await self.store.take_requests([self.run_id])):
-                    await self.runner.abandon(self.run_id, "cancelled")
-                    return
+                    return "stopped"
                 await asyncio.sleep(POLL_S)
-
-    async def begin_created(self) -> Run:
-        """Start the run that was created."""
-        await self.runner.resume(only=[self.run_id])
-        return await self.runner.ended(self.run_id) if self.run_id not in self.runner.open_runs() else _open(self)
+        return ""
 
     async def tidy_up(self) -> None:
         """End what a process that is gone has left: its programs, and the run, which it could not end."""
         summary = self.store.history.summary(self.run_id)
         if summary.ended_at is None:
-            await wiring.end_leftovers(self.run_id, 5.0)
+            for run_id in (*self.store.history.inside(self.run_id), self.run_id):
+                await wiring.end_leftovers(run_id, CLEAN_UP_S)
             await self.runner.abandon(self.run_id, GONE)
-
-
-def _open(session: _Session) -> Run:
-    return session.runner.open_runs()[session.run_id]
 
 
 @asynccontextmanager
@@ -212,6 +220,10 @@ async def _session(catalogue: Catalogue, run_id: str, settings: Settings, listen
 async def _close(tools: Tools) -> None:
     if tools.remote.made is not None:
         await tools.remote.made.close()
+
+
+def _taken(run_id: str) -> ExistsError:
+    return ExistsError(f"run {run_id} exists already", hint="leave the run id out to get a new one")
 
 
 def _labelled(flow: Workflow, labels: Mapping[str, str]) -> Workflow:
