@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioning.adapters.ssh.script import COMMAND, Errand, Heard, stop_command
+from provisioning.adapters.ssh.script import COMMAND, Errand, Heard
+from provisioning.core.stopping import stop_script
 
 SHELLS = [shell for shell in ("bash", "dash", "busybox", "zsh", "fish") if shutil.which(shell)]
 HELLO, END = b"@n1 begins ", b"@n1 ended "
@@ -178,7 +179,7 @@ def test_stopping_ends_what_ignores_us_and_what_has_left_the_group(tmp_path: Pat
     child.stdin.close()
     assert child.stdout.readline() == f"@n2 begins {child.pid}\n".encode()
     assert child.stdout.readline() == b"up\n"
-    reaped = subprocess.Popen(["sh", "-c", stop_command(child.pid, "n2", "TERM", 0.3)])
+    reaped = subprocess.Popen(["sh", "-c", stop_script("PROVISIONING_ERRAND=n2", group=child.pid, grace_s=0.3)])
     child.wait(timeout=60)
     child.stdout.close()
 

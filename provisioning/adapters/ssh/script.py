@@ -77,25 +77,6 @@ class Errand:
         return '"${SHELL:-/bin/sh}"'
 
 
-def stop_command(group: int, number: str, signal: str, grace_s: float) -> str:
-    """Return the command that ends a process group, and what has left it, and exits with 0 once all of it is gone.
-
-    Whoever left the group still has our number among its variables; that is looked up where there is a /proc.
-    """
-    steps = (
-        f"m() {{ for e in $(grep -la PROVISIONING_ERRAND={number} /proc/[0-9]*/environ 2>/dev/null);"
-        " do e=${e#/proc/}; echo ${e%/environ}; done; }",
-        f'there() {{ kill -s 0 -- -{group} 2>/dev/null || [ -n "$(m)" ]; }}',
-        f"tell() {{ kill -s $1 -- -{group} 2>/dev/null; for p in $(m); do kill -s $1 $p 2>/dev/null; done; }}",
-        "await() { i=$1; while there; do [ $i -gt 0 ] || return 1; i=$((i-1)); sleep 0.1 2>/dev/null || sleep 1; done; }",
-        f"tell {signal}",
-        f"await {max(0, round(grace_s * 10))} && exit 0",
-        "tell KILL",
-        "await 50",
-    )
-    return f"exec sh -c '{'; '.join(steps)}'"
-
-
 class Heard:
     """One stream of an errand: passes on what stands between the two lines of ours."""
 

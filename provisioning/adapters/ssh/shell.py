@@ -18,10 +18,11 @@ from provisioning.adapters.ssh.config import Resolver, SshConfig
 from provisioning.adapters.ssh.connect import Connection, SshOptions, quietly
 from provisioning.adapters.ssh.hosts import Line, Lines
 from provisioning.adapters.ssh.job import Job
-from provisioning.adapters.ssh.script import Errand, stop_command
+from provisioning.adapters.ssh.script import Errand
 from provisioning.core.declare import Server, SshLogin
 from provisioning.core.errands import Login
 from provisioning.core.outside import NOTHING, Ears, Ended
+from provisioning.core.stopping import stop_script
 from provisioning.errors import HostError, HostKeyError, Unreachable
 
 if TYPE_CHECKING:
@@ -144,7 +145,9 @@ class SshRemoteShell:
             async with asyncio.timeout(stop.grace_s + _STOPPING_S):
                 if not await job.known():
                     return ""  # nothing was begun, or it has ended
-                command = stop_command(job.group, job.errand.number, stop.signal, stop.grace_s)
+                mark = f"PROVISIONING_ERRAND={job.errand.number}"
+                script = stop_script(mark, group=job.group, signal=stop.signal, grace_s=stop.grace_s)
+                command = f"exec sh -c '{script}'"
                 tell = partial(_exit_code, await line.connection(), command, stop.grace_s + _STOPPING_S)
                 gone = await made_in_thread(self._lines.threads, tell, lambda _code: None) == 0
                 await asyncio.wait([job.over], timeout=_LAST_WORDS_S)

@@ -73,7 +73,7 @@ class _Reader(TomlReader):
             self.fault("bad_name", f"found the function {quote(id)}, expected {NAME_RULE}", (id,))
         if not isinstance(spec, dict):
             self.fault(
-                "wrong_type", f"function {quote(id)} must be a table, found {show(spec)}", (id,), f'[{id}] command = "..."'
+                "wrong_type", f"function {quote(id)} must be a table, found {show(spec)}", (id,), '[NAME] command = "..."'
             )
             return None
         self.unknown_keys(spec, _KEYS, (id,))

@@ -60,6 +60,11 @@ async def test_a_container_is_run_once_under_its_own_name_and_removed_at_its_end
         pytest.param({"workdir": "/w"}, ["--workdir=/w"], id="workdir"),
         pytest.param({"memory": "512m", "cpus": 1.5}, ["--memory=512m", "--cpus=1.5"], id="limits"),
         pytest.param({"pull": "never"}, ["--pull=never"], id="pull"),
+        pytest.param({"platform": "linux/arm64"}, ["--platform=linux/arm64"], id="platform"),
+        pytest.param(
+            {"ports": ["80", "127.0.0.1:8080:80/tcp"]}, ["--publish=80", "--publish=127.0.0.1:8080:80/tcp"], id="ports"
+        ),
+        pytest.param({"name": "mine"}, ["--name=mine"], id="name"),
         pytest.param({"volumes": ["/a:/b", "v:/c:ro"]}, ["--volume=/a:/b", "--volume=v:/c:ro"], id="volumes"),
         pytest.param({"entrypoint": "sh -c"}, ["--entrypoint=sh"], id="entrypoint"),
         pytest.param({"entrypoint": []}, ["--entrypoint="], id="no entrypoint"),
@@ -210,6 +215,26 @@ async def test_a_daemon_that_does_not_answer_does_not_keep_us(monkeypatch: pytes
     assert [call.cancelled for call in processes.ran] == [True, True, True]
 
 
+# ---------------------------------------------------------------- names, input
+
+
+async def test_a_container_with_a_name_of_its_own_never_takes_the_place_of_another() -> None:
+    processes = FakeProcesses()
+    processes.on("docker run", Played(code=125, stderr=b'docker: The container name "/mine" is already in use.'))
+    result = await run(processes, name="mine")
+
+    assert (result.error_kind, len(processes.ran)) == ("docker", 1)
+    assert "already in use" in result.error
+
+
+async def test_input_reaches_the_container() -> None:
+    processes = FakeProcesses()
+    await run(processes, stdin="a\nb", command="cat")
+
+    assert processes.ran[0].program.stdin == b"a\nb"
+    assert "--interactive" in processes.ran[0].words
+
+
 # ---------------------------------------------------------------- settings
 
 
@@ -235,6 +260,14 @@ async def test_a_daemon_that_does_not_answer_does_not_keep_us(monkeypatch: pytes
         pytest.param({"command": [1]}, "command has to be a text or a list of texts", id="number"),
         pytest.param({"cpus": 0}, "cpus has to be a number above 0", id="cpus"),
         pytest.param({"pull": "maybe"}, "pull has to be missing or always or never", id="pull"),
+        pytest.param(
+            {"ports": ["http"]},
+            "ports has to be a list of PORT, HOST_PORT:PORT or ADDRESS:HOST_PORT:PORT, unlike 'http'",
+            id="port",
+        ),
+        pytest.param(
+            {"exec": "c", "command": "x"}, "exec takes a container as it is, so it goes without image", id="two containers"
+        ),
         pytest.param({"grace_s": 1.5}, "grace_s has to be a whole number, at least 0", id="half a second"),
         pytest.param(
             {"env": {"A B": "c"}}, 'env has to be without the variable "A B", whose name no system takes', id="variable"
