@@ -6,8 +6,6 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provisioning.core.declare import Infra, Server
-
 if TYPE_CHECKING:
     from provisioning.adapters.lock import RunLock, WorkspaceLock
     from provisioning.adapters.memory.bell import Bell
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from provisioning.adapters.ssh.hosts import SshHosts
     from provisioning.adapters.statefile import StateFile
     from provisioning.core.dagu.functions import Function
+    from provisioning.core.declare import Infra, Server
     from provisioning.core.errands import Filters, Mailer, RemoteShell
     from provisioning.core.ports import Clock, Hosts, LogStore
     from provisioning.engine.actions import Action

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from provisioning.core.declare import Server
 from provisioning.core.events import Event
 from provisioning.core.model import Action, Step, Workflow
-from provisioning.core.resources import ResourceBook
+
+if TYPE_CHECKING:  # loading a run needs neither servers nor their states
+    from provisioning.core.declare import Server
+    from provisioning.core.resources import ResourceBook
 
 # ---------------------------------------------------------------- time
 

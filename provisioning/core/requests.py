@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from provisioning.core.consequences import settle
@@ -19,7 +20,7 @@ from provisioning.core.model import (
     StepState,
 )
 from provisioning.core.outcomes import maybe_halt
-from provisioning.core.ports import Request
+from provisioning.core.ports import Request, Timer
 from provisioning.core.run import ACTIVE, Run, StepRun
 from provisioning.core.upstream import REJECTED
 
@@ -185,6 +186,20 @@ def recover(decision: Decision) -> None:
             maybe_halt(decision, step)
         else:
             decision.emit(Kind.STEP_LEASE_LOST, step, {"reason": "runner died"})
+    decision.timers += _still_to_come(decision.run)
+
+
+def _still_to_come(run: Run) -> list[Timer]:
+    """Return the timers that a run waits for: those of the dead process may have fired while nobody drove the run."""
+    waiting = [step for step in run.steps.values() if step.state is StepState.RETRY_WAIT and step.due]
+    timers = [(step.spec.id, step.attempt, "retry", datetime.fromisoformat(step.due)) for step in waiting]
+    if run.rerun_due:
+        timers.append(("", run.reruns, "rerun", datetime.fromisoformat(run.rerun_due)))
+    policy = run.workflow.policy
+    for kind, after_s in (("timeout", policy.timeout_s), ("late", policy.sla_s)):
+        if after_s is not None and run.started_at is not None:
+            timers.append(("", 0, kind, run.started_at + timedelta(seconds=after_s)))
+    return [Timer(run=run.id, step=step, attempt=attempt, kind=kind, due=due) for step, attempt, kind, due in timers]
 
 
 def abandon(decision: Decision, reason: str) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from provisioning.core.cron import Schedule as Parsed
-from provisioning.core.cron import parse
 from provisioning.core.dagu.declared import Cron, Schedule
 from provisioning.core.shown import quote
 from provisioning.errors import ConfigError
 from provisioning.formats.dagu.reading import Spot
 from provisioning.formats.dagu.spelling import MOMENT, SCHEDULE
+
+if TYPE_CHECKING:
+    from provisioning.core.cron import Schedule as Parsed
 
 _AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})")
 _DURATION = re.compile(r"(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?")
@@ -74,6 +76,8 @@ def _cron(spot: Spot) -> list[Cron]:
     text = spot.scalar.value
     if not text.strip():
         return []
+    from provisioning.core.cron import parse
+
     try:
         schedule = parse(text)
     except ConfigError as error:
