@@ -32,6 +32,7 @@ from provisioning.core.model import (
     Gate,
     GateKind,
     HandlerOn,
+    On,
     OnFailure,
     Placement,
     Policy,
@@ -43,7 +44,7 @@ from provisioning.core.model import (
 from provisioning.core.model import Step as Node
 from provisioning.core.values import Payload, Ref, RunParams, RunVerdict, Upstream
 
-SETUP, STEP, RUN, HUMAN, MAIL = "dagu.setup", "dagu.step", "dagu.run", "dagu.human", "dagu.mail"
+SETUP, STEP, RUN, HUMAN, MAIL, TIDY = "dagu.setup", "dagu.step", "dagu.run", "dagu.human", "dagu.mail", "dagu.tidy"
 """The actions."""
 OUTPUTS = "*"
 """What the label `output` says of steps whose output names those of the run in its field `outputs`."""
@@ -103,7 +104,7 @@ class _Compiler:
         return finish(
             Workflow(
                 name=dag.name,
-                steps=(self._setup(), *init, *steps, *self._handlers(), *self._mails()),
+                steps=(self._setup(), *init, *steps, *self._handlers(), *self._mails(), *self._tidying()),
                 policy=self._policy(),
                 labels=dict(dag.labels),
                 source=Source(kind="dagu", uri=dag.file),
@@ -174,6 +175,27 @@ class _Compiler:
         args = {**self._args(), "verdict": RunVerdict()}
         action = Action(type=MAIL, settings=settings)
         return Node(id=id, kind="mail", action=action, args=args, handler=on, optional=True, forgiven=True)
+
+    def _tidying(self) -> list[Node]:
+        """Return what removes the container of the run when everything else has ended."""
+        if self.dag.container is None or self.dag.container.image is None:
+            return []
+        id = self.names.free("(tidy up)")
+        nothing = to_plain(Step(name=id, line=0, column=0, doing=NoopDoing()))
+        action = Action(type=TIDY, settings={"step": nothing, "merged": True})
+        others = tuple(Dep(step=self.names.free(f"({event})"), on=On.DONE) for event in _ON if event in self.dag.handlers)
+        return [
+            Node(
+                id=id,
+                kind="setup",
+                action=action,
+                args=self._args(),
+                deps=others,
+                handler=HandlerOn.EXIT,
+                optional=True,
+                forgiven=True,
+            )
+        ]
 
     # ------------------------------------------------------------ steps
 

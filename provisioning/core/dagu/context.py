@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 from provisioning.core.dagu.declared import CLEAN_UP_S, DagFile, Habits, Secret
-from provisioning.core.dagu.doing import Container
 from provisioning.core.dagu.stored import from_plain, to_plain
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -33,7 +32,6 @@ class Context:
     depth: int = 0  # how many DAGs this one is inside
     habits: Habits = field(default_factory=Habits)
     secrets: tuple[Secret, ...] = ()
-    container: Container | None = None  # that runs as long as the run does; `name` is its name
     documents: Mapping[str, DagFile] = field(default_factory=lambda: MappingProxyType({}))
 
     def document(self) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Kept:
     """The beginning of what a program prints on standard output. Everything also goes to the log."""
 
     def __init__(self, context: Context, limit_bytes: int) -> None:
-        self.ears = Ears(stdout=self._heard, stderr=context.write, note=context.note)
+        self.ears = Ears(stdout=self._heard, stderr=context.err, note=context.note)
         self.cut = False
         self.data = bytearray()
         self._context, self._limit_bytes = context, limit_bytes
@@ -66,7 +66,7 @@ class Kept:
         self.cut = self.cut or len(data) > room
         if room > 0:
             self.data += data[:room]
-        self._context.write(data)
+        self._context.out(data)
 
     def text(self) -> str:
         """Return it without the newlines at its end, and without half a character where it was cut."""

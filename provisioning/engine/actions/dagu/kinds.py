@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from provisioning.core.dagu.compile import HUMAN, MAIL, RUN, SETUP, STEP
+from provisioning.core.dagu.compile import HUMAN, MAIL, RUN, SETUP, STEP, TIDY
 from provisioning.core.dagu.conditions import judge_match
 from provisioning.core.dagu.doing import (
     DockerDoing,
@@ -23,7 +23,7 @@ from provisioning.core.dagu.doing import (
 from provisioning.core.dagu.patterns import finds
 from provisioning.core.shown import quote
 from provisioning.engine.actions import Action
-from provisioning.engine.actions.dagu import errands, people, programs
+from provisioning.engine.actions.dagu import containers, errands, people, programs
 from provisioning.engine.actions.dagu.runs import Children, Definitions, Runs
 from provisioning.engine.actions.dagu.setup import SetupAction
 from provisioning.engine.actions.dagu.steps import Doer, StepAction
@@ -40,6 +40,7 @@ def kinds(tools: Tools, runs: Runs, definitions: Definitions) -> Mapping[str, Ac
         RUN: StepAction(tools, {SubDagDoing: children.start_dag, ForeachDoing: children.loop}),
         HUMAN: StepAction(tools, {HumanDoing: people.take_answer}),
         MAIL: StepAction(tools, {NoopDoing: people.send_notice}),
+        TIDY: StepAction(tools, {NoopDoing: containers.remove_shared}),
     }
 
 
@@ -59,7 +60,7 @@ _DOERS: Mapping[type, Doer] = {
     NoopDoing: _nothing,
     RouterDoing: _route,
     ShellDoing: programs.run_shell,
-    DockerDoing: programs.run_docker,
+    DockerDoing: containers.run_docker,
     FunctionDoing: programs.run_function,
     HttpDoing: errands.request,
     JqDoing: errands.filter_json,

@@ -6,13 +6,13 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from provisioning.core.dagu.doing import Arguments, DockerDoing, FunctionDoing, ShellDoing, Text
+from provisioning.core.dagu.doing import Arguments, FunctionDoing, ShellDoing, Text
 from provisioning.core.dagu.params import Given, parse_params
 from provisioning.core.dagu.shells import command_words, interpreter, script_words, split_words
 from provisioning.core.dagu.text import references
 from provisioning.core.outside import Content, Ended, Program
 from provisioning.core.suggest import nearest
-from provisioning.engine.actions.dagu.containers import in_container, wrapped
+from provisioning.engine.actions.dagu.containers import in_container
 from provisioning.engine.actions.dagu.work import Done, Work, failed
 from provisioning.engine.actions.programs import first_line
 
@@ -21,17 +21,15 @@ Words = Sequence[str | Content]
 
 async def run_shell(work: Work, doing: ShellDoing) -> Done:
     """Run commands one after the other until one fails, or a script, or a program."""
+    container = work.step.container or work.shared_container
+    if container is not None:
+        return await in_container(work, container, doing)
     done = Done()
     for label, words in await lines(work, doing):
         done = await run_words(work, label, words)
         if not done.succeeded:
             return done
     return done
-
-
-async def run_docker(work: Work, doing: DockerDoing) -> Done:
-    """Run commands, a script or a program in a container; with none of them, what its image does."""
-    return await in_container(work, doing.container, doing)
 
 
 async def run_function(work: Work, doing: FunctionDoing) -> Done:
@@ -105,8 +103,6 @@ def _script(work: Work, script: Text | None) -> str:
 
 async def run_words(work: Work, label: str, words: Words) -> Done:
     """Run one program to its end."""
-    if work.step.container is not None or "container" in work.settings:
-        words = wrapped(work, words)
     program = Program(
         words=words,
         env=work.terms.environment,

@@ -14,7 +14,7 @@ from typing import Any
 from provisioning.core.dagu.conditions import Judgement
 from provisioning.core.dagu.context import Context, read_context
 from provisioning.core.dagu.declared import Condition, Habits, Param, Secret, Variable
-from provisioning.core.dagu.doing import Text
+from provisioning.core.dagu.doing import Container, Text
 from provisioning.core.dagu.params import Given, Value, by_name, environment, parse_params, resolve
 from provisioning.core.dagu.patterns import finds
 from provisioning.core.dagu.shells import default_shell, with_standard_path
@@ -24,6 +24,7 @@ from provisioning.core.history import UNMET
 from provisioning.core.ports import Outcome, Task
 from provisioning.engine.actions import Context as Attempt
 from provisioning.engine.actions import Result, Traits
+from provisioning.engine.actions.dagu.containers import start_shared
 from provisioning.engine.actions.dagu.secretly import revealed
 from provisioning.engine.actions.dagu.terms import CannotEvaluate, Terms, joined
 from provisioning.engine.actions.dagu.tools import Tools
@@ -46,6 +47,7 @@ class Shared:
     working_dir: Text | None = None
     shell: tuple[Text, ...] = ()
     preconditions: tuple[Condition, ...] = ()
+    container: Container | None = None
     habits: Habits = field(default_factory=Habits)
     clean_up_s: int = Context(name="").clean_up_s
 
@@ -62,7 +64,7 @@ class SetupAction:
         """Evaluate. A DAG whose preconditions do not hold is stopped; what cannot be evaluated fails."""
         plain = dict(task.action.settings)
         documents = plain.pop("documents", None)
-        shared = from_plain({key: one for key, one in plain.items() if key != "container"}, Shared)
+        shared = from_plain(plain, Shared)
         work = _Setup(self._tools, shared, task, attempt)
         try:
             met = await work.evaluate()
@@ -99,6 +101,7 @@ class _Setup:
         log = attempt.path
         self._managed |= {"DAG_RUN_LOG_FILE": log, "DAG_EXECUTION_LOG_PATH": log} if log else {}
         self._values: Sequence[Value] = ()
+        self._run = task.run
 
     def document(self, documents: object) -> dict[str, Any]:
         """Return what has been evaluated so far, as it is kept."""
@@ -138,7 +141,10 @@ class _Setup:
         await self._evaluate_params(later=True)
         self._terms = replace(self._terms, shell=await self._terms.shell_of(shared.shell))
         self._tools.disk.make_folder(self._terms.cwd)
-        return await self._judged()
+        met = await self._judged()
+        if met.met and shared.container is not None and shared.container.image is not None:
+            await start_shared(self._terms, shared.container, self._run)
+        return met
 
     async def _continue(self, inside: Context) -> Judgement:
         """Take over what the run around a loop's body has evaluated."""

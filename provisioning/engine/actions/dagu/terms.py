@@ -129,12 +129,12 @@ class Terms:
         return heard.decode("utf-8", "replace").replace("\0", "")
 
     async def _run(self, command: str, stdout: Output) -> Ended:
-        return await self.processes.run(
-            Program(
-                words=command_words(self.shell, command, self.arguments), env=self.environment, clean_env=True, cwd=self.cwd
-            ),
-            Ears(stdout=stdout, stderr=self.heard),
-        )
+        words = command_words(self.shell, command, self.arguments)
+        return await self.run_program(Program(words=words, env=self.environment, clean_env=True, cwd=self.cwd), stdout)
+
+    async def run_program(self, program: Program, stdout: Output | None = None) -> Ended:
+        """Run a program; what nobody else hears goes where errors go."""
+        return await self.processes.run(program, Ears(stdout=stdout or self.heard, stderr=self.heard))
 
 
 def joined(folder: str, path: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from provisioning.core.dagu.context import Context, find_context
 from provisioning.core.dagu.declared import MAX_OUTPUT_BYTES, Step
+from provisioning.core.dagu.doing import Container
 from provisioning.core.dagu.shells import Shell, default_shell, with_standard_path
 from provisioning.core.dagu.stored import from_plain
 from provisioning.core.dagu.text import StepFacts, expand
@@ -97,6 +98,12 @@ class Work:
     streams: Streams
     secrets: Mapping[str, str]
     routed: Sequence[str] | None = None  # the steps that its router has chosen; None where it has none
+
+    @property
+    def shared_container(self) -> Container | None:
+        """Return the container that the DAG has for all its steps."""
+        declared = self.settings.get("container")
+        return from_plain(declared, Container) if declared is not None else None
 
     def with_terms(self, terms: Terms) -> Work:
         """Return the same with other terms."""
