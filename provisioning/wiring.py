@@ -108,6 +108,13 @@ def log_store(folder: Path, settings: Settings) -> LogStore:
     return FileLogs(folder / HIDDEN / "logs", head_bytes=head, tail_bytes=settings.log.max_bytes - head)
 
 
+def find_log(folder: Path, run: str, step: str, attempt: int) -> str:
+    """Return the path of an attempt's log, also while the attempt goes on; nothing when there is none."""
+    from provisioning.adapters.logs import FileLogs
+
+    return FileLogs(folder / HIDDEN / "logs").find(run, step, attempt)
+
+
 def last_lines(log: str, count: int = 10) -> list[str]:
     """Return the last lines of an attempt's log; none when it is not there."""
     from provisioning.adapters.logs import read_log

@@ -37,6 +37,12 @@ class FileLogs:
         made = _create(folder, f"{slug(step)}.{attempt}", kind)
         return FileLog(*made, head_bytes=self._head_bytes, tail_bytes=self._tail_bytes)
 
+    def find(self, run: str, step: str, attempt: int) -> str:
+        """Return the path of an attempt's log, also while it is written; nothing when there is none. Raises UsageError."""
+        folder, stem = self._run_folder(run), f"{slug(step)}.{attempt}"
+        paths = (_numbered(folder, stem, kind, _newest(folder, stem, kind)) for kind in ("out", "log"))
+        return next((str(path) for path in paths if path.exists()), "")
+
     def delete(self, run: str) -> None:
         """Remove the logs of a run. Removing what is not there is no error. Raises StoreError."""
         folder = self._run_folder(run)

@@ -87,7 +87,9 @@ def report(detail: RunDetail, *, waiting: Collection[str] = (), lost: bool = Fal
         timed_out=detail.summary.state is RunState.TIMED_OUT,
         handler_failed=ended and any(_counts(step) for step in steps),
     )
-    status = RunStatus.FAILED if lost else run_status(detail.summary.state, now)
+    state = detail.summary.state
+    queued = state is RunState.CREATED  # a run that needs no turn is created and started at once
+    status = RunStatus.FAILED if lost else RunStatus.QUEUED if queued else run_status(state, now)
     return RunReport(detail=detail, status=status, steps=steps, lost=lost)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from provisioning import wiring
 from provisioning.core.dagu.report import RunReport, report
 from provisioning.core.history import RunSummary
-from provisioning.core.model import RUN_ENDED, GateKind
+from provisioning.core.model import RUN_ENDED, GateKind, Workflow
 from provisioning.core.ports import Request
 from provisioning.core.upstream import awaiting
 from provisioning.engine.runner import load
@@ -118,24 +118,38 @@ def _within(one: RunSummary, since: datetime | None, until: datetime | None) -> 
 # ---------------------------------------------------------------- asking
 
 
+def going_on(data: Path, *, name: str | None = None) -> list[RunSummary]:
+    """Return the runs that have not ended, of one DAG or of all, the newest first; not those inside others."""
+    try:
+        with opened(data) as store:
+            found = [store.history.summary(run) for run in _run(store.open_runs())]
+    except NotFoundError:
+        return []
+    wanted = [one for one in found if one.source == "dagu" and not one.trigger.startswith(SUBDAG)]
+    return [one for one in reversed(wanted) if name in (None, one.workflow)]
+
+
+def flow_of(data: Path, summary: RunSummary) -> Workflow:
+    """Return the workflow that a run was started with."""
+    with opened(data) as store:
+        return _run(store.workflow(summary.digest))
+
+
 def stop(data: Path, *, name: str | None, run_id: str | None, actor: str) -> list[RunReport]:
     """Stop a run, or all of a DAG that go on, and wait until they have ended. Raises NotFoundError, UsageError, WaitTimeout."""
     with opened(data) as store:
-        if run_id is not None:
-            wanted = [store.history.run(run_id).summary]
-        else:
-            runs = store.history.list_runs(1000, workflow=name)
-            wanted = [one for one in runs if one.state not in RUN_ENDED and not one.trigger.startswith(SUBDAG)]
+        wanted = [store.history.run(run_id).summary] if run_id is not None else going_on(data, name=name)
         open_ones = [one for one in wanted if one.state not in RUN_ENDED]
-        if not open_ones:
+        alive = [one for one in open_ones if not is_lost(data, one)]
+        if not alive and open_ones:
+            lost = open_ones[0].run_id
+            raise UsageError(f"run {lost} does not go on: its process is gone", hint=f"resume: dag-engine retry {lost}")
+        if not alive:
             what = f"run {wanted[0].run_id} has ended" if wanted else f"no run of {name} goes on"
             raise UsageError(what, hint="`dag-engine history` shows the runs")
-        for one in open_ones:
-            if is_lost(data, one):
-                raise UsageError(f"run {one.run_id} does not go on: its process is gone", hint=f"dag-engine retry {one.run_id}")
-            ask = Request(run=one.run_id, kind="cancel", actor=actor, data={"reason": "stopped"})
-            _run(store.request(ask))
-        return [_when_ended(store, data, one.run_id) for one in open_ones]
+        for one in alive:
+            _run(store.request(Request(run=one.run_id, kind="cancel", actor=actor, data={"reason": "stopped"})))
+        return [_when_ended(store, data, one.run_id) for one in alive]
 
 
 def answer(data: Path, run_id: str, step: str, actor: str, *, approve: bool, payload: object = None, reason: str = "") -> str:
@@ -144,6 +158,9 @@ def answer(data: Path, run_id: str, step: str, actor: str, *, approve: bool, pay
         summary = store.history.run(run_id).summary
         if summary.state in RUN_ENDED:
             raise UsageError(f"run {summary.run_id} has ended: {summary.state.value}")
+        if is_lost(data, summary):
+            hint = f"resume: dag-engine retry {summary.run_id}"
+            raise UsageError(f"run {summary.run_id} does not go on: its process is gone", hint=hint)
         run = asyncio.run(load(store, summary.run_id))
         gates = {gate.name for one in awaiting(run) for gate in one.spec.gates}
         if step not in gates:
