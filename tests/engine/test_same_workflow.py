@@ -1,4 +1,7 @@
-"""N09: one DAG as formulas in JSON and as Python code is one workflow, and runs through the same events."""
+"""N09: one DAG as formulas in JSON and as Python code is one workflow, and runs through the same events.
+
+A Dagu file has steps of its own kind, which decide more when they run; the graph is the same.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,10 @@ from provisioning.builder import Workflow, acts
 from provisioning.codec import canonical, digest
 from provisioning.core import model
 from provisioning.core.compile import compile_plan
+from provisioning.core.dagu.compile import compile_dag
 from provisioning.core.events import Event
 from provisioning.core.plan import Plan, Selection
+from provisioning.formats.dagu.files import read_dag
 from provisioning.operations import Project
 
 GATE = {"check_cmd": "ready", "retries": 3, "timeout_ms": 2000}
@@ -84,3 +89,20 @@ async def test_n09_formulas_and_python_code_run_through_the_same_events(workspac
 
     assert runs[0] == runs[1]
     assert len(runs[0]) > 15
+
+
+def test_n09_a_dagu_file_has_the_same_graph(workspace: FakedWorkspace) -> None:
+    _project, compiled, _written = both(workspace)
+    text = "".join(
+        f"  - {{name: {step.id}, command: x, depends: {[dep.step for dep in step.deps]}}}\n" for step in compiled.steps
+    )
+    read = read_dag(f"name: default\ntype: graph\nsteps:\n{text}".encode(), file="default.yaml")
+    assert read.dag is not None, read.faults
+
+    flow = compile_dag(read.dag)
+
+    setup, *steps = flow.steps
+    assert setup.kind == "setup"
+    edges = {step.id: {dep.step: dep.on for dep in step.deps if dep.step != setup.id} for step in steps}
+    assert edges == {step.id: {dep.step: dep.on for dep in step.deps} for step in compiled.steps}
+    assert (flow.name, list(edges)) == (compiled.name, [step.id for step in compiled.steps])

@@ -19,7 +19,7 @@ from provisioning.core.dagu.params import Given, Value, by_name, environment, pa
 from provisioning.core.dagu.patterns import finds
 from provisioning.core.dagu.shells import default_shell, with_standard_path
 from provisioning.core.dagu.stored import from_plain
-from provisioning.core.dagu.text import references
+from provisioning.core.dagu.text import Rules, expand, references
 from provisioning.core.history import UNMET
 from provisioning.core.ports import Outcome, Task
 from provisioning.engine.actions import Context as Attempt
@@ -31,6 +31,7 @@ from provisioning.engine.actions.dagu.tools import Tools
 from provisioning.errors import ProvisioningError
 
 DOTENV_BYTES = 1024 * 1024
+_IN_FILES = Rules(escapes=True, keeps_backslash=False)  # what `.env` files say of a dollar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +241,7 @@ class _Setup:
         found: dict[str, str] = {}
         for one in said:
             terms = self._terms.with_variables({**before, **found})
-            found[one.name] = one.value if one.literal else terms.plain(Text(raw=one.value, line=0, column=0))
+            found[one.name] = one.value if one.literal else expand(one.value, terms.scope, rules=_IN_FILES)
         return found
 
 
