@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from provisioning.core.decision import Decision
 from provisioning.core.events import Kind
 from provisioning.core.history import blame
-from provisioning.core.model import STEP_ENDED, STEP_FAILED, STEP_GOOD, OnFailure, RunState, StepState
+from provisioning.core.model import STEP_ENDED, STEP_FAILED, STEP_GOOD, HandlerOn, OnFailure, RunState, StepState
 from provisioning.core.ports import Timer
 from provisioning.core.retry import delay_s
 from provisioning.core.run import Run, StepRun, applies
@@ -133,17 +134,16 @@ def _finish(decision: Decision) -> None:
         for step in run.steps.values():
             handler = step.spec.handler
             if handler is not None and step.state is StepState.PENDING and not applies(handler, run.verdict):
-                reason = f"the run {_PHRASES[run.verdict or RunState.SUCCEEDED]}"
-                decision.emit(Kind.STEP_SKIPPED, step, {"reason": reason})
+                decision.emit(Kind.STEP_SKIPPED, step, {"reason": _why_not(handler, run)})
         _end_doomed(decision)
     if run.unended == 0 and (run.handlers_unended == 0 or run.state in _IDLE):
-        decision.emit(Kind.RUN_FINISHED, data=_with_handlers(run) if run.verdict else _verdict(run))
+        decision.emit(Kind.RUN_FINISHED, data=_with_handlers(run))
 
 
 def _runs_again(decision: Decision) -> bool:
-    """Whether a failed run waits to be run again, or begins to."""
+    """Whether a failed run waits to be run again, or begins to. Not one with a step of which nobody knows how it ended."""
     run, policy = decision.run, decision.run.workflow.policy.rerun
-    if policy is None or run.cancel_reason or run.reruns + 1 >= policy.attempts:
+    if policy is None or run.cancel_reason or run.reruns + 1 >= policy.attempts or run.counts[StepState.INTERRUPTED]:
         return False
     verdict = _verdict(run)
     if verdict["state"] != RunState.FAILED:
@@ -153,6 +153,12 @@ def _runs_again(decision: Decision) -> bool:
         decision.emit(Kind.RUN_RETRY_WAIT, data={"due": due.isoformat(), "reason": verdict["reason"]})
         decision.timers.append(Timer(run=run.id, step="", attempt=run.reruns, kind="rerun", due=due))
     return True
+
+
+def _why_not(handler: HandlerOn, run: Run) -> str:
+    if handler is HandlerOn.WAIT:
+        return "the run did not wait for anybody"
+    return f"the run {_PHRASES[run.verdict or RunState.SUCCEEDED]}"
 
 
 _PHRASES = {
@@ -166,29 +172,33 @@ _PHRASES = {
 
 def _with_handlers(run: Run) -> dict[str, str]:
     """Return the steps' verdict; a success whose handler failed is none."""
-    verdict = run.verdict or RunState.FAILED
+    verdict = {"state": run.verdict.value, "reason": run.reason} if run.verdict else _verdict(run)
     failed = [step for step in run.steps.values() if step.spec.handler is not None and step.state in STEP_FAILED]
-    counts = next((step for step in failed if not step.spec.optional), None)
-    if counts is not None and verdict in {RunState.SUCCEEDED, RunState.PARTIAL}:
+    counts = next((step for step in failed if not (step.spec.optional or step.passes)), None)
+    if counts is not None and verdict["state"] in {RunState.SUCCEEDED, RunState.PARTIAL}:
         return {"state": RunState.FAILED.value, "reason": blame(counts.spec.id, counts.state)}
-    return {"state": verdict.value, "reason": run.reason}
+    return verdict
 
 
 def _verdict(run: Run) -> dict[str, str]:
     if run.cancel_reason:
         state = RunState.TIMED_OUT if run.timed_out else RunState.CANCELLED
         return {"state": state.value, "reason": run.cancel_reason}
-    policy = run.workflow.policy.on_failure
-    bad = [step for step in run.steps.values() if step.state in STEP_FAILED or step.blocked]
-    if policy is OnFailure.CONTINUE:
-        fatal = [step for step in bad if step.spec.critical]
-    else:
-        fatal = [step for step in bad if not (step.spec.optional or step.passes)]
-        if not fatal and not any(step.state is StepState.SUCCEEDED and step.spec.kind == "step" for step in run.steps.values()):
-            fatal = [step for step in bad if step.passes]  # failures may only pass where something has succeeded
-    if fatal:
+    steps = [step for step in run.steps.values() if step.spec.handler is None]
+    bad = [step for step in steps if step.state in STEP_FAILED or step.blocked]
+    if fatal := _fatal(run, steps, bad):
         earliest = min(fatal, key=lambda step: (step.ended_at is None, step.ended_at, step.index))
         first = run.halted_by or earliest.because or earliest.spec.id
         return {"state": RunState.FAILED.value, "reason": blame(first, run.steps[first].state)}
-    partial = any(not step.spec.forgiven for step in bad) or any(step.partial for step in run.steps.values())
+    partial = any(not step.spec.forgiven for step in bad) or any(step.partial for step in steps)
     return {"state": RunState.PARTIAL.value if partial else RunState.SUCCEEDED.value, "reason": ""}
+
+
+def _fatal(run: Run, steps: Sequence[StepRun], bad: Sequence[StepRun]) -> list[StepRun]:
+    """Return those of the `bad` steps that fail the run."""
+    if run.workflow.policy.on_failure is OnFailure.CONTINUE:
+        return [step for step in bad if step.spec.critical]
+    fatal = [step for step in bad if not (step.spec.optional or step.passes)]
+    if fatal or any(step.state is StepState.SUCCEEDED and step.spec.kind == "step" for step in steps):
+        return fatal
+    return [step for step in bad if step.passes]  # failures may only pass where something has succeeded

@@ -90,10 +90,10 @@ def _run_late(run: Run, _event: Event) -> None:
 
 
 def _run_waiting(run: Run, _event: Event) -> None:
-    run.waiting = True
+    run.waiting = run.has_waited = True
     for step in run.steps.values():
         if step.spec.handler is HandlerOn.WAIT and step.state is StepState.PENDING:
-            run.one_less(step)
+            run.count_again(step)
 
 
 def _run_retry_wait(run: Run, event: Event) -> None:
@@ -118,7 +118,7 @@ def _reopened(run: Run, event: Event) -> None:
     run.rerun_due, run.reruns = "", run.reruns + 1 if event.data.get("rerun") else 0
     run.nearest.clear()
     if run.ended:
-        run.state, run.ended_at, run.verdict = RunState.RUNNING, None, None
+        run.state, run.ended_at, run.verdict, run.has_waited = RunState.RUNNING, None, None, False
     run.doomed.clear()  # what was doomed before has ended, or is looked at again
     run.workflow = _with_policy(run.workflow, event.data)
     names = [str(name) for name in again] if isinstance(again, list | tuple) else []
@@ -191,6 +191,7 @@ def _ender(state: StepState, *sources: StepState) -> Callable[[Run, Event], None
     def end(run: Run, event: Event) -> None:
         if step := _current(run, event, *sources):
             _record(step, event)
+            run.waiting = run.waiting and step.spec.handler is not None  # a person has said no, or the run is cancelled
             run.end(step, state, event.at)
 
     return end

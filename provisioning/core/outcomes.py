@@ -16,6 +16,7 @@ from provisioning.core.retry import delay_s, may_retry
 from provisioning.core.run import ACTIVE, Run, StepRun
 
 NO_RETRY = Retry()
+LONGEST_WAIT_S = 10 * 365 * 86_400.0  # what an action asks for may be any number, a date has its limits
 _ENDED_BY = {
     Outcome.OK: Kind.STEP_SUCCEEDED,
     Outcome.FAILED: Kind.STEP_FAILED,
@@ -24,7 +25,8 @@ _ENDED_BY = {
     Outcome.SKIPPED: Kind.STEP_SKIPPED,
     Outcome.UNKNOWN: Kind.STEP_INTERRUPTED,
 }
-_TOLD = ("log", "stdout", "stderr", "passes", "partial")  # where there is something to tell
+_TOLD = ("log", "stdout", "stderr")  # where there is something to tell
+_PASSING = {Outcome.FAILED, Outcome.TIMED_OUT, Outcome.SKIPPED}  # what is unknown or was stopped never passes
 _JUDGED = {Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT}  # after these there may be another attempt
 
 
@@ -41,7 +43,9 @@ def on_report(decision: Decision, report: Report, roll: float) -> None:
         return
     report = _with_new_steps(decision, step, report)
     data = _outcome_data(report)
-    if _repeats(decision.run, step, report):
+    if report.stops:
+        _end(decision, step, report, data, begun=begun)
+    elif _repeats(decision.run, step, report):
         _wait(decision, step, Kind.STEP_REPEAT_WAIT, data, _interval_s(step) if report.wait_s is None else report.wait_s)
     elif report.outcome in {Outcome.FAILED, Outcome.TIMED_OUT} and _tries_again(decision.run, step, report):
         retry = _retry_policy(decision.run, step)
@@ -72,6 +76,10 @@ def _end(decision: Decision, step: StepRun, report: Report, data: dict[str, Any]
 
 def _outcome_data(report: Report) -> dict[str, Any]:
     data: dict[str, Any] = {name: value for name in _TOLD if (value := getattr(report, name))}
+    if report.passes and report.outcome in _PASSING:
+        data["passes"] = True
+    if report.partial and report.outcome is Outcome.OK:
+        data["partial"] = True
     if report.exit_code is not None:
         data["exit_code"] = report.exit_code
     if report.output is not None:
@@ -96,8 +104,10 @@ def _tries_again(run: Run, step: StepRun, report: Report) -> bool:
     policy = _retry_policy(run, step)
     if _stopping(run, step):
         return False
-    if report.wait_s is not None or not (report.retryable or report.error_kind in policy.only):
-        return report.wait_s is not None
+    if report.wait_s is not None:
+        return not report.again  # a repetition that is asked for and over is no reason to try again
+    if not (report.retryable or report.error_kind in policy.only):
+        return False
     return may_retry(policy, step.attempt - step.attempts_before, report.error_kind)
 
 
@@ -140,7 +150,7 @@ def _interval_s(step: StepRun) -> float:
 
 
 def _wait(decision: Decision, step: StepRun, kind: Kind, data: dict[str, object], wait_s: float) -> None:
-    due = decision.now + timedelta(seconds=wait_s)
+    due = decision.now + timedelta(seconds=min(max(0.0, wait_s), LONGEST_WAIT_S))
     decision.emit(kind, step, {**data, "due": due.isoformat()})
     decision.timers.append(Timer(run=decision.run.id, step=step.spec.id, attempt=step.attempt, kind="retry", due=due))
 

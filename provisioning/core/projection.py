@@ -116,7 +116,9 @@ def _run_retry_wait(changes: Changes, event: Event) -> None:
 
 def _run_reopened(changes: Changes, event: Event) -> None:
     changes.finished = False
-    changes.run.update(state=RunState.RUNNING, reason="", ended_at=None, exit_code=None)
+    changes.run.update(reason="", ended_at=None, exit_code=None)
+    if not event.data.get("rerun"):  # that one has not ended, and may be paused
+        changes.run["state"] = RunState.RUNNING
     again = event.data.get("steps")
     for name in again if isinstance(again, list | tuple) else ():
         changes.steps.setdefault(str(name), {}).update(_CLEAN, late_at=None, state=StepState.PENDING)

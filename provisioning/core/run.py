@@ -86,6 +86,7 @@ class Run:
     stop_handlers: bool = False  # cancelled once more, while the handlers ran
     late: bool = False
     waiting: bool = False  # nothing goes on but waiting for a person
+    has_waited: bool = False  # it did so, now or before
     reruns: int = 0  # times that it was run again as a whole, by its policy
     rerun_due: str = ""  # when that will be (ISO time)
     params: Mapping[str, object] = field(default_factory=lambda: NO_FIELDS)
@@ -176,7 +177,7 @@ class Run:
     def count_again(self, step: StepRun) -> None:
         """Count what a step waits for. An edge that can no longer be satisfied dooms it."""
         step.remaining = sum((gate.kind.value, gate.name) not in self.opened for gate in set(step.spec.gates))
-        step.remaining += step.spec.handler is not None and not applies(step.spec.handler, self.verdict)
+        step.remaining += step.spec.handler is not None and not self._calls(step.spec.handler)
         for dep in dict.fromkeys(step.spec.deps):
             other = self.steps[dep.step]
             if other.state in STEP_ENDED and satisfied(dep.on, other):
@@ -186,6 +187,9 @@ class Run:
                 self.doomed.append((step.spec.id, dep.step))
         if step.remaining == 0:
             self.make_ready(step)
+
+    def _calls(self, handler: HandlerOn) -> bool:
+        return self.has_waited if handler is HandlerOn.WAIT else applies(handler, self.verdict)
 
     def _count(self, spec: Step, change: int) -> None:
         if spec.handler is None:

@@ -21,7 +21,8 @@ def on_timer(decision: Decision, timer: Timer) -> None:
     elif timer.kind == "timeout":
         _time_is_over(decision)
     elif timer.kind == "rerun":
-        rerun(decision)
+        if timer.due.isoformat() == run.rerun_due:  # not one of an earlier wait, which may fire once more in a later one
+            rerun(decision)
     elif timer.kind == "late":
         _run_is_late(decision)
     else:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from provisioning.core.model import STEP_FAILED, GateKind, StepState
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from provisioning.core.model import STEP_ENDED, STEP_FAILED, GateKind, StepState
 from provisioning.core.run import Run, StepRun
 
 REJECTED = "rejected"
 """The error kind of a step to which a person said no."""
+Answers = Mapping[str, tuple[str, ...]]
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def upstream(run: Run, step: StepRun) -> dict[str, object]:
@@ -15,10 +20,10 @@ def upstream(run: Run, step: StepRun) -> dict[str, object]:
     A handler knows those of all steps. Takes time linear in the steps that have one: see `_nearest`.
     """
     if step.spec.handler is not None:
-        found = [other for other in run.steps.values() if other.output is not None]
+        found = [other for other in run.steps.values() if _left_something(other)]
     else:
         found = [run.steps[id] for id in _above(run, step.spec.id)]
-    found.sort(key=lambda other: (other.ended_at is None, other.ended_at, other.index))
+    found.sort(key=lambda other: (other.ended_at or _NEVER, other.index))
     return {other.spec.id: other.output for other in found}
 
 
@@ -58,19 +63,31 @@ def _above(run: Run, id: str) -> list[str]:
 
 
 def _nearest(run: Run, id: str) -> tuple[str, ...]:
-    """Return the steps with an output from which one gets here past none that has one. Remembered; does not recurse.
+    """Return the steps with an output from which one gets here past none that has one. Does not recurse.
 
-    A long chain without outputs shares one answer, and one with an output at each link has one each.
+    A long chain without outputs shares one answer, and one with an output at each link has one each. Remembered in the run as
+    soon as it can no longer change: what was skipped early may have steps above it that still work.
     """
-    known, rest = run.nearest, [id]
+    known, passing, rest = run.nearest, dict[str, tuple[str, ...]](), [id]
     while rest:
-        deps = [dep.step for dep in run.steps[rest[-1]].spec.deps]
-        missing = [other for other in deps if run.steps[other].output is None and other not in known]
+        deps = [run.steps[dep.step] for dep in run.steps[rest[-1]].spec.deps]
+        plain = [other.spec.id for other in deps if not _left_something(other)]
+        missing = [other for other in plain if other not in known and other not in passing]
         if missing:
             rest.extend(missing)
             continue
-        known[rest.pop()] = _joined([(other,) if run.steps[other].output is not None else known[other] for other in deps])
-    return known[id]
+        parts = [(other.spec.id,) if _left_something(other) else _either(known, passing, other.spec.id) for other in deps]
+        last = all(other in known for other in plain) and all(other.state in STEP_ENDED for other in deps)
+        (known if last else passing)[rest.pop()] = _joined(parts)
+    return _either(known, passing, id)
+
+
+def _left_something(step: StepRun) -> bool:
+    return step.output is not None and step.state in STEP_ENDED
+
+
+def _either(known: Answers, passing: Answers, id: str) -> tuple[str, ...]:
+    return known[id] if id in known else passing[id]
 
 
 def _joined(parts: list[tuple[str, ...]]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from provisioning.core.model import STEP_ENDED, GateKind, RunState, StepState
+from provisioning.core.model import STEP_ENDED, GateKind, HandlerOn, RunState, StepState
 from provisioning.core.ready import needs
 from provisioning.core.run import ACTIVE, Run, StepRun, satisfied
 
@@ -95,6 +95,10 @@ def _gates(run: Run, step: StepRun) -> list[Blocker]:
 def _handler(run: Run, step: StepRun) -> list[Blocker]:
     if step.spec.handler is None or run.verdict is not None:
         return []
+    if step.spec.handler is HandlerOn.WAIT:
+        return (
+            [] if run.has_waited else [Blocker(kind="handler", name="wait", reason="it is for a run that waits for approval")]
+        )
     return [Blocker(kind="handler", name=step.spec.handler.value, reason="it is a handler: all other steps have to end first")]
 
 
