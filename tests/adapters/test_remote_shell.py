@@ -12,31 +12,16 @@ import pytest
 from servers import ThrowawayServers
 from support.passwords import PasswordServer
 from support.remote import commands_with, until
+from support.said import Said
 from support.shells import login_of, ssh_shell
 from support.ssh import QUICK, Wire, log_of
 
+from provisioning.adapters.ssh import job as job_module
+from provisioning.adapters.ssh.script import Heard
 from provisioning.adapters.ssh.shell import SshRemoteShell
 from provisioning.core.errands import Login
 from provisioning.core.outside import Ears, Ended
 from provisioning.errors import HostKeyError, LoginRefused, Unreachable
-
-
-class Said:
-    """What was heard: how much of it, its end, and what we said ourselves."""
-
-    def __init__(self) -> None:
-        self.out, self.err = b"", b""
-        self.notes: list[str] = []
-        self.counts = [0, 0]
-        self.ears = Ears(stdout=self._stdout, stderr=self._stderr, note=self.notes.append)
-
-    def _stdout(self, data: bytes) -> None:
-        self.counts[0] += len(data)
-        self.out = (self.out + data)[-1000:]
-
-    def _stderr(self, data: bytes) -> None:
-        self.counts[1] += len(data)
-        self.err = (self.err + data)[-1000:]
 
 
 @pytest.fixture
@@ -68,7 +53,7 @@ async def test_floods_on_both_streams_are_heard_to_the_last_byte(servers: Throwa
         assert await shell.run(login, flood, ears=said.ears) == Ended(kind="exit")
 
     assert said.counts == [6_000_005, 3_000_004]
-    assert (said.out[-5:], said.err[-4:]) == (b"last\n", b"end\n")
+    assert (said.stdout[-5:], said.stderr[-4:]) == (b"last\n", b"end\n")
 
 
 async def test_variables_and_shell_are_the_caller_s(servers: ThrowawayServers, login: Login) -> None:
@@ -78,7 +63,7 @@ async def test_variables_and_shell_are_the_caller_s(servers: ThrowawayServers, l
             login, 'echo "$A"; false; echo no', shell=["bash", "-e"], env={"A": "it's\n$HOME"}, ears=said.ears
         )
 
-    assert (ended, said.out) == (Ended(kind="exit", code=1), b"it's\n$HOME\n")
+    assert (ended, said.stdout) == (Ended(kind="exit", code=1), b"it's\n$HOME\n")
 
 
 async def test_what_a_command_leaves_running_keeps_nobody(servers: ThrowawayServers, login: Login, mark: str) -> None:
@@ -89,7 +74,7 @@ async def test_what_a_command_leaves_running_keeps_nobody(servers: ThrowawayServ
         for pid in left:
             os.kill(pid, 9)
 
-    assert (ended, said.out) == (Ended(kind="exit"), b"up\n")
+    assert (ended, said.stdout) == (Ended(kind="exit"), b"up\n")
     assert len(left) == 1
 
 
@@ -110,10 +95,35 @@ async def test_one_connection_serves_more_commands_than_it_has_sessions(servers:
     assert log_of(servers, "web-0").count("Accepted publickey") == 1
 
 
-async def test_an_ear_that_raises_ends_the_command(servers: ThrowawayServers, login: Login, mark: str) -> None:
+@pytest.mark.parametrize("script", ["echo up; sleep 1000", "echo up >&2; sleep 1000"])
+async def test_an_ear_that_raises_ends_the_command(servers: ThrowawayServers, login: Login, mark: str, script: str) -> None:
     def full(_data: bytes) -> None:
         raise OSError("no space left on device")
 
+    async with ssh_shell(servers) as shell:
+        with pytest.raises(OSError, match="no space left"):
+            await shell.run(login, script, env={"MARK": mark}, ears=Ears(stdout=full, stderr=full))
+
+    assert commands_with(mark) == []
+
+
+async def test_an_ear_that_raises_before_we_know_what_to_stop_ends_the_command_too(
+    servers: ThrowawayServers, login: Login, mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Standard error, which says what there is to stop, comes last."""
+    deaf = job_module._pass_on
+
+    def late(heard: Heard, ready: Callable[[], bool], receive: Callable[[int], bytes]) -> bool:
+        if receive.__name__ == "recv_stderr" and not told.is_set():
+            return False
+        return deaf(heard, ready, receive)
+
+    def full(_data: bytes) -> None:
+        told.set()
+        raise OSError("no space left on device")
+
+    told = asyncio.Event()
+    monkeypatch.setattr(job_module, "_pass_on", late)
     async with ssh_shell(servers) as shell:
         with pytest.raises(OSError, match="no space left"):
             await shell.run(login, "echo up; sleep 1000", env={"MARK": mark}, ears=Ears(stdout=full, stderr=full))
@@ -139,7 +149,7 @@ async def test_cancelling_returns_when_all_of_it_is_gone(
     said = Said()
     async with ssh_shell(servers) as shell:
         job = asyncio.create_task(shell.run(login, script, env={"MARK": mark}, ears=said.ears, grace_s=0.3))
-        await until(lambda: said.out)
+        await until(lambda: said.stdout)
         assert commands_with(mark)
         job.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -157,14 +167,14 @@ async def test_a_command_is_asked_before_it_is_killed_and_its_last_words_are_hea
         script = "trap 'echo bye; exit 9' INT; echo up; while :; do sleep 0.05; done"
         ended = await shell.run(login, script, ears=said.ears, timeout_s=3.0, grace_s=20.0, stop_signal="SIGINT")
 
-    assert (ended, said.out) == (Ended(kind="timeout"), b"up\nbye\n")
+    assert (ended, said.stdout) == (Ended(kind="timeout"), b"up\nbye\n")
 
 
 async def test_the_time_of_one_that_waits_for_its_turn_runs_as_well(servers: ThrowawayServers, login: Login) -> None:
     async with ssh_shell(servers) as shell:
         said = [Said() for _ in range(5)]
         busy = [asyncio.create_task(shell.run(login, "echo up; sleep 1000", ears=one.ears, grace_s=0.1)) for one in said]
-        await until(lambda: all(one.out for one in said))
+        await until(lambda: all(one.stdout for one in said))
         waiting = await shell.run(login, "echo never", ears=Said().ears, timeout_s=2.0)
         for job in busy:
             job.cancel()
@@ -183,7 +193,7 @@ async def test_a_link_that_breaks_is_unknown_and_the_next_command_has_another(
     said = Said()
     async with ssh_shell(servers) as shell:
         job = asyncio.create_task(shell.run(login, "echo up; sleep 1000", env={"MARK": mark}, ears=said.ears))
-        await until(lambda: said.out)
+        await until(lambda: said.stdout)
         servers.kill_sessions("web-0")
         lost = await job
         again = await shell.run(login, "exit 5", ears=said.ears)
@@ -202,7 +212,7 @@ async def test_a_link_that_only_falls_silent_is_noticed(servers: ThrowawayServer
         known.write_text((servers.folder / "known_hosts").read_text().replace(f":{login.port} ", f":{wire.port} "))
         async with ssh_shell(servers, known_hosts=known, options=replace(QUICK, dead_after_s=1.0)) as shell:
             job = asyncio.create_task(shell.run(replace(login, port=wire.port), "echo up; sleep 1000", ears=said.ears))
-            await until(lambda: said.out)
+            await until(lambda: said.stdout)
             wire.cut()
 
             assert (await job).kind == "unknown"
@@ -213,7 +223,7 @@ async def test_stopping_over_a_link_that_broke_makes_another(servers: ThrowawayS
     said = Said()
     async with ssh_shell(servers) as shell:
         job = asyncio.create_task(shell.run(login, "echo up; sleep 1000", env={"MARK": mark}, ears=said.ears))
-        await until(lambda: said.out)
+        await until(lambda: said.stdout)
         servers.kill_sessions("web-0")
         job.cancel()
         with pytest.raises(asyncio.CancelledError):

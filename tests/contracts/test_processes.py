@@ -4,34 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import pytest
+from support.said import Said
 
 from provisioning.adapters.memory.processes import FakeProcesses, Played
 from provisioning.adapters.processes import LocalProcesses
-from provisioning.core.outside import Content, Ears, Ended, Processes, Program
+from provisioning.core.outside import Content, Ended, Processes, Program
 
 Playing = Callable[[Played], Processes]
-
-
-@dataclass
-class Said:
-    """What was heard of a program."""
-
-    stdout: bytes = b""
-    stderr: bytes = b""
-    first: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.ears = Ears(stdout=self._out, stderr=self._err)
-
-    def _out(self, data: bytes) -> None:
-        self.stdout += data
-        self.first.set()
-
-    def _err(self, data: bytes) -> None:
-        self.stderr += data
 
 
 @pytest.fixture(params=["fake", "local"])

@@ -5,38 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
 
 import pytest
 from servers import ThrowawayServers
+from support.said import Said
 from support.shells import login_of, ssh_shell
 
 from provisioning.adapters.memory.processes import Played
 from provisioning.adapters.memory.remote_shell import FakeRemoteShell
 from provisioning.core.errands import Login, RemoteShell
-from provisioning.core.outside import Ears, Ended
+from provisioning.core.outside import Ended
 from provisioning.errors import HostKeyError, LoginRefused, Unreachable
 
 Opening = Callable[..., AbstractAsyncContextManager[tuple[RemoteShell, Login]]]
-
-
-@dataclass
-class Said:
-    """What was heard of a command."""
-
-    stdout: bytes = b""
-    stderr: bytes = b""
-    first: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.ears = Ears(stdout=self._out, stderr=self._err)
-
-    def _out(self, data: bytes) -> None:
-        self.stdout += data
-        self.first.set()
-
-    def _err(self, data: bytes) -> None:
-        self.stderr += data
 
 
 @pytest.fixture(params=["fake", pytest.param("ssh", marks=pytest.mark.sshd)])

@@ -89,7 +89,7 @@ class Job:
 
     def _take(self) -> None:
         """Take a piece of what there is. Called by the event loop until nothing is left."""
-        if self.over.done():
+        if self.over.done() and self._begun.is_set():
             return
         channel = self._channel
         ended = channel.eof_received or channel.closed  # asked before the rest: what came until then is still taken
@@ -98,9 +98,11 @@ class Job:
                 _pass_on(self._out, channel.recv_ready, channel.recv),
                 _pass_on(self._err, channel.recv_stderr_ready, channel.recv_stderr),
             ]
-        except Exception as wrong:
-            self._end(wrong)
-            return
+        except Exception as wrong:  # of an ear; we still have to learn what there is to stop
+            self._out.mute()
+            self._err.mute()
+            self._over(wrong)
+            moved = [True]
         if self._err.begun is not None and not self.group:
             self.group = int(self._err.begun)
             self._begun.set()
@@ -112,11 +114,16 @@ class Job:
             self._closing = asyncio.create_task(self._explain())
 
     def _end(self, how: Ended | Exception) -> None:
+        self._over(how)
+        self._begun.set()
+
+    def _over(self, how: Ended | Exception) -> None:
+        if self.over.done():
+            return
         if isinstance(how, Ended):
             self.over.set_result(how)
         else:
             self.over.set_exception(how)
-        self._begun.set()
 
     async def _explain(self) -> None:
         """Say why the streams ended without a word of ours."""

@@ -97,6 +97,10 @@ class Heard:
         if self.begun is not None:
             self.ended = self._line(self._end, self._output)
 
+    def mute(self) -> None:
+        """Pass nothing on any more."""
+        self._output = lambda _data: None
+
     def finish(self) -> None:
         """Pass on what is still held: no more will come."""
         if self.begun is not None and self.ended is None and self._held:
