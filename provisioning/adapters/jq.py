@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from provisioning.adapters.unshaken import to_its_end
 from provisioning.core.shown import escaped
 from provisioning.errors import FilterFailed
 
@@ -36,28 +37,30 @@ class JqFilters:
     async def apply(self, program: str, data: bytes, *, raw: bool, timeout_s: float) -> bytes:
         """See Filters."""
         asked = program.encode("utf-8", "surrogatepass")
-        style = "raw" if raw else "pretty"
+        starting = asyncio.ensure_future(self._start(len(asked), "raw" if raw else "pretty", timeout_s))
+        try:
+            async with asyncio.timeout(timeout_s):
+                child = await asyncio.shield(starting)
+                output, _ = await child.communicate(asked + data)
+        except TimeoutError as late:
+            raise _too_much("time", timeout_s, self._limits) from late
+        except OSError as wrong:
+            raise FilterFailed(f"jq cannot be started: {(wrong.strerror or str(wrong)).lower()}") from wrong
+        finally:
+            await to_its_end(_end(starting))
+        return self._result(output, child.returncode or 0, timeout_s)
+
+    async def _start(self, size: int, style: str, timeout_s: float) -> asyncio.subprocess.Process:
         limits = [str(int(timeout_s) + 1), str(self._limits.memory_bytes), str(self._limits.output_bytes)]
-        child = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(Path(__file__).with_name("jq_child.py")), _home()),
-            *(*limits, style, str(len(asked))),
+            *(*limits, style, str(size)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env={name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ},
             start_new_session=True,
         )
-        try:
-            async with asyncio.timeout(timeout_s):
-                output, _ = await child.communicate(asked + data)
-        except TimeoutError as late:
-            raise _too_much("time", timeout_s, self._limits) from late
-        finally:
-            if child.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    child.kill()
-                await asyncio.shield(child.wait())
-        return self._result(output, child.returncode or 0, timeout_s)
 
     def _result(self, output: bytes, code: int, timeout_s: float) -> bytes:
         head = _FRAME.match(output)
@@ -70,6 +73,15 @@ class JqFilters:
         if kind != "error":
             raise _too_much(kind, timeout_s, self._limits)
         raise FilterFailed(_said(text.decode("utf-8", "replace")))
+
+
+async def _end(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
+    """Return when the child is gone, also one that was about to be started."""
+    await asyncio.wait([starting])
+    if starting.exception() is None and (child := starting.result()).returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
 
 
 @cache

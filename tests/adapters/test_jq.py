@@ -102,6 +102,18 @@ async def test_the_child_of_a_cancelled_filter_is_gone() -> None:
     assert commands_with("54322") == []
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2, 5])
+async def test_a_filter_that_is_cancelled_while_it_is_started_leaves_no_child(turns: int) -> None:
+    job = asyncio.create_task(apply("def f: f; f", "1", timeout_s=65_432))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+
+    assert commands_with("65433") == []
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),

@@ -64,7 +64,8 @@ class Job:
             return False
         self._bell.ring()
         await self._begun.wait()
-        return self.group > 0 and not (self.over.done() and self.over.exception() is None)
+        ended = self.over.done() and self.over.exception() is None and self.over.result().kind == "exit"
+        return self.group > 0 and not ended
 
     def close(self) -> None:
         """Let go of it. What it has left running goes on."""

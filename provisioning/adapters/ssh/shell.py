@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import signal
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from provisioning.adapters.remote.wire import made_in_thread
 from provisioning.adapters.ssh.channel import new_session
@@ -19,6 +18,7 @@ from provisioning.adapters.ssh.connect import Connection, SshOptions, quietly
 from provisioning.adapters.ssh.hosts import Line, Lines
 from provisioning.adapters.ssh.job import Job
 from provisioning.adapters.ssh.script import Errand
+from provisioning.adapters.unshaken import to_its_end
 from provisioning.core.declare import Server, SshLogin
 from provisioning.core.errands import Login
 from provisioning.core.outside import NOTHING, Ears, Ended
@@ -28,7 +28,6 @@ from provisioning.errors import HostError, HostKeyError, Unreachable
 if TYPE_CHECKING:
     from paramiko import Channel
 
-T = TypeVar("T")
 _AT_ONCE = 5  # commands on one connection: OpenSSH allows ten, and stopping each of them takes another
 _STOPPING_S = 20.0  # besides the grace; a lost link is made again meanwhile
 _LAST_WORDS_S = 1.0  # of what has been stopped
@@ -132,7 +131,7 @@ class SshRemoteShell:
             await job.start()
             return await asyncio.shield(job.over)  # it goes on while it is stopped
         except BaseException:  # also of an ear
-            job.fate = await _to_its_end(self._stop(job, line, stop))
+            job.fate = await to_its_end(self._stop(job, line, stop))
             raise
         finally:
             job.close()
@@ -181,12 +180,3 @@ def _exit_code(connection: Connection, command: str, limit_s: float) -> int:
 
 def _close(channel: Channel) -> None:
     quietly(channel.close)
-
-
-async def _to_its_end(work: Coroutine[object, object, T]) -> T:
-    """Await work although we are cancelled, once more too."""
-    job = asyncio.ensure_future(work)
-    while not job.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(job)
-    return job.result()
