@@ -115,6 +115,13 @@ def find_log(folder: Path, run: str, step: str, attempt: int) -> str:
     return FileLogs(folder / HIDDEN / "logs").find(run, step, attempt)
 
 
+def place_logs(folder: Path, run_id: str, parent: Path) -> None:
+    """Have the logs of a run below another folder. Raises StoreError."""
+    from provisioning.adapters.logs import FileLogs
+
+    FileLogs(folder / HIDDEN / "logs").place(run_id, parent)
+
+
 def last_lines(log: str, count: int = 10) -> list[str]:
     """Return the last lines of an attempt's log; none when it is not there."""
     from provisioning.adapters.logs import read_log

@@ -37,6 +37,19 @@ class FileLogs:
         made = _create(folder, f"{slug(step)}.{attempt}", kind)
         return FileLog(*made, head_bytes=self._head_bytes, tail_bytes=self._tail_bytes)
 
+    def place(self, run: str, parent: Path) -> None:
+        """Have the logs of a run in a folder of its own below `parent`; ours then has a link to it. Raises StoreError."""
+        link = self._run_folder(run)
+        target = parent.absolute() / run
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            private_folder(self.folder)
+            link.symlink_to(target, target_is_directory=True)
+        except FileExistsError:  # the run has logs already
+            return
+        except OSError as error:
+            raise store_error("making the folder of the logs", target, error) from error
+
     def find(self, run: str, step: str, attempt: int) -> str:
         """Return the path of an attempt's log, also while it is written; nothing when there is none. Raises UsageError."""
         folder, stem = self._run_folder(run), f"{slug(step)}.{attempt}"
@@ -47,7 +60,11 @@ class FileLogs:
         """Remove the logs of a run. Removing what is not there is no error. Raises StoreError."""
         folder = self._run_folder(run)
         try:
-            shutil.rmtree(folder)
+            if folder.is_symlink():
+                shutil.rmtree(folder.resolve(), ignore_errors=True)  # somebody may have cleared it away
+                folder.unlink()
+            else:
+                shutil.rmtree(folder)
         except FileNotFoundError:
             return
         except OSError as error:

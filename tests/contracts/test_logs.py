@@ -83,3 +83,17 @@ def test_closing_twice_is_no_error_and_writing_afterwards_is(logs: LogStore) -> 
     log.close()
     with pytest.raises(ValueError, match="closed"):
         log.write(b"late")
+
+
+def test_logs_of_a_run_can_be_elsewhere(tmp_path: Path) -> None:
+    logs = FileLogs(tmp_path / "ours")
+    logs.place("run-1", tmp_path / "theirs" / "etl")
+    log = logs.open("run-1", "step", 1, kind="out")
+    log.write(b"x\n")
+    log.close()
+
+    assert [path.read_bytes() for path in (tmp_path / "theirs" / "etl" / "run-1").iterdir()] == [b"x\n"]
+    assert Path(logs.find("run-1", "step", 1)).read_bytes() == b"x\n"
+    logs.delete("run-1")
+    assert not (tmp_path / "theirs" / "etl" / "run-1").exists()
+    assert list((tmp_path / "ours").iterdir()) == []

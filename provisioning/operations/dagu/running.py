@@ -6,10 +6,12 @@ Each process drives its own run and holds that run's lock; a run that is open an
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioning import wiring
@@ -18,6 +20,7 @@ from provisioning.core.dagu.compile import compile_dag
 from provisioning.core.dagu.declared import CLEAN_UP_S, DagFile
 from provisioning.core.dagu.params import Given, resolve
 from provisioning.core.dagu.patterns import finds
+from provisioning.core.dagu.text import Scope, expand
 from provisioning.core.decide import Decision, Extent
 from provisioning.core.history import BY_SIGNAL, RunDetail
 from provisioning.core.model import Workflow
@@ -71,6 +74,7 @@ async def start(catalogue: Catalogue, dag: DagFile, asked: Start, settings: Sett
     flow = _labelled(compile_dag(dag), asked.labels)
     params = {"params": [[one.name, one.value] for one in asked.given]}
     async with _session(catalogue, run_id, settings, listener) as session:
+        _place_logs(dag, catalogue, run_id)
         turns = turns_of(dag, catalogue.places.data, settings)
         if turns:
             await session.create(flow, asked, params)
@@ -91,6 +95,12 @@ async def retry(catalogue: Catalogue, run_id: str, again: Again, settings: Setti
         await session.tidy_up()
         begin = session.runner.retry(run_id, from_step=again.step, extent=again.extent, actor=session.actor)
         return await session.drive(begin)
+
+
+def _place_logs(dag: DagFile, catalogue: Catalogue, run_id: str) -> None:
+    if dag.log_dir is not None:
+        folder = expand(dag.log_dir.raw, Scope(variables=os.environ))
+        wiring.place_logs(catalogue.places.data, run_id, Path(folder).expanduser() / dag.name)
 
 
 def check_params(dag: DagFile, given: Sequence[Given]) -> None:
