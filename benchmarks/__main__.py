@@ -10,16 +10,16 @@ from pathlib import Path
 
 from sshd import SshdError
 
-from benchmarks import planning, startup, workflows
+from benchmarks import dagfiles, planning, startup, workflows
 from benchmarks.contestants import PROJECT, Contestant, contestants
 from benchmarks.figures import Timed
 from benchmarks.page import judged, publish
 from benchmarks.record import Record, machine, versions, write
 from benchmarks.rounds import compete, hosts
-from benchmarks.tables import Row, held_rows, plain, planning_rows, ssh_rows, start_rows, workflow_rows
+from benchmarks.tables import Row, dagfile_rows, held_rows, plain, planning_rows, ssh_rows, start_rows, workflow_rows
 from benchmarks.work import WorkError
 
-PARTS = ("planning", "startup", "workflows", "ssh")
+PARTS = ("planning", "startup", "workflows", "dagfiles", "ssh")
 QUICK = ("scripts", "floor", "provisioning", "pyinfra")
 
 
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             planning=tuple(planning.measure()) if "planning" in parts else (),
             startup=tuple(_start(asked)) if "startup" in parts else (),
             workflows=tuple(workflows.measure()) if "workflows" in parts else (),
+            dagfiles=tuple(dagfiles.measure(asked.checkout)) if "dagfiles" in parts else (),
             ssh=tuple(_ssh(asked)) if "ssh" in parts else (),
         )
     except (WorkError, SshdError) as wrong:
@@ -95,6 +96,7 @@ def _tables(record: Record, titles: dict[str, str]) -> list[Sequence[Row]]:
     tables = [planning_rows(record.planning)] if record.planning else []
     tables += [start_rows(record.startup)] if record.startup else []
     tables += [workflow_rows(record.workflows)] if record.workflows else []
+    tables += [dagfile_rows(record.dagfiles)] if record.dagfiles else []
     tables += [ssh_rows(record.ssh, titles)] if record.ssh else []
     held = held_rows(judged(record))
     return [*tables, *([held] if len(held) > 1 else [])]

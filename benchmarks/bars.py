@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from benchmarks import dagfiles
+from benchmarks.dagfiles import Ran
 from benchmarks.figures import Timed, digits, ratio, summaries
 from benchmarks.planning import GROWTH_LIMIT, LIMIT_S, Planned
 from benchmarks.startup import OURS, THEIRS
@@ -90,3 +92,23 @@ def of_workflows(found: Sequence[Flowed]) -> Iterator[Held]:
         elif (one.shape, one.store) == ("fan-out", DURABLE):
             bar, measured = f"under {MOST_BYTES:,} bytes a step", f"{one.bytes_per_step:,.0f}"
             yield Held(what=what, bar=bar, measured=measured, holds=one.bytes_per_step < MOST_BYTES)
+
+
+def of_dagfiles(found: Sequence[Ran]) -> Iterator[Held]:
+    """Judge runs of Dagu files."""
+    for one in found:
+        if one.own_s:
+            bar, measured = (
+                f"at most {dagfiles.OVER_LIMIT_S * 1000:.0f} ms over the steps' own time",
+                f"{one.over_s * 1000:.0f} ms",
+            )
+            yield Held(
+                what=f"`dag-engine run` of {one.shape}", bar=bar, measured=measured, holds=one.over_s <= dagfiles.OVER_LIMIT_S
+            )
+        elif one.steps == dagfiles.SIZES[0]:
+            bar, measured = f"at least {dagfiles.LEAST_PER_S} a second", f"{one.per_s:,.0f}"
+            yield Held(what=f"{one.steps:,} shell steps", bar=bar, measured=measured, holds=one.per_s >= dagfiles.LEAST_PER_S)
+        times = dagfiles.growth(found, one)
+        if times is not None:
+            bar, measured = f"at most {dagfiles.GROWTH_LIMIT} times half as many", f"{digits(times)} times"
+            yield Held(what=f"{one.steps:,} shell steps", bar=bar, measured=measured, holds=times <= dagfiles.GROWTH_LIMIT)

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.bars import Held, of_planning, of_ssh, of_start, of_workflows
+from benchmarks.bars import Held, of_dagfiles, of_planning, of_ssh, of_start, of_workflows
 from benchmarks.chart import Bar, Chart, Group, svg
 from benchmarks.figures import digits, ratio, summaries
 from benchmarks.record import Record, read, write
 from benchmarks.startup import BARE
-from benchmarks.tables import Row, held_rows, markdown, planning_rows, ssh_rows, start_rows, workflow_rows
+from benchmarks.tables import Row, dagfile_rows, held_rows, markdown, planning_rows, ssh_rows, start_rows, workflow_rows
 
 
 def publish(record: Record, docs: Path, titles: Mapping[str, str]) -> None:
@@ -26,6 +26,7 @@ def publish(record: Record, docs: Path, titles: Mapping[str, str]) -> None:
             startup=record.startup or before.startup,
             ssh=record.ssh or before.ssh,
             workflows=record.workflows or before.workflows,
+            dagfiles=record.dagfiles or before.dagfiles,
         )
     write(record, raw)
     if record.ssh:
@@ -47,6 +48,8 @@ def sections(record: Record, titles: Mapping[str, str]) -> dict[str, str]:
         parts["startup"] = markdown(start_rows(record.startup))
     if record.workflows:
         parts["workflows"] = markdown(workflow_rows(record.workflows))
+    if record.dagfiles:
+        parts["dagfiles"] = markdown(dagfile_rows(record.dagfiles))
     if record.planning:
         parts["planning"] = markdown(planning_rows(record.planning))
     return parts
@@ -54,7 +57,13 @@ def sections(record: Record, titles: Mapping[str, str]) -> dict[str, str]:
 
 def judged(record: Record) -> Iterable[Held]:
     """Return every figure that has a bar."""
-    return [*of_ssh(record.ssh), *of_start(record.startup), *of_planning(record.planning), *of_workflows(record.workflows)]
+    return [
+        *of_ssh(record.ssh),
+        *of_start(record.startup),
+        *of_planning(record.planning),
+        *of_workflows(record.workflows),
+        *of_dagfiles(record.dagfiles),
+    ]
 
 
 def renewed(text: str, parts: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contestants import PEERS
+from benchmarks.dagfiles import Ran
 from benchmarks.figures import Timed
 from benchmarks.planning import Planned
 from benchmarks.workflows import Flowed
@@ -32,6 +33,7 @@ class Record:
     startup: tuple[Timed, ...] = ()
     ssh: tuple[Timed, ...] = ()
     workflows: tuple[Flowed, ...] = ()
+    dagfiles: tuple[Ran, ...] = ()
     measured_on: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
 
 
@@ -48,7 +50,8 @@ def read(path: Path) -> Record:
     startup = tuple(Timed(**one) for one in facts.pop("startup"))
     ssh = tuple(Timed(**one) for one in facts.pop("ssh"))
     workflows = tuple(Flowed(**one) for one in facts.pop("workflows", ()))
-    return Record(planning=planning, startup=startup, ssh=ssh, workflows=workflows, **facts)
+    ran = tuple(Ran(**one) for one in facts.pop("dagfiles", ()))
+    return Record(planning=planning, startup=startup, ssh=ssh, workflows=workflows, dagfiles=ran, **facts)
 
 
 def machine() -> dict[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.bars import Held
+from benchmarks.dagfiles import Ran
+from benchmarks.dagfiles import growth as dagfile_growth
 from benchmarks.figures import Timed, digits, ratio, summaries
 from benchmarks.planning import Planned
 from benchmarks.startup import BARE
@@ -58,6 +60,18 @@ def workflow_rows(found: Sequence[Flowed]) -> list[Row]:
         times = growth(found, one)
         figures = (digits(one.wall_s), digits(one.cpu_s), f"{one.per_s:,.0f}", f"{one.bytes_per_step:,.0f}")
         rows.append((f"{one.shape}, {one.steps:,} steps", one.store, *figures, digits(times) if times else ""))
+    return rows
+
+
+def dagfile_rows(found: Sequence[Ran]) -> list[Row]:
+    """Return a head and a row for each shape."""
+    rows: list[Row] = [("", "wall s", "over the steps' own, ms", "steps per s", "times half as many")]
+    for one in found:
+        times = dagfile_growth(found, one)
+        over = digits(one.over_s * 1000) if one.own_s else ""
+        rows.append(
+            (f"{one.steps:,}, {one.shape}", digits(one.wall_s), over, f"{one.per_s:,.0f}", digits(times) if times else "")
+        )
     return rows
 
 
