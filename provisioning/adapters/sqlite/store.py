@@ -76,7 +76,7 @@ class SqliteStore:
         """Return the ids of runs that have not finished, oldest first."""
         return await self._writer.read(journal.read_open_runs)
 
-    async def expired(self, name: str, *, days: int | None, keep: int | None) -> list[str]:
+    async def expired(self, name: str, *, days: float | None, keep: int | None) -> list[str]:
         """Return the ids of this Dagu workflow's runs that ended more than `days` ago or before its newest `keep` that ended.
 
         Oldest first, without those inside other runs. None is no such limit. Whoever deletes them deletes their logs, too.

@@ -89,9 +89,13 @@ def history(
     since: datetime | None = None,
     until: datetime | None = None,
     status: str | None = None,
+    run_id: str = "",
     inside: bool = False,
 ) -> list[RunReport]:
-    """Return the newest runs first; `inside` also those that other runs have started. None when nothing ever ran."""
+    """Return the newest runs first, whose ids begin with `run_id`. None when nothing ever ran.
+
+    Those `inside` others only if that is asked for.
+    """
     try:
         with opened(data) as store:
             found: list[RunReport] = []
@@ -99,7 +103,8 @@ def history(
             while len(found) < limit:
                 page = store.history.list_runs(max(limit, 50), workflow=name, before=before)
                 for one in page:
-                    if one.source == "dagu" and (inside or not one.trigger.startswith(SUBDAG)) and _within(one, since, until):
+                    wanted = one.source == "dagu" and (inside or not one.trigger.startswith(SUBDAG))
+                    if wanted and one.run_id.startswith(run_id) and _within(one, since, until):
                         made = report(store.history.run(one.run_id), lost=is_lost(data, one))
                         if status is None or made.status == status:
                             found.append(made)

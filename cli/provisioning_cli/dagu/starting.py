@@ -1,0 +1,230 @@
+"""`dag run`, `retry` and `restart`: runs that this process drives to their end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from provisioning_cli import complete
+from provisioning_cli.context import App, pass_app
+from provisioning_cli.dagu.asked import DagCommand, catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from provisioning.core.dagu.declared import DagFile
+    from provisioning.core.dagu.params import Given
+    from provisioning.operations.dagu.catalogue import Catalogue
+    from provisioning.operations.dagu.running import Start
+
+WHAT = click.argument("what", metavar="NAME|FILE", shell_complete=complete.dags)
+WORDS = click.argument("words", nargs=-1, metavar="[-- K=V ...]", type=click.UNPROCESSED)
+PARAMS = click.option("-p", "--params", metavar="TEXT", help="Parameters as one text, such as 'a \"b c\" K=v', or as JSON.")
+RUN_ID = click.option("-r", "--run-id", metavar="ID", help="The run's id; a new one if nothing is said.")
+
+
+@click.command(cls=DagCommand)
+@WHAT
+@WORDS
+@PARAMS
+@RUN_ID
+@click.option("--label", "labels", multiple=True, metavar="K[=V]", help="A label of the run; repeatable.")
+@click.option("--labels", "more", default="", metavar="K=V,...", help="Several of them.")
+@click.option("-N", "--name", metavar="NAME", help="Run it under this name.")
+@click.option("-u", "--queue", metavar="QUEUE", help="Wait for a slot of this queue, whatever the file says.")
+@click.option("--default-working-dir", "folder", metavar="DIR", help="Where it runs if its file does not say.")
+@click.option("--profile", hidden=True)
+@click.option("--no-reuse", is_flag=True, hidden=True)
+@pass_app
+def run(
+    app: App,
+    *,
+    what: str,
+    words: tuple[str, ...],
+    params: str | None,
+    run_id: str | None,
+    labels: tuple[str, ...],
+    more: str,
+    name: str | None,
+    queue: str | None,
+    folder: str | None,
+    profile: str | None,
+    no_reuse: bool,
+) -> None:
+    """Run a DAG to its end, and show how it goes.
+
+    Parameters stand after `--`, as K=V or in their order. The exit code is 0 where the run succeeded, also in part.
+    """
+    from provisioning.operations.dagu.running import Start
+
+    _refuse(profile=profile is not None, no_reuse=no_reuse)
+    found = catalogue(app)
+    dag = _changed(found.load(what), name, queue, folder)
+    given = given_params(params, words)
+    _check_allowed(dag, given, run_id)
+    start = Start(given=given, run_id=checked_id(run_id), labels=_labels([*labels, *more.split(",")]))
+    _run(app, found, dag, start)
+
+
+@click.command(cls=DagCommand)
+@click.argument("what", metavar="RUN|NAME", shell_complete=complete.dags)
+@RUN_ID
+@click.option("--step", metavar="STEP", help="Only this step, whatever became of it.")
+@click.option("--downstream", is_flag=True, help="With --step: also everything below it.")
+@pass_app
+def retry(app: App, what: str, run_id: str | None, step: str | None, downstream: bool) -> None:
+    """Run an ended run again, or one whose process is gone: what failed and everything below it.
+
+    What has succeeded is not repeated. RUN is an id or the beginning of one; of a NAME the newest run is meant.
+    """
+    from provisioning.core.requests import Extent
+    from provisioning.errors import UsageError
+    from provisioning.operations.dagu import records, running
+    from provisioning.operations.dagu.refs import one_run
+    from provisioning.operations.session import run_blocking
+    from provisioning.settings import load
+    from provisioning_cli.dagu.telling import finish, watching
+
+    if downstream and step is None:
+        raise UsageError("--downstream goes with --step", hint="without both, what failed and all below it is run again")
+    found = catalogue(app)
+    data = found.places.data
+    summary = one_run(found, what, run_id)
+    if summary.trigger.startswith(records.SUBDAG):
+        outer = summary.trigger.removeprefix(records.SUBDAG)
+        raise UsageError(f"run {summary.run_id} is a part of another", hint=f"dag-engine retry {outer}")
+    flow = records.flow_of(data, summary)
+    _check_step(summary.run_id, step, [one.id for one in flow.steps if one.kind in {"step", "handler"}])
+    extent = Extent.ALONE if step is not None and not downstream else Extent.BELOW
+    again = running.Again(step=step, extent=extent)
+    with watching(app, flow) as listener:
+        detail = run_blocking(running.retry(found, summary.run_id, again, load(), listener))
+    finish(app, detail, flow)
+
+
+@click.command(cls=DagCommand)
+@WHAT
+@pass_app
+def restart(app: App, what: str) -> None:
+    """Stop the runs of a DAG that go on, wait its restart_wait_sec, and start it with the same parameters.
+
+    Where none goes on, the parameters are those of the newest run.
+    """
+    from provisioning.operations.dagu.restarting import stop_for_restart
+    from provisioning.operations.dagu.running import Start
+    from provisioning_cli.context import me
+
+    found = catalogue(app)
+    dag = found.load(what)
+    given = stop_for_restart(found.places.data, dag, me().identity, app.say)
+    _run(app, found, dag, Start(given=given))
+
+
+@click.command(cls=DagCommand, context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def enqueue(words: tuple[str, ...]) -> None:
+    """Refuse: without a server nothing would take the run out of its queue."""
+    from provisioning.errors import UsageError
+
+    what = words[0] if words and not words[0].startswith("-") else "NAME"
+    hint = f"`dag-engine run --queue QUEUE {what}` waits for a slot and then runs it; `&` puts it into the background"
+    raise UsageError("nothing takes runs out of a queue: there is no server", hint=hint)
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _run(app: App, found: Catalogue, dag: DagFile, start: Start) -> None:
+    from provisioning.core.dagu.compile import compile_dag
+    from provisioning.operations.dagu import running
+    from provisioning.operations.session import run_blocking
+    from provisioning.settings import load
+    from provisioning_cli.dagu.telling import finish, watching
+
+    flow = compile_dag(dag)
+    running.check_params(dag, start.given)
+    with watching(app, flow) as listener:
+        detail = run_blocking(running.start(found, dag, start, load(), listener))
+    finish(app, detail, flow)
+
+
+def given_params(text: str | None, words: Sequence[str]) -> tuple[Given, ...]:
+    """Return the parameters of a call. Raises UsageError where both ways are used, or a quote is never closed."""
+    from provisioning.core.dagu.params import from_arguments, parse_params
+    from provisioning.errors import UsageError
+
+    if text is not None and words:
+        raise UsageError("parameters are given twice, with --params and after --", hint="give them in one of these ways")
+    return parse_params(text) if text is not None else from_arguments(words)
+
+
+def checked_id(run_id: str | None) -> str:
+    """Return a run id that somebody gave; nothing where a new one is meant. Raises UsageError for one that is no name."""
+    from provisioning.core.check_faults import NAME_RULE
+    from provisioning.core.shown import quote
+    from provisioning.errors import UsageError
+    from provisioning.operations.dagu.catalogue import is_dag_name
+
+    if run_id is not None and not is_dag_name(run_id):
+        raise UsageError(f"found the run id {quote(run_id)}, expected {NAME_RULE}")
+    return run_id or ""
+
+
+def _check_step(run_id: str, step: str | None, known: Sequence[str]) -> None:
+    from provisioning.core.suggest import nearest
+    from provisioning.errors import NotFoundError
+
+    if step is not None and step not in known:
+        near = nearest(step, known)
+        hint = f"did you mean {near}?" if near else f"`dag-engine status {run_id}` lists its steps"
+        raise NotFoundError(f"run {run_id} has no step {step}", hint=hint)
+
+
+def _labels(words: Sequence[str]) -> Mapping[str, str]:
+    from provisioning.errors import UsageError
+
+    found: dict[str, str] = {}
+    for word in words:
+        key, _, value = word.strip().partition("=")
+        if key:
+            found[key.lower()] = value
+        elif word:
+            raise UsageError(f"found the label {word!r}, expected K or K=V")
+    return found
+
+
+def _changed(dag: DagFile, name: str | None, queue: str | None, folder: str | None) -> DagFile:
+    """Return the DAG as the options want it. Raises UsageError."""
+    import os
+
+    from provisioning.core.dagu.doing import Text
+    from provisioning.errors import UsageError
+    from provisioning.operations.dagu.catalogue import is_dag_name
+
+    if name is not None and not is_dag_name(name):
+        raise UsageError(f"{name!r} is no name for a DAG", hint="letters, digits, dots, underscores and hyphens")
+    if folder is not None and not os.path.isdir(folder):  # noqa: PTH112 -- never raises, however long the name is
+        raise UsageError(f"there is no folder {folder}")
+    where = Text(raw=os.path.abspath(folder), line=0, column=0) if folder and dag.working_dir is None else dag.working_dir  # noqa: PTH100
+    return replace(dag, name=name or dag.name, queue=dag.queue if queue is None else queue, working_dir=where)
+
+
+def _check_allowed(dag: DagFile, given: Sequence[Given], run_id: str | None) -> None:
+    """Raise UsageError for what the DAG's run_config forbids."""
+    from provisioning.errors import UsageError
+
+    if dag.run_config.disable_param_edit and given:
+        raise UsageError(f"{dag.name} takes no other parameters: its run_config forbids it")
+    if dag.run_config.disable_run_id_edit and run_id is not None:
+        raise UsageError(f"{dag.name} takes no run id: its run_config forbids it")
+
+
+def _refuse(*, profile: bool, no_reuse: bool) -> None:
+    from provisioning.errors import UsageError
+
+    if profile:
+        raise UsageError("--profile is not supported: there are no profiles here", hint="give parameters, or a base.yaml")
+    if no_reuse:
+        raise UsageError("--no-reuse is not supported: results are never taken from another run", hint="leave it out")
