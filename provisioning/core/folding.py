@@ -206,8 +206,8 @@ def _record(step: StepRun, event: Event) -> None:
     exit_code = data.get("exit_code")
     step.exit_code = exit_code if isinstance(exit_code, int) else None
     error = data.get("error")
-    if isinstance(error, dict):
-        step.error_kind, step.error = str(error.get("kind", "")), str(error.get("message", ""))
+    told = error if isinstance(error, dict) else {}
+    step.error_kind, step.error = str(told.get("kind", "")), str(told.get("message", ""))
     step.output = data.get("output")
     step.passes, step.partial = bool(data.get("passes", False)), bool(data.get("partial", False))
     step.log = str(data.get("log", step.log))

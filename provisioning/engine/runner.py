@@ -34,6 +34,7 @@ GIVES_BACK = frozenset(
         Kind.STEP_INTERRUPTED,
         Kind.STEP_SKIPPED,
         Kind.STEP_RETRY_WAIT,
+        Kind.STEP_REPEAT_WAIT,
         Kind.STEP_LEASE_LOST,
     }
 )

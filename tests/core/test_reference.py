@@ -7,33 +7,33 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.generated import flows, scripted, scripts
-from support.reference import WAITING, Reference, stops, word
-from support.simulate import Simulation, report
+from support.generated import Script, flows, scripted, scripts
+from support.reference import WAITING, Reference, gates, word
+from support.simulate import End, Simulation, report
 
 from provisioning.codec import encode
 from provisioning.core import decide
 from provisioning.core.decide import Decision
 from provisioning.core.events import Kind
 from provisioning.core.folding import fold
-from provisioning.core.model import RunState, Workflow
+from provisioning.core.model import Gate, GateKind, RunState, Workflow
 from provisioning.core.ports import Outcome, Report
-from provisioning.core.ready import ReadyQueue
 from provisioning.core.run import Run, new_run
 
-CHANCES = ("end", "end", "end", "end", "timer", "pause", "resume", "cancel", "crash", "signal")
+CHANCES = (*["end"] * 6, "timer", "pause", "resume", "cancel", "crash", "open", "open", "reject")
 
 
 class Both:
     """The engine's core and the reference, side by side."""
 
-    def __init__(self, flow: Workflow, script: dict[tuple[str, int], Outcome], seed: int) -> None:
+    def __init__(self, flow: Workflow, script: Script, seed: int) -> None:
         self.dice = random.Random(seed)
         self.script = script
         self.engine = Simulation(run=new_run("r1", flow), outcome=lambda task: scripted(script, task), dice=self.dice)
         self.reference = Reference(flow)
         self.told = 0
-        self.engine.begin()
+        self.attempt = dict.fromkeys(self.reference.state, 0)
+        self.engine.begin({})
         self.reference.settle()
         self.compare()
 
@@ -44,8 +44,8 @@ class Both:
                 getattr(self, f"_{self.dice.choice(CHANCES)}")()
                 self.compare()
         self._ask("resume")
-        for gate in stops(self.engine.run.workflow):
-            self._ask("open_gate", kind=gate.kind.value, name=gate.name)
+        for gate in gates(self.engine.run.workflow):
+            self._ask("open_gate", gate)
         while not self.engine.run.ended:
             assert self.engine.tasks or self.engine.timers, "it is stuck"
             self._end() if self.engine.tasks else self._timer()
@@ -57,9 +57,11 @@ class Both:
         for event in new:
             if event.kind is Kind.STEP_DISPATCHED:
                 self.reference.handed_out(event.step)
+                self.attempt[event.step] = event.attempt
         run = self.engine.run
         assert {id: word(step.state.value) for id, step in run.steps.items()} == self.reference.state, drawn(run.workflow)
         assert run.ended == self.reference.ended
+        assert run.has_waited == self.reference.waited
         if run.ended:
             assert run.state.value == self.reference.verdict
 
@@ -69,18 +71,18 @@ class Both:
         if not self.engine.tasks:
             return
         task = self.engine.tasks.pop(self.dice.randrange(len(self.engine.tasks)))
-        outcome = self.engine.outcome(task)
+        end = scripted(self.script, task)
         if self.engine.run.cancel_reason and not self.engine.run.steps[task.step].spec.handler:
-            outcome = Outcome.CANCELLED
+            end = End(outcome=Outcome.CANCELLED, passes=end.passes)
         self._decide(lambda it: decide.on_report(it, Report(task=task, worker="w"), 0.5))
-        self.reference.done(task.step, outcome)
-        self._decide(lambda it: decide.on_report(it, report(task, outcome), 0.5))
+        self.reference.done(task.step, end)
+        self._decide(lambda it: decide.on_report(it, report(task, end), 0.5))
 
     def _timer(self) -> None:
         if not self.engine.timers:
             return
         timer = self.engine.timers.pop(0)
-        if self.reference.state[timer.step] == "retry":
+        if self.reference.state[timer.step] == "retry" and timer.attempt == self.attempt[timer.step]:
             self.reference.due(timer.step)
         self._decide(lambda it: decide.on_timer(it, timer))
 
@@ -95,27 +97,25 @@ class Both:
         if self.dice.random() < 0.3 and self.engine.run.verdict is None:
             self._ask("cancel")
 
-    def _signal(self) -> None:
-        for gate in stops(self.engine.run.workflow)[:1]:
-            self._ask("open_gate", kind=gate.kind.value, name=gate.name)
+    def _open(self) -> None:
+        if found := gates(self.engine.run.workflow):
+            self._ask("open_gate", self.dice.choice(found))
+
+    def _reject(self) -> None:
+        if found := [gate for gate in gates(self.engine.run.workflow) if gate.kind is GateKind.APPROVAL]:
+            self._ask("reject", self.dice.choice(found))
 
     def _crash(self) -> None:
         """Forget everything but the journal, and recover."""
-        before = self.engine.run
-        if any(step.crash_count >= 5 for step in before.steps.values()):
+        if any(step.crash_count >= 5 for step in self.engine.run.steps.values()):
             return
-        self.engine.run = fold("r1", before.workflow, self.engine.events)
-        self.engine.queue = ReadyQueue()
-        self.engine.queue.open_run(self.engine.run)
-        self.engine.tasks.clear()
         self.reference.worker_died()
         self.reference.settle()
-        self._decide(decide.recover)
+        self.engine.crash()
 
-    def _ask(self, what: str, **data: object) -> None:
-        gates = [gate for gate in stops(self.engine.run.workflow) if gate.name == data.get("name")]
-        self.reference.ask(what, gates[0] if gates else None)
-        self.engine.ask(what, **data)
+    def _ask(self, what: str, gate: Gate | None = None) -> None:
+        self.reference.ask(what, gate)
+        self.engine.ask(what, **({"kind": gate.kind.value, "name": gate.name} if gate else {}))
         self.compare()
 
     def _decide(self, what: object) -> None:
@@ -136,9 +136,7 @@ def drawn(flow: Workflow) -> str:
 
 
 @given(flows(), scripts(), st.integers(), st.integers(0, 30))
-def test_the_engine_is_where_the_reference_is(
-    flow: Workflow, script: dict[tuple[str, int], Outcome], seed: int, turns: int
-) -> None:
+def test_the_engine_is_where_the_reference_is(flow: Workflow, script: Script, seed: int, turns: int) -> None:
     both = Both(flow, script, seed)
     both.play(turns)
 
@@ -147,9 +145,7 @@ def test_the_engine_is_where_the_reference_is(
 
 
 @given(flows(), scripts(), st.integers(), st.integers(0, 30))
-def test_what_is_recorded_folds_to_where_the_engine_is(
-    flow: Workflow, script: dict[tuple[str, int], Outcome], seed: int, turns: int
-) -> None:
+def test_what_is_recorded_folds_to_where_the_engine_is(flow: Workflow, script: Script, seed: int, turns: int) -> None:
     both = Both(flow, script, seed)
     both.play(turns)
     again = fold("r1", flow, both.engine.events)

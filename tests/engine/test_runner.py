@@ -12,7 +12,7 @@ from support.simulate import step, workflow
 
 from provisioning.adapters.memory.store import MemoryStore
 from provisioning.core.events import Event, Kind
-from provisioning.core.model import OnFailure, Policy, Retry, RunState, StepState
+from provisioning.core.model import OnFailure, Policy, Repeat, Retry, RunState, StepState, While
 from provisioning.core.ports import Commit, Outcome, Request, Task
 from provisioning.core.run import Run
 from provisioning.engine.actions import Context, Result
@@ -61,6 +61,17 @@ async def test_a_failed_step_is_tried_again_after_its_wait() -> None:
 
     assert run.state is RunState.SUCCEEDED
     assert attempts == [1, 2, 3]
+
+
+async def test_a_step_that_waits_for_its_next_round_holds_no_slot() -> None:
+    again = Repeat(again=While.ALWAYS, limit=3, interval_s=0.01)
+    doer = Doer(nothing)
+    flow = workflow(step("a", repeat=again, keys=("k",)), step("b"), policy=Policy(max_parallel=1))
+
+    run = await engine({"noop": doer}).run(flow)
+
+    assert run.state is RunState.SUCCEEDED
+    assert sorted(doer.started) == ["a", "a", "a", "b"]
 
 
 async def test_failure_halts_and_keeps_exit_code_and_message() -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from support.simulate import End
+
 from provisioning.core.model import Gate, GateKind, HandlerOn, On, OnFailure, Step, Workflow
 from provisioning.core.ports import Outcome
 
@@ -24,6 +26,15 @@ _WORDS = {
     "retry_wait": RETRY,
     "skipped": NOT_RUN,
     "cancelled": NOT_RUN,
+}
+
+_STATES = {
+    Outcome.OK: GOOD,
+    Outcome.FAILED: "failed",
+    Outcome.TIMED_OUT: "timed_out",
+    Outcome.UNKNOWN: "interrupted",
+    Outcome.CANCELLED: NOT_RUN,
+    Outcome.SKIPPED: NOT_RUN,
 }
 
 
@@ -44,6 +55,10 @@ class Reference:
     paused: bool = False
     cancelled: bool = False
     halted: bool = False
+    waited: bool = False
+    passed: set[str] = field(default_factory=set)
+    half: set[str] = field(default_factory=set)
+    well: set[str] = field(default_factory=set)
     verdict: str = ""
     ended: bool = False
 
@@ -64,21 +79,29 @@ class Reference:
                 self.state[id] = WAITING
                 self.tries[id] -= 1
 
-    def done(self, id: str, outcome: Outcome) -> None:
-        spec, stopping = self.spec(id), self._stopping(self.spec(id))
-        if outcome is Outcome.OK:
-            self.state[id] = GOOD
-        elif outcome in {Outcome.FAILED, Outcome.TIMED_OUT} and not stopping and self.tries[id] < self._most(spec):
+    def done(self, id: str, end: End) -> None:
+        spec = self.spec(id)
+        if not end.stops and not self._stopping(spec) and self._once_more(spec, end):
             self.state[id] = RETRY
+            (self.well.add if end.outcome is Outcome.OK else self.well.discard)(id)
         else:
-            self.state[id] = {
-                Outcome.FAILED: "failed",
-                Outcome.TIMED_OUT: "timed_out",
-                Outcome.UNKNOWN: "interrupted",
-                Outcome.CANCELLED: NOT_RUN,
-            }[outcome]
+            self.state[id] = _STATES[end.outcome]
+            if end.passes and self.state[id] not in {GOOD, "interrupted"}:
+                self.passed.add(id)
+            if end.partial and self.state[id] == GOOD:
+                self.half.add(id)
+            if end.stops and not self.verdict:
+                self._cancel()
             self._halt(spec)
         self.settle()
+
+    def _once_more(self, spec: Step, end: End) -> bool:
+        if end.outcome not in {Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT}:
+            return False
+        if end.wait_s is not None and end.again:
+            self.tries[spec.id] = 0
+            return True
+        return end.outcome is not Outcome.OK and (end.wait_s is not None or self.tries[spec.id] < self._most(spec))
 
     def due(self, id: str) -> None:
         self.state[id] = WAITING
@@ -90,11 +113,18 @@ class Reference:
         elif what == "resume":
             self.paused = False
         elif what == "cancel" and not self.verdict:
-            self.cancelled = True
-            self.state.update({id: NOT_RUN for id, state in self.state.items() if state == RETRY and not self.spec(id).handler})
-        elif gate is not None:
+            self._cancel()
+        elif what == "reject" and gate is not None and (gate.kind.value, gate.name) not in self.opened:
+            for spec in [spec for spec in self.flow.steps if gate in spec.gates and self.state[spec.id] == WAITING]:
+                self.state[spec.id] = "failed"
+                self._halt(spec)
+        elif what == "open_gate" and gate is not None:
             self.opened.add((gate.kind.value, gate.name))
         self.settle()
+
+    def _cancel(self) -> None:
+        self.cancelled = True
+        self.state.update({id: NOT_RUN for id, state in self.state.items() if state == RETRY and not self.spec(id).handler})
 
     # ------------------------------------------------------------ what follows
 
@@ -102,6 +132,16 @@ class Reference:
         """Look at every step until nothing changes any more."""
         while any(self._look_at(spec) for spec in self.flow.steps) or self._finish():
             pass
+        if not (self.paused or self.cancelled or self.halted or self.verdict) and not self._busy():
+            self.waited = self.waited or any(self._awaits_a_person(spec) for spec in self.flow.steps)
+
+    def _busy(self) -> bool:
+        return any(self.state[spec.id] in {ACTIVE, RETRY} or self.may_start(spec) for spec in self.flow.steps)
+
+    def _awaits_a_person(self, spec: Step) -> bool:
+        closed = {gate.kind for gate in spec.gates if (gate.kind.value, gate.name) not in self.opened}
+        here = self.state[spec.id] == WAITING and all(self._satisfied(dep.on, dep.step) for dep in spec.deps)
+        return here and closed == {GateKind.APPROVAL}
 
     def may_start(self, spec: Step) -> bool:
         return self.state[spec.id] == WAITING and not self._held(spec) and self._may_go(spec)
@@ -113,7 +153,7 @@ class Reference:
         return gates and deps and (spec.handler is None or self._handles(spec.handler))
 
     def _held(self, spec: Step) -> bool:
-        return self._stopping(spec) or (self.paused and spec.handler is None)
+        return self._stopping(spec) or (self.paused and not self.verdict)
 
     def _stopping(self, spec: Step) -> bool:
         return spec.handler is None and (self.cancelled or (self.halted and not spec.after_failure))
@@ -121,13 +161,13 @@ class Reference:
     def _satisfied(self, on: On, id: str) -> bool:
         state = self.state[id]
         if on is On.SUCCESS:
-            return state == GOOD
+            return state == GOOD or id in self.passed
         return state in OVER and (on is On.DONE or state in FAILED)
 
     def _look_at(self, spec: Step) -> bool:
         id = spec.id
         if self.state[id] == RETRY and self._stopping(spec):
-            self.state[id] = "failed"
+            self.state[id] = NOT_RUN if id in self.well else "failed"
             self._halt(spec)
             return True
         if self.state[id] != WAITING:
@@ -148,7 +188,7 @@ class Reference:
         return self.cancelled or (self._stopping(spec) and self._may_go(spec))
 
     def _halt(self, spec: Step) -> None:
-        counts = self.state[spec.id] in FAILED and not spec.optional and spec.handler is None
+        counts = self.state[spec.id] in FAILED and not self._may_fail(spec) and spec.handler is None
         if counts and self.flow.policy.on_failure is OnFailure.FAIL and not self.cancelled:
             self.halted = True
 
@@ -161,7 +201,9 @@ class Reference:
             return True
         if self.verdict and all(state in OVER for state in self.state.values()):
             self.ended = True
-            broken = any(spec.handler and not spec.optional and self.state[spec.id] in FAILED for spec in self.flow.steps)
+            broken = any(
+                spec.handler and not self._may_fail(spec) and self.state[spec.id] in FAILED for spec in self.flow.steps
+            )
             if broken and self.verdict in {"succeeded", "partial"}:
                 self.verdict = "failed"
         return False
@@ -173,10 +215,15 @@ class Reference:
         if self.flow.policy.on_failure is OnFailure.CONTINUE:
             fatal = any(spec.critical for spec in bad)
         else:
-            fatal = any(not spec.optional for spec in bad)
+            nothing = not any(self.state[spec.id] == GOOD for spec in ordinary if spec.kind == "step")
+            fatal = any(not self._may_fail(spec) or (nothing and spec.id in self.passed) for spec in bad)
         if fatal:
             return "failed"
-        return "partial" if any(not spec.forgiven for spec in bad) else "succeeded"
+        half = any(spec.id in self.half for spec in ordinary)
+        return "partial" if half or any(not spec.forgiven for spec in bad) else "succeeded"
+
+    def _may_fail(self, spec: Step) -> bool:
+        return spec.optional or spec.id in self.passed
 
     def _handles(self, handler: HandlerOn) -> bool:
         wanted: Mapping[str, set[HandlerOn]] = {
@@ -185,7 +232,7 @@ class Reference:
             "failed": {HandlerOn.FAILURE, HandlerOn.EXIT},
             "cancelled": {HandlerOn.CANCEL, HandlerOn.EXIT},
         }
-        return handler in wanted.get(self.verdict, set())
+        return self.waited if handler is HandlerOn.WAIT else handler in wanted.get(self.verdict, set())
 
     # ------------------------------------------------------------ parts
 
@@ -197,6 +244,6 @@ class Reference:
         return retry.attempts if retry else 1
 
 
-def stops(flow: Workflow) -> list[Gate]:
-    """Return the signals of a workflow."""
-    return [gate for spec in flow.steps for gate in spec.gates if gate.kind is GateKind.SIGNAL]
+def gates(flow: Workflow) -> list[Gate]:
+    """Return what people have to open in a workflow."""
+    return list(dict.fromkeys(gate for spec in flow.steps for gate in spec.gates))

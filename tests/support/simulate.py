@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
 
 from provisioning.core import decide
 from provisioning.core.decide import Decision
 from provisioning.core.events import Event, Kind
+from provisioning.core.folding import fold
 from provisioning.core.model import Action, Dep, On, Step, Workflow
 from provisioning.core.ports import Outcome, Report, Request, Task, Timer
 from provisioning.core.ready import ReadyQueue
 from provisioning.core.run import Run, new_run
+from provisioning.engine.runner import GIVES_BACK
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOOP = Action(type="noop")
-GIVES_BACK = {
-    Kind.STEP_SUCCEEDED,
-    Kind.STEP_FAILED,
-    Kind.STEP_TIMED_OUT,
-    Kind.STEP_CANCELLED,
-    Kind.STEP_INTERRUPTED,
-    Kind.STEP_RETRY_WAIT,
-    Kind.STEP_LEASE_LOST,
-}
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """How an attempt ends, where it is more than its outcome: as in `ports.Report`."""
+
+    outcome: Outcome = Outcome.OK
+    passes: bool = False
+    partial: bool = False
+    stops: str = ""
+    wait_s: float | None = None
+    again: bool | None = None
+    retryable: bool = True
+    output: object = None
+
+
+Script = Callable[[Task], Outcome | End]
 
 
 def step(id: str, *deps: str, **fields: object) -> Step:
@@ -43,7 +55,7 @@ class Simulation:
     """One run, its queue, what the workers have, and everything that was recorded."""
 
     run: Run
-    outcome: Callable[[Task], Outcome]
+    outcome: Script
     dice: random.Random
     queue: ReadyQueue = field(default_factory=ReadyQueue)
     now: datetime = START
@@ -54,10 +66,10 @@ class Simulation:
     peak: int = 0
     after_halt: list[str] = field(default_factory=list)
 
-    def begin(self) -> None:
+    def begin(self, params: Mapping[str, object]) -> None:
         self.queue.open_run(self.run)
         decision = self._decision()
-        decide.create(decision, "sha256:0", name=self.run.workflow.name, trigger="test", params={})
+        decide.create(decision, "sha256:0", name=self.run.workflow.name, trigger="test", params=params)
         decide.start(decision)
         self._finish(decision)
 
@@ -85,6 +97,27 @@ class Simulation:
         decision = self._decision()
         decide.on_request(decision, Request(run=self.run.id, kind=request, data=data))
         self._finish(decision)
+
+    def crash(self) -> None:
+        """Forget everything but the journal and the timers, and recover."""
+        self.run = fold(self.run.id, self.run.workflow, self.events)
+        self.queue = ReadyQueue()
+        self.queue.open_run(self.run)
+        self.tasks.clear()
+        decision = self._decision()
+        decide.recover(decision)
+        self._finish(decision)
+
+    def reopen(self, from_step: str | None = None, **how: Any) -> list[str]:
+        """Run it again, as `decide.reopen`, and start what is ready then."""
+        decision = self._decision()
+        again = decide.reopen(decision, from_step, **how)
+        self._finish(decision)
+        return again
+
+    def kinds(self, *wanted: Kind) -> list[Kind]:
+        """Return the kinds of what was recorded, those that are wanted, in order."""
+        return [event.kind for event in self.events if event.kind in wanted]
 
     def states(self) -> dict[str, str]:
         return {id: step.state.value for id, step in self.run.steps.items()}
@@ -116,19 +149,33 @@ class Simulation:
         self.timers += decision.timers
 
 
-def report(task: Task, outcome: Outcome) -> Report:
-    return Report(task=task, worker="w", outcome=outcome, error_kind="" if outcome is Outcome.OK else "exit", exit_code=0)
+def report(task: Task, end: Outcome | End) -> Report:
+    end = End(outcome=end) if isinstance(end, Outcome) else end
+    said: dict[str, Any] = {field.name: getattr(end, field.name) for field in fields(end)}
+    if end.outcome is not Outcome.OK:
+        said |= {"error_kind": "exit", "error": f"{task.step} {end.outcome.value}"}
+    return Report(task=task, worker="w", exit_code=0, **said)
 
 
 def simulate(
-    flow: Workflow, outcome: Callable[[Task], Outcome] = lambda _task: Outcome.OK, seed: int = 0, *, run_id: str = "r1"
+    flow: Workflow,
+    outcome: Script = lambda _task: Outcome.OK,
+    seed: int = 0,
+    *,
+    run_id: str = "r1",
+    params: Mapping[str, object] = MappingProxyType({}),
 ) -> Simulation:
     """Start a run; call `go` to take it to its end."""
     simulation = Simulation(run=new_run(run_id, flow), outcome=outcome, dice=random.Random(seed))
-    simulation.begin()
+    simulation.begin(params)
     return simulation
 
 
-def failing(*ids: str) -> Callable[[Task], Outcome]:
+def ending(**ends: Outcome | End) -> Script:
+    """Outcomes: every attempt of these steps ends so, the others succeed."""
+    return lambda task: ends.get(task.step, Outcome.OK)
+
+
+def failing(*ids: str) -> Script:
     """Outcomes: these steps fail, the others succeed."""
     return lambda task: Outcome.FAILED if task.step in ids else Outcome.OK
