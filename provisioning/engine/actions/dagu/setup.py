@@ -134,11 +134,12 @@ class _Setup:
         early = not _refers(shared.working_dir, own)
         if early:
             await self._enter()
-        from_files = await self._read_dotenv()
-        await self._evaluate_env(from_files)
+        await self._evaluate_env(await self._read_dotenv() if early else {})
         if not early:
             await self._enter()
-            await self._evaluate_env(await self._read_dotenv())
+            found = await self._read_dotenv()
+            if found:  # commands in values run once more only where there is something new for them
+                await self._evaluate_env(found)
         await self._evaluate_params(later=True)
         self._terms = replace(self._terms, shell=await self._terms.shell_of(shared.shell))
         self._tools.disk.make_folder(self._terms.cwd)
