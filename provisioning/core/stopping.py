@@ -9,11 +9,15 @@ def stop_script(mark: str, *, group: int = 0, signal: str = "TERM", grace_s: flo
     `mark` is a variable of theirs, as NAME=value, found wherever there is a /proc; they may also be a process group. Both are
     letters, digits and `_=-` only.
     """
-    known = f"kill -s 0 -- -{group} 2>/dev/null || " if group else ""
+    known = f"kill -s 0 -- -{group} 2>/dev/null && live || " if group else ""
     told = f"kill -s $1 -- -{group} 2>/dev/null; " if group else ""
     steps = (
         f"m() {{ for e in $(grep -la {mark} /proc/[0-9]*/environ 2>/dev/null);"
         " do e=${e#/proc/}; echo ${e%/environ}; done; }",
+        # A group still exists while its parent, which may take seconds, has not looked after the last of it: state Z.
+        "live() { for f in /proc/[0-9]*/stat; do read -r s < $f || continue; set -- ${s##*) };"
+        f' case $1 in Z) ;; *) [ "$3" = {group} ] && return 0 ;; esac; done 2>/dev/null;'
+        " [ -e /proc/self/stat ] && return 1; return 0; }",
         f'there() {{ {known}[ -n "$(m)" ]; }}',
         f"tell() {{ {told}for p in $(m); do kill -s $1 $p 2>/dev/null; done; }}",
         "await() { i=$1; while there; do [ $i -gt 0 ] || return 1; i=$((i-1)); sleep 0.1 2>/dev/null || sleep 1; done; }",

@@ -187,5 +187,15 @@ def test_stopping_ends_what_ignores_us_and_what_has_left_the_group(tmp_path: Pat
     assert not [pid for pid in (tmp_path / "pids").read_text().split() if Path(f"/proc/{pid}/environ").exists() and _runs(pid)]
 
 
+def test_what_has_ended_counts_as_gone_although_nobody_has_looked_after_it() -> None:
+    ended = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    script = stop_script("PROVISIONING_ERRAND=none", group=ended.pid, grace_s=20.0)
+    stopped = subprocess.run(["sh", "-c", script], check=False, timeout=60)
+    state = Path(f"/proc/{ended.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    assert (stopped.returncode, state) == (0, "Z")
+    ended.wait()
+
+
 def _runs(pid: str) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
