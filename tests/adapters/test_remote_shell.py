@@ -70,6 +70,7 @@ async def test_what_a_command_leaves_running_keeps_nobody(servers: ThrowawayServ
     said = Said()
     async with ssh_shell(servers) as shell:
         ended = await shell.run(login, "sleep 1000 & echo up", env={"MARK": mark}, ears=said.ears)
+        await until(lambda: commands_with(mark))  # for a moment, a program that begins has no variables
         left = commands_with(mark)
         for pid in left:
             os.kill(pid, 9)
