@@ -162,7 +162,13 @@ async def run_elsewhere(work: Work, doing: SshDoing) -> Done:
         scripts.append(work.terms.plain(doing.script).encode("utf-8", "surrogateescape"))
     for script in scripts:
         ended = await work.tools.remote().run(
-            login, script, ears=work.streams.ears, shell=shell, env=own, grace_s=float(work.context.clean_up_s)
+            login,
+            script,
+            ears=work.streams.ears,
+            shell=shell,
+            env=own,
+            grace_s=float(work.context.clean_up_s),
+            stop_signal=work.step.signal_on_stop or "SIGTERM",
         )
         if ended.kind != "exit":
             return failed(ended.kind, ended.message, exit_code=255)
