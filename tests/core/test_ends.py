@@ -264,9 +264,7 @@ def test_a_wait_ends_when_the_run_is_cancelled_and_no_wait_begins_afterwards() -
 
 def handled(rerun: Retry | None = None) -> Workflow:
     handlers = (step(f"on-{on}", handler=on) for on in HandlerOn)
-    return workflow(
-        step("a"), step("b", "a"), step("c"), *handlers, policy=Policy(on_failure=OnFailure.SKIP_DOWNSTREAM, **fields)
-    )
+    return workflow(step("a"), step("b", "a"), step("c"), *handlers, policy=replace(KEEP_GOING, rerun=rerun))
 
 
 @pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.SKIPPED])
