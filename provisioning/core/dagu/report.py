@@ -75,13 +75,15 @@ def report(detail: RunDetail, *, waiting: Collection[str] = (), lost: bool = Fal
     """Return the report of a run. `waiting` are the ids of steps that wait for a person now."""
     ended = detail.summary.state in RUN_ENDED
     over = lost or detail.summary.state in {RunState.FAILED, RunState.TIMED_OUT}
-    steps = tuple(_steps(detail, frozenset(waiting), over=over, lost=lost))
+    unmet, unready = detail.summary.reason.startswith(UNMET), _setup_failed(detail) or _init_failed(detail)
+    shown = _steps(detail, frozenset(waiting), over=over, lost=lost)
+    steps = tuple(_unless_begun(step, everything=unmet or unready) for step in shown)
     now = RunNow(
         steps=[
             StepEnd(status=step.status, allowed=step.record.mark == "allowed") for step in steps if step.record.kind == "step"
         ],
         precondition_error=_setup_failed(detail),
-        precondition_unmet=detail.summary.reason.startswith(UNMET),
+        precondition_unmet=unmet,
         init_failed=_init_failed(detail),
         cancelled=detail.summary.state is RunState.CANCELLED,
         timed_out=detail.summary.state is RunState.TIMED_OUT,
@@ -101,6 +103,14 @@ def _steps(detail: RunDetail, waiting: frozenset[str], *, over: bool, lost: bool
             continue
         approval = after if after is not None and after.kind == "approval" else None
         yield StepReport(record=_merged(record, approval), status=_status(record, approval, waiting, over=over, lost=lost))
+
+
+def _unless_begun(step: StepReport, *, everything: bool) -> StepReport:
+    """A handler that nothing asked for has not started; neither has anything of a run that was not to begin."""
+    idle = step.record.attempts == 0 and step.record.state in {StepState.SKIPPED, StepState.CANCELLED}
+    if idle and (everything or step.record.kind == "handler"):
+        return replace(step, status=StepStatus.NOT_STARTED)
+    return step
 
 
 def _merged(record: StepRecord, approval: StepRecord | None) -> StepRecord:

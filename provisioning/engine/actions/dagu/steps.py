@@ -50,15 +50,16 @@ class StepAction:
 
     async def _attempt(self, work: Work) -> Result:
         step, first = work.step, (work.task.tries, work.task.rounds) == (1, 1)
+        passes = step.continue_on.skipped or work.settings.get("event") == "init"
         if work.routed is not None and step.name not in work.routed:
-            return _skipped("its router has chosen others", passes=step.continue_on.skipped)
+            return _skipped("its router has chosen others", passes=passes)
         work = work.with_terms(await work.terms.variables(step.env))
         if first and step.preconditions:
             met = await work.terms.judge(step.preconditions)
             if met.error:
                 return _undecided(met)
             if not met.met:
-                return _skipped(f"precondition not met: {met.reason}", passes=step.continue_on.skipped)
+                return _skipped(f"precondition not met: {met.reason}", passes=passes)
         await _open_files(work)
         done = await self._in_time(await _in_folder(work))
         return await self._judged(work, done)
