@@ -203,7 +203,7 @@ def _still_to_come(run: Run) -> list[Timer]:
 
 
 def abandon(decision: Decision, reason: str) -> None:
-    """End a run whose runner is gone and will not come back: what ran is interrupted, the rest never started."""
+    """End a run whose runner is gone and will not come back: what ran is interrupted, the rest never started, nor its handlers."""
     run = decision.run
     if run.ended:
         return
@@ -212,4 +212,8 @@ def abandon(decision: Decision, reason: str) -> None:
     for step in list(run.steps.values()):
         if step.state in ACTIVE:
             decision.emit(Kind.STEP_INTERRUPTED, step, {"reason": reason})
+    settle(decision)
+    for step in list(run.steps.values()) if not run.ended else ():
+        if step.state not in STEP_ENDED:
+            decision.emit(Kind.STEP_CANCELLED, step, {"reason": f"not started: {reason}"})
     settle(decision)
