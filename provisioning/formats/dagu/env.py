@@ -14,6 +14,8 @@ from provisioning.formats.dagu.reading import Record, Spot
 from provisioning.formats.dagu.spelling import SECRET, folded
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PROVIDERS = ("env", "file")
+"""Where secrets can come from: what the port `Secrets` knows."""
 
 
 def read_env(spot: Spot | None) -> tuple[Variable, ...]:
@@ -112,6 +114,12 @@ def _secret(record: Record) -> Secret | None:
         return None
     if bool(ref) == bool(provider and key):
         record.spot.fault("missing_key", f"the secret {quote(name)} needs either ref, or provider and key")
+        return None
+    asked = provider or ref.partition(":")[0]
+    if asked not in _PROVIDERS:
+        spot = record.at("ref" if ref else "provider") or record.spot
+        message = f"secrets from {quote(asked)} are not supported, expected {' or '.join(_PROVIDERS)}"
+        spot.fault("unsupported_key", message)
         return None
     options = {one.name or "": one.value.raw for one in record.pairs("options")}
     return Secret(name=name, provider=provider, key=key, ref=ref, options=MappingProxyType(options))
