@@ -203,7 +203,7 @@ def _still_to_come(run: Run) -> list[Timer]:
 
 
 def abandon(decision: Decision, reason: str) -> None:
-    """End a run whose runner is gone and will not come back: what ran is interrupted, the rest never started, nor its handlers."""
+    """End a run whose runner is gone and will not come back: what ran is interrupted, the rest and the handlers never start."""
     run = decision.run
     if run.ended:
         return
