@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,16 +11,16 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from support.engine import Doer, Engine, engine
-from support.generated import flows, scripts
+from support.generated import APPROVALS, Script, flows, scripted, scripts
 
 from provisioning.adapters.sqlite.store import SqliteStore
 from provisioning.core.model import OnFailure, Retry, Workflow
-from provisioning.core.ports import Commit, Outcome, Task
+from provisioning.core.ports import Commit, Outcome, Request, Task
 from provisioning.core.run import Run
+from provisioning.core.upstream import awaiting
 from provisioning.engine.actions import Context, Result
 from provisioning.engine.runner import load
 
-Script = Mapping[tuple[str, int], Outcome]
 AT_ONCE = Retry(attempts=3, base_s=0)
 
 
@@ -47,9 +46,15 @@ class Mortal(SqliteStore):
 
 def doing(script: Script) -> Doer:
     async def do(task: Task, _context: Context) -> Result:
-        outcome = script.get((task.step, task.attempt), Outcome.OK)
+        end = scripted(script, task)
         return Result(
-            outcome=outcome, error_kind="" if outcome is Outcome.OK else "scripted", output=f"{task.step} {task.attempt}"
+            outcome=end.outcome,
+            error_kind="" if end.outcome is Outcome.OK else "scripted",
+            output=f"{task.step} {task.attempt}",
+            passes=end.passes,
+            partial=end.partial,
+            wait_s=end.wait_s,
+            again=end.again,
         )
 
     return Doer(do)
@@ -61,19 +66,34 @@ def calm(flow: Workflow) -> Workflow:
     if policy.on_failure is OnFailure.FAIL:
         policy = replace(policy, on_failure=OnFailure.SKIP_DOWNSTREAM)
     steps = tuple(replace(step, retry=step.retry and AT_ONCE) for step in flow.steps)
-    return replace(flow, steps=steps, policy=policy)
+    return replace(flow, steps=steps, policy=replace(policy, rerun=AT_ONCE))
 
 
 def ends(run: Run) -> object:
     """Return all that is to be the same in the end."""
-    steps = {id: (step.state.value, step.attempt, step.output, step.error_kind) for id, step in run.steps.items()}
-    return run.state.value, run.reason, steps
+    steps = {
+        id: (step.state.value, step.attempt, step.output, step.error_kind, step.passes, step.partial)
+        for id, step in run.steps.items()
+    }
+    return run.state.value, run.reason, run.reruns, run.has_waited, steps
+
+
+async def approving(it: Engine) -> None:
+    """Approve what the run waits for, whenever nothing goes on but that, and one thing at a time."""
+    while True:
+        run = it.runner.open_runs().get("r1")
+        if run is not None and run.waiting and not run.active:
+            name = next(
+                gate.name for step in awaiting(run) for gate in step.spec.gates if (gate.kind, gate.name) not in run.opened
+            )
+            await it.runner.ask(Request(run="r1", kind="open_gate", data={"kind": "approval", "name": name}))
+        await asyncio.sleep(0.001)
 
 
 async def go_on(it: Engine, flow: Workflow) -> Run:
     """Take over what is open; where the run was never recorded, submit it."""
     async with asyncio.TaskGroup() as group:
-        serving = [group.create_task(it.runner.serve()), group.create_task(it.worker.serve())]
+        serving = [group.create_task(each) for each in (it.runner.serve(), it.worker.serve(), approving(it))]
         await it.runner.resume()
         if not await it.store.events("r1"):
             await it.runner.submit("r1", flow)
@@ -87,7 +107,7 @@ async def undisturbed(path: Path, flow: Workflow, script: Script) -> tuple[objec
     """Return how the run ends, and after how many commits."""
     store = Mortal(path, 0, after=False)
     try:
-        run = await engine({"noop": doing(script)}, store=store).run(flow)
+        run = await go_on(engine({"noop": doing(script)}, store=store), flow)
         assert ends(await load(store, "r1")) == ends(run)
     finally:
         store.close()
@@ -98,7 +118,7 @@ async def disturbed(path: Path, flow: Workflow, script: Script, at: int, *, afte
     """Return how the run ends when the process dies at commit `at`."""
     store = Mortal(path, at, after=after)
     try:
-        await engine({"noop": doing(script)}, store=store).run(flow)
+        await go_on(engine({"noop": doing(script)}, store=store), flow)
     except (Died, BaseExceptionGroup):
         assert store.commits >= at
     finally:
@@ -121,7 +141,7 @@ async def compare(flow: Workflow, script: Script) -> int:
 
 
 @settings(max_examples=8)
-@given(flows(gates=False), scripts())
+@given(flows(gates=APPROVALS), scripts(stops=False))
 def test_a_crash_at_any_commit_changes_nothing_in_the_end(flow: Workflow, script: Script) -> None:
     asyncio.run(compare(calm(flow), script))
 
@@ -131,7 +151,7 @@ def test_a_crash_at_any_commit_of_many_workflows_changes_nothing_in_the_end() ->
     crashes = 0
 
     @settings(max_examples=400)
-    @given(flows(gates=False), scripts())
+    @given(flows(gates=APPROVALS), scripts(stops=False))
     def many(flow: Workflow, script: Script) -> None:
         nonlocal crashes
         crashes += asyncio.run(compare(calm(flow), script))
