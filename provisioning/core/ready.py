@@ -12,9 +12,24 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from provisioning.core.events import Kind
 from provisioning.core.model import StepState
 from provisioning.core.run import ACTIVE, Run, order
 
+GIVES_BACK = frozenset(
+    {
+        Kind.STEP_SUCCEEDED,
+        Kind.STEP_FAILED,
+        Kind.STEP_TIMED_OUT,
+        Kind.STEP_CANCELLED,
+        Kind.STEP_INTERRUPTED,
+        Kind.STEP_SKIPPED,
+        Kind.STEP_RETRY_WAIT,
+        Kind.STEP_REPEAT_WAIT,
+        Kind.STEP_LEASE_LOST,
+    }
+)
+"""Events after which a step has no slots."""
 Item = tuple[int, int, int, str, str]  # the three parts of the order, run, step
 
 

@@ -19,25 +19,12 @@ from provisioning.core.events import Event, Kind
 from provisioning.core.folding import fold
 from provisioning.core.model import RunState, Workflow
 from provisioning.core.ports import Clock, Commit, Inbox, Journal, Report, Request, Tasks, Timer, Timers
-from provisioning.core.ready import ReadyQueue
+from provisioning.core.ready import GIVES_BACK, ReadyQueue
 from provisioning.core.run import Run, new_run
 from provisioning.core.window import Window
 from provisioning.engine.limits import NO_LIMITS, Limits
 from provisioning.errors import NotFoundError, UsageError
 
-GIVES_BACK = frozenset(
-    {
-        Kind.STEP_SUCCEEDED,
-        Kind.STEP_FAILED,
-        Kind.STEP_TIMED_OUT,
-        Kind.STEP_CANCELLED,
-        Kind.STEP_INTERRUPTED,
-        Kind.STEP_SKIPPED,
-        Kind.STEP_RETRY_WAIT,
-        Kind.STEP_REPEAT_WAIT,
-        Kind.STEP_LEASE_LOST,
-    }
-)
 GATHER = 2  # times the last turn's duration
 LONGEST_GATHER_S = 0.03
 
@@ -301,9 +288,9 @@ class Runner:
         return refused
 
     async def _commit(self, decisions: Iterable[Decision]) -> None:
-        changed = [decision for decision in decisions if decision.events]
+        changed = [decision for decision in decisions if decision.events or decision.timers]
         await asyncio.gather(*(self._commit_one(decision) for decision in changed))
-        for decision in changed:
+        for decision in [decision for decision in changed if decision.events]:
             for projection in self._projections:
                 await projection.committed(decision.run, decision.events)
 
@@ -311,7 +298,7 @@ class Runner:
         await self._store.commit(
             Commit(
                 run=decision.run.id,
-                expected_seq=decision.events[0].seq - 1,
+                expected_seq=decision.run.seq - len(decision.events),
                 events=decision.events,
                 tasks=decision.tasks,
                 timers=decision.timers,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 from support.cost import counted
@@ -11,12 +12,13 @@ from support.engine import Doer, Engine, engine, nothing
 from support.simulate import step, workflow
 
 from provisioning.adapters.memory.store import MemoryStore
+from provisioning.adapters.sqlite.store import SqliteStore
 from provisioning.core.events import Event, Kind
-from provisioning.core.model import OnFailure, Policy, Repeat, Retry, RunState, StepState, While
+from provisioning.core.model import OnFailure, Policy, Repeat, Retry, RunState, StepState, While, Workflow
 from provisioning.core.ports import Commit, Outcome, Request, Task
 from provisioning.core.run import Run
 from provisioning.engine.actions import Context, Result
-from provisioning.engine.runner import load
+from provisioning.engine.runner import Store, load
 from provisioning.errors import StaleRevision, StoreError
 
 FAILED = Result(outcome=Outcome.FAILED, exit_code=3, error_kind="exit", error="it ended with exit code 3")
@@ -192,6 +194,54 @@ async def test_what_no_worker_has_begun_does_not_begin_after_a_cancellation() ->
         "c": (StepState.CANCELLED, "not started: interrupted"),
     }
     assert not any(event.kind is Kind.STEP_STARTED and event.step != "a" for event in it.seen.events)
+
+
+@pytest.mark.parametrize("make", [lambda _path: MemoryStore(), SqliteStore], ids=["memory", "sqlite"])
+@pytest.mark.parametrize(
+    ("policy", "kind"),
+    [
+        pytest.param(
+            Policy(retry=Retry(attempts=2, base_s=0.05)), Kind.STEP_RETRY_WAIT, id="a step waits for its next attempt"
+        ),
+        pytest.param(Policy(rerun=Retry(attempts=2, base_s=0.05)), Kind.RUN_RETRY_WAIT, id="a run waits to be run again"),
+    ],
+)
+async def test_a_wait_whose_timer_fired_while_nobody_drove_the_run_ends_when_it_is_taken_over(
+    policy: Policy, kind: Kind, make: Callable[[Path], Store], tmp_path: Path
+) -> None:
+    async def do(task: Task, _context: Context) -> Result | None:
+        return FAILED if task.attempt == 1 else None
+
+    store = make(tmp_path / "history.db")
+    first = engine({"noop": Doer(do)}, store=store)
+    await started(first, workflow(step("a"), policy=policy), kind)
+    assert [timer.run for timer in await store.due()] == ["r1"]
+
+    run = await resumed(engine({"noop": Doer(do)}, store=store))
+
+    assert run.state is RunState.SUCCEEDED
+    assert run.steps["a"].attempt == 2
+
+
+async def started(it: Engine, flow: Workflow, until: Kind) -> None:
+    """Submit a run, and stop driving it as soon as this has happened."""
+    async with asyncio.TaskGroup() as group:
+        serving = [group.create_task(it.runner.serve()), group.create_task(it.worker.serve())]
+        await it.runner.submit("r1", flow)
+        while until not in {event.kind for event in it.seen.events}:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0)
+        for task in serving:
+            task.cancel()
+
+
+async def resumed(it: Engine) -> Run:
+    async with asyncio.TaskGroup() as group:
+        serving = [group.create_task(it.runner.serve()), group.create_task(it.worker.serve())]
+        await it.runner.resume()
+        run = await it.runner.ended("r1")
+        for task in serving:
+            task.cancel()
+    return run
 
 
 class SlowToCommit(MemoryStore):

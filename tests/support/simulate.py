@@ -15,9 +15,8 @@ from provisioning.core.events import Event, Kind
 from provisioning.core.folding import fold
 from provisioning.core.model import Action, Dep, On, Step, Workflow
 from provisioning.core.ports import Outcome, Report, Request, Task, Timer
-from provisioning.core.ready import ReadyQueue
+from provisioning.core.ready import GIVES_BACK, ReadyQueue
 from provisioning.core.run import Run, new_run
-from provisioning.engine.runner import GIVES_BACK
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOOP = Action(type="noop")
