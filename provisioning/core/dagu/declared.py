@@ -116,7 +116,7 @@ class Param:
 
     name: str | None
     default: Text | None = None
-    evaluated: Text | None = None  # `eval`: the default is what this command prints
+    evaluated: Text | None = None  # `eval`: the default, in which commands are replaced by what they print
     type: str = "string"  # string | integer | number | boolean
     required: bool = False
     enum: tuple[str, ...] = ()

@@ -1,4 +1,7 @@
-"""Every file of `cases` is read as the JSON beside it says. A new case is two new files."""
+"""Every file of `cases` is read and compiled as the JSON beside it says. A new case is two new files.
+
+How those with `run` run is tested beside the engine.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.daguflow import flow_lines
 from support.dagushape import shape
 
+from provisioning.core.dagu.compile import compile_dag
 from provisioning.formats.dagu.files import Reading, read_dag
 
 CASES = Path(__file__).parent / "cases"
@@ -20,12 +25,14 @@ def test_file_is_read_as_written_beside_it(case: str) -> None:
     known = frozenset(expected.pop("known_dags", ()))
     read = read_dag((CASES / f"{case}.yaml").read_bytes(), file=f"{case}.yaml", known_dags=known)
 
-    assert set(expected) <= {"dag", "steps", "faults", "notes", "dialect"}, expected
+    assert set(expected) <= {"dag", "steps", "faults", "notes", "dialect", "workflow", "run"}, expected
     assert [[one.code, one.line, one.column] for one in read.faults] == expected.get("faults", [])
     assert [[one.code, one.line] for one in read.notes] == expected.get("notes", [])
     if "dialect" in expected:
         assert "+".join(one.dialect for one in read.recognised) == expected["dialect"]
     assert (read.dag is None) == bool(read.faults)
+    compiled = flow_lines(compile_dag(read.dag)) if read.dag is not None else None
+    assert compiled == expected.get("workflow")
     assert _told(read, expected) == {key: expected[key] for key in ("dag", "steps") if key in expected}
 
 
@@ -46,4 +53,4 @@ def _told(read: Reading, expected: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_case_has_both_files() -> None:
     assert {path.stem for path in CASES.glob("*.yaml")} == {path.stem for path in CASES.glob("*.json")}
-    assert len(list(CASES.glob("*.yaml"))) >= 100
+    assert len(list(CASES.glob("*.yaml"))) >= 250

@@ -60,8 +60,9 @@ class StepAction:
                 return _undecided(met)
             if not met.met:
                 return _skipped(f"precondition not met: {met.reason}", passes=passes)
+        work = await _in_folder(work)
         await _open_files(work)
-        done = await self._in_time(await _in_folder(work))
+        done = await self._in_time(work)
         return await self._judged(work, done)
 
     async def _in_time(self, work: Work) -> Done:
