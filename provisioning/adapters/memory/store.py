@@ -8,6 +8,7 @@ from datetime import datetime
 
 from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.history import MemoryHistory
+from provisioning.adapters.memory.schedules import MemorySchedules
 from provisioning.adapters.memory.tasks import TaskQueue
 from provisioning.adapters.memory.timers import TimerHeap
 from provisioning.codec import decode, digest, encode
@@ -19,13 +20,14 @@ from provisioning.errors import Fenced, NotFoundError, StaleRevision
 
 
 class MemoryStore:
-    """Fulfils `ports.Journal`, `Inbox`, `Tasks` and `Timers`; `history` reads what happened.
+    """Fulfils `ports.Journal`, `Inbox`, `Tasks` and `Timers`; `history` reads what happened, `schedules` keeps marks.
 
     Events pass through JSON as they would on a disk, so what cannot be stored there is refused here as well.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.history = MemoryHistory()
+        self.schedules = MemorySchedules(self.history)
         self._workflows: dict[str, Workflow] = {}
         self._events: dict[str, list[bytes]] = {}
         self._requests: list[Request] = []

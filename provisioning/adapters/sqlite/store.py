@@ -17,6 +17,7 @@ from provisioning.adapters.memory.tasks import TaskQueue
 from provisioning.adapters.memory.timers import TimerHeap
 from provisioning.adapters.sqlite import journal
 from provisioning.adapters.sqlite.history import SqliteHistory
+from provisioning.adapters.sqlite.schedules import SqliteSchedules
 from provisioning.adapters.sqlite.stored import from_json
 from provisioning.adapters.sqlite.writer import Writer
 from provisioning.codec import encode
@@ -27,7 +28,7 @@ from provisioning.core.projection import Changes
 
 
 class SqliteStore:
-    """Fulfils `ports.Journal`, `Inbox`, `Tasks` and `Timers`; `history` reads what happened.
+    """Fulfils `ports.Journal`, `Inbox`, `Tasks` and `Timers`; `history` reads what happened, `schedules` keeps marks.
 
     Nothing is opened before the first call. Every method raises StoreError when the file cannot be used. `close` it.
     """
@@ -36,6 +37,7 @@ class SqliteStore:
         self.path = path
         self.history = SqliteHistory(path)
         self._writer = Writer(path)
+        self.schedules = SqliteSchedules(self._writer)
         self._workflows = journal.Workflows()
         self._tasks = TaskQueue()
         self._clock = clock or SystemClock()
