@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +48,10 @@ def read(path: Path | None = None) -> UserFile:
     """Return the user's file; one that does not exist is empty. Raises ConfigError."""
     path = path or config_path()
     try:
-        content = tomllib.loads(_text(path))
+        text = _text(path)
+        import tomllib  # loaded only where there is something to read
+
+        content = tomllib.loads(text)
     except FileNotFoundError:
         return UserFile(path=path)
     except OSError as error:

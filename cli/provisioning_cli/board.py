@@ -9,11 +9,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from provisioning.core.events import Event, Kind
 from provisioning.core.model import StepState
-from provisioning.core.plan import Plan
 from provisioning.formats.draw.escape import cut, visible
+
+if TYPE_CHECKING:
+    from provisioning.core.plan import Plan
 
 STATES: Mapping[Kind, StepState] = {
     Kind.STEP_DISPATCHED: StepState.DISPATCHED,

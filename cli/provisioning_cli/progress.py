@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO, cast
 
 from provisioning.core.events import Event
-from provisioning.core.plan import Plan
 from provisioning.formats.draw.escape import visible
 from provisioning.operations import Listener
 from provisioning_cli.board import Board
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
     from rich.live import Live
+
+    from provisioning.core.plan import Plan
 
 REFRESH_PER_S = 5  # drawing 600 steps takes 5 ms
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from provisioning.core.declare import NAME_PATTERN
+from provisioning.core.naming import NAME_PATTERN
 from provisioning.errors import LockedError, StoreError, UsageError
 
 Fsync = Callable[[int], None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from provisioning.core.declare import NAME_PATTERN
 from provisioning.core.faults import Fault, Severity
+from provisioning.core.naming import NAME_PATTERN
 from provisioning.core.shown import quote
 
 NAME_RULE = "at most 128 letters, digits, dots, underscores and hyphens, a letter or digit first and no `..`"

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-EMPTY: Mapping[str, object] = MappingProxyType({})
+from provisioning.core.naming import NAME_PATTERN as NAME_PATTERN  # noqa: PLC0414 - those of a declaration find it here
 
-NAME_PATTERN = r"^(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z"
-"""What a name may be: it becomes a file name, a unit name and a subject token, so one rule holds for all of them."""
+EMPTY: Mapping[str, object] = MappingProxyType({})
 
 
 class DepKind(StrEnum):

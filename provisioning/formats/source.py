@@ -7,11 +7,14 @@ import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provisioning.core.faults import Fault, Severity
 from provisioning.core.shown import escaped
 from provisioning.formats.jsontext import SIZE_LIMIT_BYTES, Parsed, locate, parse_json, too_large
-from provisioning.formats.nickel import Evaluated, NickelLimits, evaluate
+
+if TYPE_CHECKING:
+    from provisioning.formats.nickel import Evaluated, NickelLimits
 
 MESSAGE_LIMIT = 600  # characters
 _KEY_MARK = "!"
@@ -39,7 +42,7 @@ def read_sources(paths: Sequence[Path], *, root: Path, limits: NickelLimits | No
     """
     contents = {path: read_bytes(path) for path in paths}
     scripts = [path for path in paths if path.suffix == ".ncl" and isinstance(contents[path], bytes)]
-    evaluated = dict(zip(scripts, evaluate(scripts, root=root, limits=limits), strict=True)) if scripts else {}
+    evaluated = dict(zip(scripts, _evaluate(scripts, root=root, limits=limits), strict=True)) if scripts else {}
     sources = []
     for path in paths:
         shown, content = shown_path(path, root), contents[path]
@@ -104,10 +107,16 @@ def _null(value: object, shown: str, faults: tuple[Fault, ...]) -> tuple[Fault, 
     return (Fault(code="wrong_type", message="found null, expected an object", file=shown, path="$"),)
 
 
+def _evaluate(paths: Sequence[Path], *, root: Path, limits: NickelLimits | None, lenient: bool = False) -> Sequence[Evaluated]:
+    from provisioning.formats.nickel import evaluate
+
+    return evaluate(paths, root=root, limits=limits, lenient=lenient)
+
+
 def _evaluated(evaluated: Evaluated, path: Path, shown: str, root: Path, limits: NickelLimits | None) -> Source:
     faults = evaluated.faults
     if evaluated.contract:  # Nickel stops at the first broken contract; without contracts we see everything
-        evaluated = evaluate([path], root=root, limits=limits, lenient=True)[0]
+        evaluated = _evaluate([path], root=root, limits=limits, lenient=True)[0]
     if evaluated.faults:
         return Source(file=shown, faults=faults)
     parsed = parse_json(evaluated.data)

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioning import wiring
-from provisioning.core.declare import Infra, Server
 from provisioning.core.events import Event
-from provisioning.core.plan import Plan, Selection
-from provisioning.core.resources import ResourceBook
 from provisioning.errors import ProvisioningError
 from provisioning.operations.options import RunOptions
 from provisioning.settings import Settings
 
 if TYPE_CHECKING:
+    from provisioning.core.declare import Infra, Server
     from provisioning.core.history import RunDetail
+    from provisioning.core.plan import Plan, Selection
     from provisioning.core.ports import Hosts
+    from provisioning.core.resources import ResourceBook
 
     Connect = Callable[[Path, Sequence[Server], Settings], Hosts]
 

@@ -79,11 +79,12 @@ def retry(app: App, what: str, run_id: str | None, step: str | None, downstream:
 
     What has succeeded is not repeated. RUN is an id or the beginning of one; of a NAME the newest run is meant.
     """
+    import asyncio
+
     from provisioning.core.requests import Extent
     from provisioning.errors import UsageError
     from provisioning.operations.dagu import records, running
     from provisioning.operations.dagu.refs import one_run
-    from provisioning.operations.session import run_blocking
     from provisioning.settings import load
     from provisioning_cli.dagu.telling import finish, watching
 
@@ -100,7 +101,7 @@ def retry(app: App, what: str, run_id: str | None, step: str | None, downstream:
     extent = Extent.ALONE if step is not None and not downstream else Extent.BELOW
     again = running.Again(step=step, extent=extent)
     with watching(app, flow) as listener:
-        detail = run_blocking(running.retry(found, summary.run_id, again, load(), listener))
+        detail = asyncio.run(running.retry(found, summary.run_id, again, load(), listener))
     finish(app, detail, flow)
 
 
@@ -137,16 +138,17 @@ def enqueue(words: tuple[str, ...]) -> None:
 
 
 def _run(app: App, found: Catalogue, dag: DagFile, start: Start) -> None:
+    import asyncio
+
     from provisioning.core.dagu.compile import compile_dag
     from provisioning.operations.dagu import running
-    from provisioning.operations.session import run_blocking
     from provisioning.settings import load
     from provisioning_cli.dagu.telling import finish, watching
 
     flow = compile_dag(dag)
     running.check_params(dag, start.given)
     with watching(app, flow) as listener:
-        detail = run_blocking(running.start(found, dag, start, load(), listener))
+        detail = asyncio.run(running.start(found, dag, start, load(), listener))
     finish(app, detail, flow)
 
 

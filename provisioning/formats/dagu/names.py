@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from provisioning.core.check_faults import NAME_RULE
-from provisioning.core.declare import NAME_PATTERN
+from provisioning.core.naming import NAME_PATTERN
 from provisioning.core.shown import quote
 from provisioning.formats.dagu.reading import Spot
 

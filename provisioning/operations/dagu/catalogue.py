@@ -15,8 +15,8 @@ from types import MappingProxyType
 
 from provisioning.core.check_faults import NAME_RULE
 from provisioning.core.dagu.declared import DagFile
-from provisioning.core.declare import NAME_PATTERN
 from provisioning.core.faults import Fault
+from provisioning.core.naming import NAME_PATTERN
 from provisioning.core.shown import quote
 from provisioning.core.suggest import nearest
 from provisioning.errors import ConfigError, NotFoundError, UsageError

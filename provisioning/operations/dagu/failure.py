@@ -11,7 +11,6 @@ from provisioning.core.dagu.stored import from_plain
 from provisioning.core.history import BY_SIGNAL, StepRecord
 from provisioning.core.model import Workflow
 from provisioning.errors import Interrupted, ProvisioningError, StepFailed
-from provisioning.formats.draw.steps import words_for
 
 SHOWN_LINES = 10
 SHOWN_STEPS = 8
@@ -65,6 +64,8 @@ def _hint(run: RunReport, flow: Workflow, first: StepRecord, resume: str, tail: 
 
 def command_of(flow: Workflow, step_id: str) -> str:
     """Return what a step of a run does, in a few words; nothing for what comes with the steps of the file."""
+    from provisioning.formats.draw.steps import words_for
+
     for step in flow.steps:
         if step.id == step_id and step.kind in {"step", "handler"} and "step" in step.action.settings:
             return words_for(from_plain(step.action.settings["step"], Step).doing)
