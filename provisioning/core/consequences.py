@@ -64,14 +64,18 @@ def _what_became(run: Run, root: str, cause: str) -> str:
 
 
 def _end_waiting(decision: Decision) -> None:
-    """End what would start: every step when the run begins to stop, afterwards only what has become ready since."""
-    run = decision.run
+    """End what would start: every step when the run begins to stop, afterwards only what has come nearer to it since."""
+    run, looked_at = decision.run, 0
     if any(event.kind in _STOPS for event in decision.events):
         for step in run.steps.values():
             _end_if_waiting(decision, step)
     may_start = []
-    while run.became_ready or run.doomed:
+    while run.became_ready or run.doomed or looked_at < len(decision.events):
         _end_doomed(decision)
+        if looked_at < len(decision.events):
+            for id, _on in run.out_edges.get(decision.events[looked_at].step, ()):
+                _end_if_waiting(decision, run.steps[id])
+            looked_at += 1
         if run.became_ready:
             id = run.became_ready.popleft()
             _end_if_waiting(decision, run.steps[id])
@@ -93,8 +97,14 @@ def _end_if_waiting(decision: Decision, step: StepRun) -> None:
     why = run.cancel_reason or f"{run.halted_by} failed"
     if step.state is StepState.RETRY_WAIT:
         _end_wait(decision, step, why)
-    elif step.state is StepState.READY or (cancelled and step.state is StepState.PENDING):
+    elif step.state is StepState.READY or (step.state is StepState.PENDING and (cancelled or _only_gates(run, step))):
         decision.emit(Kind.STEP_CANCELLED, step, {"reason": f"not started: {why}"})
+
+
+def _only_gates(run: Run, step: StepRun) -> bool:
+    """Whether nothing but closed gates keeps a step. None of them is worth waiting for in a run that stops."""
+    gates = set(step.spec.gates)
+    return bool(gates) and step.remaining == sum((gate.kind.value, gate.name) not in run.opened for gate in gates)
 
 
 def _end_wait(decision: Decision, step: StepRun, why: str) -> None:

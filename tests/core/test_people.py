@@ -201,6 +201,31 @@ def test_what_a_handler_for_waiting_waits_for_is_told() -> None:
     assert blocker.reason == "it is for a run that waits for approval"
 
 
+@pytest.mark.parametrize("kind", list(GateKind))
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_a_run_that_halts_waits_for_nobody(kind: GateKind, first: str) -> None:
+    """`gated` could not start any more, whoever opens what; nor could `later`, which comes to its gate only then."""
+    gates = (Gate(kind=kind, name="go"),)
+    slow = step("b", keys=("k",), priority=int(first == "b"))
+    flow = workflow(step("a", keys=("k",)), slow, step("gated", gates=gates), step("later", "b:done", gates=gates))
+    simulation = simulate(flow, ending(a=Outcome.FAILED))
+
+    assert simulation.go().state is RunState.FAILED
+    assert simulation.states()["gated"] == simulation.states()["later"] == "cancelled"
+    assert simulation.run.steps["later"].reason == "not started: a failed"
+
+
+def test_what_is_made_for_failures_waits_for_its_gate_also_in_a_run_that_halts() -> None:
+    flow = workflow(step("a"), step("clean", "a:failed", after_failure=True, **behind("ok")))
+    simulation = simulate(flow, ending(a=Outcome.FAILED))
+    simulation.go()
+    assert not simulation.run.ended
+    approve(simulation)
+
+    assert simulation.go().state is RunState.FAILED
+    assert simulation.states()["clean"] == "succeeded"
+
+
 # ---------------------------------------------------------------- rejected
 
 

@@ -185,7 +185,7 @@ class Reference:
     def _is_out_of_the_question(self, spec: Step) -> bool:
         if spec.handler is not None:
             return bool(self.verdict) and not self._handles(spec.handler)
-        return self.cancelled or (self._stopping(spec) and self._may_go(spec))
+        return self.cancelled or (self._stopping(spec) and all(self._satisfied(dep.on, dep.step) for dep in spec.deps))
 
     def _halt(self, spec: Step) -> None:
         counts = self.state[spec.id] in FAILED and not self._may_fail(spec) and spec.handler is None
