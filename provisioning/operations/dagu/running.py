@@ -11,6 +11,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from provisioning.core.history import BY_SIGNAL, RunDetail
 from provisioning.core.model import Workflow
 from provisioning.core.ports import Commit
 from provisioning.core.run import Run, new_run
+from provisioning.core.schedules import SCHEDULED_AT
 from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Place, Worker
 from provisioning.errors import ConfigError, ExistsError, StaleRevision
@@ -57,6 +59,13 @@ class Start:
     trigger: str = "manual"
     actor: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    scheduled_at: datetime | None = None  # the instant of its schedule that it is for
+
+    def params(self) -> dict[str, object]:
+        """Return what the run keeps of it: the parameters, and the instant."""
+        given = [[one.name, one.value] for one in self.given]
+        at = self.scheduled_at
+        return {"params": given, **({SCHEDULED_AT: at.astimezone(UTC).isoformat()} if at is not None else {})}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +81,7 @@ async def start(catalogue: Catalogue, dag: DagFile, asked: Start, settings: Sett
     check_params(dag, asked.given)
     run_id = asked.run_id or wiring.new_run_id()
     flow = _labelled(compile_dag(dag), asked.labels)
-    params = {"params": [[one.name, one.value] for one in asked.given]}
+    params = asked.params()
     async with _session(catalogue, run_id, settings, listener) as session:
         _place_logs(dag, catalogue, run_id)
         turns = turns_of(dag, catalogue.places.data, settings)

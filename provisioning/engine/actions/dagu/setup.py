@@ -22,6 +22,7 @@ from provisioning.core.dagu.stored import from_plain
 from provisioning.core.dagu.text import Rules, expand, references
 from provisioning.core.history import UNMET
 from provisioning.core.ports import Outcome, Task
+from provisioning.core.schedules import SCHEDULED_AT
 from provisioning.engine.actions import Context as Attempt
 from provisioning.engine.actions import Result, Traits
 from provisioning.engine.actions.dagu.containers import start_shared
@@ -99,6 +100,8 @@ class _Setup:
             heard=attempt.write,
         )
         self._managed = {"DAG_NAME": shared.name, "DAG_RUN_ID": task.run, "DAG_REQUEST_ID": task.run}
+        at = _scheduled_at(task.args)
+        self._managed |= {"DAG_SCHEDULED_AT": at} if at else {}
         log = attempt.path
         self._managed |= {"DAG_RUN_LOG_FILE": log, "DAG_EXECUTION_LOG_PATH": log} if log else {}
         self._values: Sequence[Value] = ()
@@ -252,6 +255,13 @@ def _asked(args: object) -> tuple[Sequence[Given], int, Context | None]:
     asked: Mapping[str, Any] = run if isinstance(run, Mapping) else {}
     given = [Given(name=str(name), value=str(value)) for name, value in asked.get("params", ())]
     return given, int(asked.get("depth", 0)), read_context(asked.get("inside"))
+
+
+def _scheduled_at(args: object) -> str:
+    """Return the instant of its schedule that the run is for, such as 2026-01-31T08:00:00Z; nothing for other runs."""
+    run = args.get("run") if isinstance(args, Mapping) else None
+    said = run.get(SCHEDULED_AT) if isinstance(run, Mapping) else None
+    return str(said).replace("+00:00", "Z") if said else ""
 
 
 async def _default(terms: Terms, param: Param) -> str | None:
