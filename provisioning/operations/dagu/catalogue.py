@@ -24,7 +24,6 @@ from provisioning.formats.dagu.files import Reading, read_base, read_dag
 from provisioning.formats.goyaml import SIZE_LIMIT_BYTES
 from provisioning.formats.source import read_bytes
 from provisioning.operations.dagu.places import SUSPEND_SUFFIX, Places
-from provisioning.operations.dagu.times import zone_faults
 
 SUFFIXES = (".yaml", ".yml")
 _is_name = re.compile(NAME_PATTERN).match
@@ -123,7 +122,7 @@ class Catalogue:
                 data, file=shown, default_type=self._default_type, known_dags=self._startable(path.parent), base=base.dag
             )
         faults = (*base.faults, *reading.faults)
-        faults += zone_faults(reading.documents, shown) if not faults else ()
+        faults += () if faults else _zone_faults(reading.documents, shown)
         if faults:
             reading = replace(reading, dag=None, documents=(), faults=faults)
         name = reading.dag.name if reading.dag is not None else path.stem
@@ -183,6 +182,15 @@ class Catalogue:
         if near:
             return f"did you mean {near}?"
         return f"`dag list` shows the DAGs of {self.places.dags}" if known else f"there are no DAG files in {self.places.dags}"
+
+
+def _zone_faults(dags: Sequence[DagFile], shown: str) -> tuple[Fault, ...]:
+    """Return what is wrong with the time zones of schedules. Most files that are run by hand have none."""
+    if not any(dag.schedule.start or dag.schedule.stop or dag.schedule.restart for dag in dags):
+        return ()
+    from provisioning.operations.dagu.times import zone_faults
+
+    return zone_faults(dags, shown)
 
 
 def is_dag_name(name: str) -> bool:
