@@ -159,7 +159,7 @@ def _ends(state: StepState) -> Callable[[Changes, Event], None]:
             step["output"] = event.data["output"]
         step |= _told(event, state)
         changes.step(event, **step)
-        if state in _DEAD and event.attempt:
+        if state in _DEAD and event.attempt and not event.data.get("passes"):
             changes.dead.append(_dead_letter(event, outcome))
 
     return end

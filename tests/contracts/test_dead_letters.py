@@ -80,3 +80,10 @@ async def test_durations_are_those_of_attempts_that_succeeded_in_the_newest_runs
 
     assert store.history.durations("timed", runs=2) == {"a": [2.0, 5.0]}
     assert store.history.durations("nobody") == {}
+
+
+async def test_a_failure_that_passes_leaves_no_letter(store: Store) -> None:
+    dispatched, failed = dies("s0")
+    await buried(store, [dispatched, replace(failed, data={**failed.data, "passes": True})], dies("s1"))
+
+    assert [letter.step for letter in store.history.dead_letters()] == ["s1"]
