@@ -1,0 +1,82 @@
+import { useEffect, useRef, useState } from "react";
+import { type StreamEvent, follow } from "./stream";
+
+export interface Message {
+  readonly topic: string;
+  readonly event: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** Where each topic of a connection is. The id of a message holds all positions, in the order of the topics. */
+export class Positions {
+  private readonly known = new Map<string, string>();
+
+  note(topics: readonly string[], id: string): void {
+    id.split(",").forEach((position, index) => {
+      const topic = topics[index];
+      if (topic !== undefined && position) this.known.set(topic, position);
+    });
+  }
+
+  /** Topics that nobody follows any more begin anew when they are followed again. */
+  keep(topics: readonly string[]): void {
+    for (const topic of [...this.known.keys()]) if (!topics.includes(topic)) this.known.delete(topic);
+  }
+
+  cursor(topics: readonly string[]): string {
+    return topics.some((topic) => this.known.has(topic)) ? topics.map((topic) => this.known.get(topic) ?? "0").join(",") : "";
+  }
+}
+
+/** Follows topics on one connection; when they change, a new one goes on where each topic is. Returns whether it is connected. */
+export function useLive(topics: readonly string[], onMessage: (message: Message) => void): boolean {
+  const [connected, setConnected] = useState(false);
+  const positions = useRef(new Positions());
+  const handler = useRef(onMessage);
+  handler.current = onMessage;
+  const key = topics.join(",");
+
+  useEffect(() => {
+    if (!key) return undefined;
+    const wanted = key.split(",");
+    positions.current.keep(wanted);
+    return follow(`/api/v1/events/stream?${new URLSearchParams({ topics: key })}`, {
+      lastId: positions.current.cursor(wanted),
+      onState: setConnected,
+      onEvent: (event) => {
+        positions.current.note(wanted, event.id);
+        const message = read(event);
+        if (message) handler.current(message);
+      },
+    });
+  }, [key]);
+  return connected;
+}
+
+function read(event: StreamEvent): Message | null {
+  try {
+    const data: unknown = JSON.parse(event.data);
+    if (typeof data !== "object" || data === null) return null;
+    const told = data as Record<string, unknown>;
+    return { event: event.event, topic: typeof told["topic"] === "string" ? told["topic"] : "", data: told };
+  } catch {
+    return null;
+  }
+}
+
+/** Returns a function that has `act` called once after a burst of calls, at most every `gap_ms`. */
+export function useCalmly(act: () => void, gap_ms: number): () => void {
+  const wanted = useRef(act);
+  wanted.current = act;
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  const last = useRef(0);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return () => {
+    if (timer.current !== undefined) return;
+    timer.current = setTimeout(() => {
+      timer.current = undefined;
+      last.current = Date.now();
+      wanted.current();
+    }, Math.max(0, last.current + gap_ms - Date.now()));
+  };
+}

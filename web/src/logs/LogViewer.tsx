@@ -1,0 +1,148 @@
+import { ActionIcon, Button, Group, Switch, Text, TextInput } from "@mantine/core";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useEffect, useMemo, useRef, useState } from "react";
+import { CopyButton } from "../parts/CopyButton";
+import { Icon } from "../parts/Icon";
+import { saved } from "../parts/download";
+import type { Span } from "./ansi";
+import { Lines } from "./lines";
+import "./log.css";
+
+interface Props {
+  readonly label: string; // what a screen reader calls it
+  readonly text: string;
+  readonly live?: boolean; // more may come
+  readonly file: string; // name of the download
+  readonly note?: string | undefined;
+}
+
+const LINE_PX = 19;
+
+/** Text of a terminal: colours, search, follow, wrap, download, copy. Draws only the lines in view. */
+export default function LogViewer({ label, text, live = false, file, note }: Props) {
+  const lines = useLines(text);
+  const [words, setWords] = useState("");
+  const [wrap, setWrap] = useState(false);
+  const [follow, setFollow] = useState(live);
+  const box = useRef<HTMLDivElement>(null);
+  const rows = useVirtualizer({
+    count: lines.count,
+    getScrollElement: () => box.current,
+    estimateSize: () => LINE_PX,
+    overscan: 30,
+    initialRect: { width: 800, height: 400 },
+  });
+  const found = useMemo(() => lines.search(words), [lines, lines.count, words]);
+  const [at, setAt] = useState(0);
+
+  useEffect(() => {
+    if (follow && lines.count) rows.scrollToIndex(lines.count - 1, { align: "end" });
+  }, [follow, lines.count, rows]);
+
+  const goTo = (next: number) => {
+    if (!found.length) return;
+    const place = (next + found.length) % found.length;
+    setAt(place);
+    setFollow(false);
+    rows.scrollToIndex(found[place] ?? 0, { align: "center" });
+  };
+  const onScroll = () => {
+    const element = box.current;
+    if (element && follow && element.scrollHeight - element.scrollTop - element.clientHeight > LINE_PX * 4) setFollow(false);
+  };
+  const current = found[at];
+
+  return (
+    <section className="log" aria-label={label}>
+      <Group gap="xs" className="log-tools">
+        <TextInput
+          aria-label="Search in this log"
+          placeholder="Search"
+          size="xs"
+          value={words}
+          onChange={(event) => {
+            setWords(event.currentTarget.value);
+            setAt(0);
+          }}
+          onKeyDown={(event) => {
+            if (event.key === "Enter") goTo(event.shiftKey ? at - 1 : at + (current === undefined ? 0 : 1));
+            if (event.key === "Escape") setWords("");
+          }}
+        />
+        {words && (
+          <>
+            <Text size="xs" role="status">
+              {found.length ? `${Math.min(at + 1, found.length)} of ${found.length.toLocaleString("en")}` : "nothing found"}
+            </Text>
+            <ActionIcon variant="subtle" aria-label="Previous match" onClick={() => goTo(at - 1)}>
+              <Icon name="up" />
+            </ActionIcon>
+            <ActionIcon variant="subtle" aria-label="Next match" onClick={() => goTo(at + 1)}>
+              <Icon name="down" />
+            </ActionIcon>
+          </>
+        )}
+        <Switch size="xs" label="Follow" checked={follow} onChange={(event) => setFollow(event.currentTarget.checked)} />
+        <Switch size="xs" label="Wrap" checked={wrap} onChange={(event) => setWrap(event.currentTarget.checked)} />
+        <CopyButton what={() => lines.text()} />
+        <Button size="compact-xs" variant="default" leftSection={<Icon name="download" />} onClick={() => saved(file, text)}>
+          Download
+        </Button>
+        {note && (
+          <Text size="xs" c="dimmed">
+            {note}
+          </Text>
+        )}
+      </Group>
+      <div ref={box} className="log-box" data-wrap={wrap || undefined} tabIndex={0} role="log" aria-label={label} onScroll={onScroll}>
+        {lines.count === 0 && <div className="log-none">{live ? "Nothing printed yet." : "Nothing was printed."}</div>}
+        <div className="log-all" style={{ height: rows.getTotalSize() }}>
+          {rows.getVirtualItems().map((row) => (
+            <div
+              key={row.key}
+              ref={rows.measureElement}
+              data-index={row.index}
+              data-found={row.index === current || undefined}
+              className="log-line"
+              style={{ transform: `translateY(${row.start}px)` }}
+            >
+              <span className="log-number">{row.index + 1}</span>
+              <span className="log-text">{marked(lines.spans(row.index), words)}</span>
+            </div>
+          ))}
+        </div>
+      </div>
+    </section>
+  );
+}
+
+/** Text only ever grows at its end or is another one: what is new is added, the rest stays taken apart. */
+function useLines(text: string): Lines {
+  const kept = useRef({ text: "", lines: new Lines() });
+  if (kept.current.text !== text) {
+    const grown = text.startsWith(kept.current.text);
+    if (grown) kept.current.lines.add(text.slice(kept.current.text.length));
+    kept.current = { text, lines: grown ? kept.current.lines : new Lines(text) };
+  }
+  return kept.current.lines;
+}
+
+function marked(spans: readonly Span[], words: string) {
+  return spans.map((span, index) => (
+    <span key={index} className={span.classes || undefined}>
+      {words ? parts(span.text, words) : span.text}
+    </span>
+  ));
+}
+
+function parts(text: string, words: string) {
+  const wanted = words.toLowerCase();
+  const lower = text.toLowerCase();
+  const pieces = [];
+  let from = 0;
+  for (let at = lower.indexOf(wanted); at >= 0; at = lower.indexOf(wanted, from)) {
+    pieces.push(text.slice(from, at), <mark key={at}>{text.slice(at, at + words.length)}</mark>);
+    from = at + words.length;
+  }
+  return [...pieces, text.slice(from)];
+}
