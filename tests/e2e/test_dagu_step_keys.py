@@ -9,6 +9,7 @@ from support.calls import Caller
 from support.dagukeys import (
     Flip,
     Scene,
+    See,
     after_a_while,
     boxed,
     ends,
@@ -64,7 +65,7 @@ def inside(ran: Ran) -> object:
     return sorted(str(child.detail.outputs["GOT"]) for child in ran.inside)
 
 
-def left(name: str) -> object:
+def left(name: str) -> See:
     """What a run leaves in a file."""
 
     def see(scene: Scene, text: str) -> object:

@@ -22,11 +22,11 @@ from provisioning.core.dagu.compile import compile_dag
 from provisioning.core.dagu.declared import DagFile
 from provisioning.core.dagu.params import from_arguments
 from provisioning.core.dagu.report import RunReport, report
-from provisioning.core.decide import Extent
 from provisioning.core.errands import Mailer, RemoteShell
 from provisioning.core.events import Event, Kind
 from provisioning.core.model import GateKind, Workflow
 from provisioning.core.ports import Request
+from provisioning.core.requests import Extent
 from provisioning.core.run import Run
 from provisioning.engine.actions.dagu.tools import OnDemand, Tools
 from provisioning.engine.runner import Runner
@@ -124,32 +124,45 @@ def reject(step: str, reason: str = "no") -> Moment:
 
 
 @dataclass
-class _Watch:
-    """A projection and a watcher: interferes when its moment has come."""
+class Meanwhile:
+    """What happens in a run. With `leaps` no step waits by itself."""
 
-    live: Live
-    printed: dict[str, Moment]  # part of what a step prints -> what happens then
-    waiting: list[Moment]  # what happens when nothing but a person is waited for, one after the other
-    events: list[Event] = field(default_factory=list)
+    printed: dict[str, Moment] = field(default_factory=dict)  # part of what a step prints -> what happens then
+    waiting: list[Moment] = field(default_factory=list)  # when nothing but a person is waited for, one after the other
+    pausing: list[Moment] = field(default_factory=list)  # in pauses, one after the other; the others are leapt over
+    leaps: bool = False
+
+
+@dataclass
+class _Watch:
+    """A projection and a watcher: interferes when the moment has come."""
+
+    meanwhile: Meanwhile
+    loop: LeapingLoop
+    events: list[Event]
+    runner: Runner | None = None
     group: asyncio.TaskGroup | None = None
     binding: ClassVar[bool] = False
 
     async def committed(self, run: Run, events: Sequence[Event]) -> None:
         self.events += events
         for event in events:
-            if event.kind in _PAUSES:
+            if event.kind in _PAUSES and self.meanwhile.pausing:
+                self._begin(self.meanwhile.pausing.pop(0), run.id)
+            elif event.kind in _PAUSES:
                 due = datetime.fromisoformat(str(event.data["due"]))
-                self.live.leap(max(0.0, (due - datetime.now(UTC)).total_seconds() - self.live.loop.leapt_s))
-        if self.waiting and not run.ended and any(event.kind is Kind.RUN_WAITING for event in events):
-            self._later(self.waiting.pop(0), run.id)
+                self.loop.leapt_s += max(0.0, (due - datetime.now(UTC)).total_seconds() - self.loop.leapt_s)
+            elif event.kind is Kind.RUN_WAITING and self.meanwhile.waiting:
+                self._begin(self.meanwhile.waiting.pop(0), run.id)
 
     def on_output(self, _step: str, text: str) -> None:
-        for part in [part for part in self.printed if part in text]:
-            self._later(self.printed.pop(part), RUN)
+        for part in [part for part in self.meanwhile.printed if part in text]:
+            self._begin(self.meanwhile.printed.pop(part), RUN)
 
-    def _later(self, moment: Moment, run_id: str) -> None:
+    def _begin(self, moment: Moment, run_id: str) -> None:
         assert self.group is not None
-        self.group.create_task(moment(replace(self.live, run_id=run_id)))
+        assert self.runner is not None
+        self.group.create_task(moment(Live(self.loop, self.runner, run_id)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,9 +260,10 @@ class DaguRuns:
         *params: str,
         printed: Mapping[str, Moment] | None = None,
         waiting: Sequence[Moment] = (),
+        pausing: Sequence[Moment] = (),
         leaps: bool = False,
     ) -> Ran:
-        """Run a file to its end. `printed` and `waiting` say what happens meanwhile; with `leaps` no step waits by itself."""
+        """Run a file to its end. `printed`, `waiting` and `pausing` say what happens meanwhile, see `Meanwhile`."""
         dag = self.load(text)
         given = from_arguments(params)
         check_params(dag, given)
@@ -259,7 +273,7 @@ class DaguRuns:
         async def begin(runner: Runner) -> Run:
             return await runner.submit(RUN, flow, params=asked)
 
-        return self._driven(begin, printed or {}, waiting, leaps=leaps)
+        return self._driven(begin, Meanwhile(dict(printed or {}), list(waiting), list(pausing), leaps=leaps))
 
     def retry(self, step: str | None = None, extent: Extent = Extent.BELOW) -> Ran:
         """Run what has failed again."""
@@ -267,21 +281,14 @@ class DaguRuns:
         async def begin(runner: Runner) -> Run:
             return await runner.retry(RUN, from_step=step, extent=extent)
 
-        return self._driven(begin, {}, (), leaps=False)
+        return self._driven(begin, Meanwhile())
 
     # ------------------------------------------------------------ parts
 
-    def _driven(
-        self,
-        begin: Callable[[Runner], Awaitable[Run]],
-        printed: Mapping[str, Moment],
-        waiting: Sequence[Moment],
-        *,
-        leaps: bool,
-    ) -> Ran:
+    def _driven(self, begin: Callable[[Runner], Awaitable[Run]], meanwhile: Meanwhile) -> Ran:
         self._events = []
         with asyncio.Runner(loop_factory=LeapingLoop) as loop:
-            run, slept = loop.run(self._drive(begin, printed, waiting, leaps=leaps))
+            run, slept = loop.run(self._drive(begin, meanwhile))
         history = self.store.history
         inside = [one for one in reversed(history.list_runs(2000)) if one.trigger.startswith("subdag:")]
         return Ran(
@@ -292,19 +299,12 @@ class DaguRuns:
             inside=[report(history.run(one.run_id)) for one in inside],
         )
 
-    async def _drive(
-        self,
-        begin: Callable[[Runner], Awaitable[Run]],
-        printed: Mapping[str, Moment],
-        waiting: Sequence[Moment],
-        *,
-        leaps: bool,
-    ) -> tuple[Run, Sequence[float]]:
+    async def _drive(self, begin: Callable[[Runner], Awaitable[Run]], meanwhile: Meanwhile) -> tuple[Run, Sequence[float]]:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, LeapingLoop)
-        clock, pace = LeapingClock(loop), LeapingClock(loop, leaps=leaps)
+        clock, pace = LeapingClock(loop), LeapingClock(loop, leaps=meanwhile.leaps)
         at_hand: list[Worker] = []
-        watch = _Watch(live=None, printed=dict(printed), waiting=list(waiting), events=self._events)  # type: ignore[arg-type]
+        watch = _Watch(meanwhile, loop, self._events)
         self.store._timers._clock = clock
         runner = Runner(
             self.store,
@@ -315,7 +315,6 @@ class DaguRuns:
             fence=None,
             poll_s=1e6,
         )
-        watch.live = Live(loop, runner)
         worker = Worker(
             "local",
             self.store,
@@ -327,13 +326,13 @@ class DaguRuns:
         )
         at_hand.append(worker)
         async with asyncio.TaskGroup() as group:
-            watch.group = group
+            watch.runner, watch.group = runner, group
             serving = [group.create_task(runner.serve()), group.create_task(worker.serve())]
             await begin(runner)
             run = await runner.ended(RUN)
             for task in serving:
                 task.cancel()
-        assert not watch.printed, f"never printed: {list(watch.printed)}"
+        assert not meanwhile.printed, f"never printed: {list(meanwhile.printed)}"
         return run, pace.slept
 
     def _tools(self) -> Tools:

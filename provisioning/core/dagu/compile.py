@@ -89,6 +89,9 @@ class _Compiler:
     routed: Mapping[str, str] = field(init=False)  # target -> its router
 
     def __post_init__(self) -> None:
+        if not self.main:
+            own = {event: step for event, step in self.dag.handlers.items() if event not in self.dag.inherited}
+            self.dag = replace(self.dag, handlers=own)
         self.names = _Names(frozenset(step.name for step in self.dag.steps))
         self.setup = self.names.free("(setup)")
         approved = [step.name for step in self.dag.steps if step.approval is not None]

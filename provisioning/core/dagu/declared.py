@@ -337,6 +337,7 @@ class DagFile:
     shell: tuple[Text, ...] = ()  # program and arguments; one item may hold both
     steps: tuple[Step, ...] = ()
     handlers: Mapping[Event, Step] = field(default_factory=lambda: MappingProxyType({}))
+    inherited: tuple[Event, ...] = ()  # handlers that are base.yaml's: not for a DAG that another one starts
     preconditions: tuple[Condition, ...] = ()
     defaults: Defaults = field(default_factory=Defaults)
     max_active_steps: int = 0  # 0: no limit

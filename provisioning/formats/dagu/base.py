@@ -34,4 +34,5 @@ def beneath(dag: DagFile, base: DagFile) -> DagFile:
     said = {field for key in dag.given for field in _fields(key)}
     taken = {field: getattr(base, field) for key in base.given for field in _fields(key) if field not in said}
     handlers = MappingProxyType({**base.handlers, **dag.handlers})
-    return replace(dag, **taken, env=(*base.env, *dag.env), handlers=handlers)
+    inherited = tuple(event for event in base.handlers if event not in dag.handlers)
+    return replace(dag, **taken, env=(*base.env, *dag.env), handlers=handlers, inherited=inherited)
