@@ -31,7 +31,8 @@ def wanted() -> list[str]:
     """Return what pyproject.toml asks for, the build included: the project itself is installed without isolation."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     build = [*declared["build-system"]["requires"], "editables"]  # hatchling asks for it in editable installs
-    return [*declared["project"]["dependencies"], *declared["dependency-groups"]["dev"], *build]
+    extras = [name for extra in declared["project"]["optional-dependencies"].values() for name in extra]
+    return [*declared["project"]["dependencies"], *extras, *declared["dependency-groups"]["dev"], *build]
 
 
 def report(arguments: list[str]) -> dict[str, tuple[str, str]]:

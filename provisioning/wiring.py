@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from provisioning.adapters.lock import RunLock, WorkspaceLock
     from provisioning.adapters.memory.bell import Bell
     from provisioning.adapters.slots import Slots
+    from provisioning.adapters.sqlite.pages import RunPages
+    from provisioning.adapters.sqlite.people import SqlitePeople
     from provisioning.adapters.sqlite.store import SqliteStore
     from provisioning.adapters.ssh.connect import SshOptions
     from provisioning.adapters.ssh.hosts import SshHosts
@@ -91,6 +93,20 @@ def open_store(folder: Path) -> SqliteStore:
     from provisioning.adapters.sqlite.store import SqliteStore
 
     return SqliteStore(folder / HIDDEN / "history.db", clock())
+
+
+def run_pages(folder: Path) -> RunPages:
+    """Return what reads pages of runs out of a folder's history."""
+    from provisioning.adapters.sqlite.pages import RunPages
+
+    return RunPages(folder / HIDDEN / "history.db")
+
+
+def people_store(folder: Path) -> SqlitePeople:
+    """Return the users, tokens and audit log of a server whose data are in a folder."""
+    from provisioning.adapters.sqlite.people import SqlitePeople
+
+    return SqlitePeople(folder / HIDDEN / "server.db")
 
 
 def has_history(folder: Path) -> bool:

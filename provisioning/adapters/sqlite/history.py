@@ -46,7 +46,7 @@ _LETTER_FIELDS = (
     *("id", "run_id", "workflow", "step", "attempt", "error_kind", "error", "died_at"),
     *("replayed_at", "replayed_by", "replayed_attempt"),
 )
-_RUN = ", ".join({"run_id": "run", "workflow": "name"}.get(name, name) for name in _RUN_FIELDS)
+RUN_COLUMNS = ", ".join({"run_id": "run", "workflow": "name"}.get(name, name) for name in _RUN_FIELDS)
 _STEP = ", ".join(_STEP_FIELDS)
 _ATTEMPT = ", ".join(f"attempts.{name}" for name in _ATTEMPT_FIELDS)
 _LETTER = ", ".join({"run_id": "runs.run", "workflow": "name"}.get(name, f"dead_letters.{name}") for name in _LETTER_FIELDS)
@@ -96,12 +96,12 @@ class SqliteHistory:
         }
         used = {text: value for text, value in filters.items() if value is not None}
         where = f"WHERE {' AND '.join(used)}" if used else ""
-        return self._all(_summary, f"SELECT {_RUN} FROM runs {where} ORDER BY id DESC LIMIT ?", *used.values(), limit)  # noqa: S608
+        return self._all(summary_of, f"SELECT {RUN_COLUMNS} FROM runs {where} ORDER BY id DESC LIMIT ?", *used.values(), limit)  # noqa: S608
 
     def run(self, ref: str) -> RunDetail:
         """Return the run with this id, unique prefix of an id, or `last`. Raises NotFoundError, StoreError."""
         run = self._resolve(ref)
-        summary = self._all(_summary, f"SELECT {_RUN} FROM runs WHERE run = ?", run)  # noqa: S608 - our own columns
+        summary = self._all(summary_of, f"SELECT {RUN_COLUMNS} FROM runs WHERE run = ?", run)  # noqa: S608 - our own columns
         steps = self._all(_step, f"SELECT {_STEP} FROM steps WHERE run = {_ID} ORDER BY position", run)  # noqa: S608
         outputs = self._all(
             _named_output,
@@ -118,7 +118,7 @@ class SqliteHistory:
 
     def summary(self, run: str) -> RunSummary:
         """Return the run with this exact id, without its steps. Raises NotFoundError, StoreError."""
-        found = self._all(_summary, f"SELECT {_RUN} FROM runs WHERE run = ?", run)  # noqa: S608 - our own columns
+        found = self._all(summary_of, f"SELECT {RUN_COLUMNS} FROM runs WHERE run = ?", run)  # noqa: S608 - our own columns
         if not found:
             raise NotFoundError(f"there is no run '{run}'", hint=not_found_hint(run, ()))
         return found[0]
@@ -262,7 +262,8 @@ def _count(row: Row) -> int:
 _letter = partial(from_row, DeadLetter, _LETTER_FIELDS)
 
 
-def _summary(row: Row) -> RunSummary:
+def summary_of(row: Row) -> RunSummary:
+    """Return the run of a row of RUN_COLUMNS."""
     labels = from_json(row[-1], dict[str, str]) if row[-1] is not None else {}
     return from_row(RunSummary, _RUN_FIELDS, (*row[:-1], labels))
 

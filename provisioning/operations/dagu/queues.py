@@ -19,11 +19,12 @@ from provisioning.settings import Settings
 
 class _Slots(Protocol):
     def try_take(self) -> bool: ...
+    def release(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One limit. What has been taken is given back when the process ends."""
+    """One limit. What has been taken is given back with `release`, or when the process ends."""
 
     slots: _Slots
     reason: str
@@ -31,6 +32,10 @@ class Turn:
     def try_take(self) -> bool:
         """Take a slot; whether we have one now."""
         return self.slots.try_take()
+
+    def release(self) -> None:
+        """Give the slot back. Giving back what is not held is no error."""
+        self.slots.release()
 
 
 def turns_of(dag: DagFile, data: Path, settings: Settings) -> Sequence[Turn]:

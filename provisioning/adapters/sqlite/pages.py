@@ -1,0 +1,172 @@
+"""Pages of runs out of a large history: every question is answered by an index, or stops when the page is full."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from provisioning.adapters.sqlite import journal
+from provisioning.adapters.sqlite.database import ERRORS, connect, store_error
+from provisioning.adapters.sqlite.history import RUN_COLUMNS, SqliteHistory, summary_of
+from provisioning.core.events import Event
+from provisioning.core.history import RunSummary
+from provisioning.core.model import RunState
+
+INSIDE = "substr(trigger, 1, 7) = 'subdag:'"
+MARKS = 500  # question marks of one statement
+
+
+class Wanted(Protocol):
+    """Which runs; see `operations.hosting.reading.Wanted`."""
+
+    @property
+    def name(self) -> str | None: ...  # noqa: D102
+    @property
+    def states(self) -> frozenset[RunState]: ...  # noqa: D102
+    @property
+    def label(self) -> str: ...  # noqa: D102
+    @property
+    def q(self) -> str: ...  # noqa: D102
+    @property
+    def since(self) -> datetime | None: ...  # noqa: D102
+    @property
+    def until(self) -> datetime | None: ...  # noqa: D102
+    @property
+    def inside(self) -> bool: ...  # noqa: D102
+    @property
+    def before(self) -> str | None: ...  # noqa: D102
+
+
+class RunPages:
+    """Reads one history. A file that is not there holds no runs. Safe from any thread; raises StoreError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.history = SqliteHistory(path)
+        self._connection: sqlite3.Connection | None = None
+        self._busy = threading.Lock()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.history.close()
+        with self._busy:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def page(self, wanted: Wanted, limit: int) -> list[RunSummary]:
+        """Return the newest runs first, of the states that are wanted."""
+        sql, values = question(wanted, limit)
+        return [summary_of(row) for row in self.rows(sql, *values)]
+
+    def has(self, run: str) -> bool:
+        """Whether there is a run with this exact id."""
+        return bool(self.rows("SELECT 1 FROM runs WHERE run = ?", run))
+
+    def recent(self, names: Sequence[str], count: int) -> dict[str, list[RunSummary]]:
+        """Return the newest runs of each name, the newest first, without those inside others. One seek for each name."""
+        sql = (
+            f"SELECT {RUN_COLUMNS} FROM runs WHERE name = ? AND source = 'dagu' AND NOT {INSIDE}"  # noqa: S608 - our columns
+            " ORDER BY id DESC LIMIT ?"
+        )
+        found = {name: [summary_of(row) for row in self.rows(sql, name, count)] for name in names}
+        return {name: runs for name, runs in found.items() if runs}
+
+    def rejected(self, runs: Sequence[str]) -> frozenset[str]:
+        """Return which of these runs have a step that somebody rejected."""
+        found: set[str] = set()
+        for at in range(0, len(runs), MARKS):
+            part = runs[at : at + MARKS]
+            marks = ", ".join("?" * len(part))
+            sql = (
+                f"SELECT DISTINCT runs.run FROM runs JOIN steps ON steps.run = runs.id WHERE runs.run IN ({marks})"  # noqa: S608
+                " AND steps.mark = 'rejected'"
+            )
+            found.update(str(row[0]) for row in self.rows(sql, *part))
+        return frozenset(found)
+
+    def positions(self, runs: Sequence[str]) -> dict[str, int]:
+        """Return the number of the newest event of each run that is there."""
+        found: dict[str, int] = {}
+        for at in range(0, len(runs), MARKS):
+            part = runs[at : at + MARKS]
+            marks = ", ".join("?" * len(part))
+            rows = self.rows(f"SELECT run, last_seq FROM runs WHERE run IN ({marks})", *part)  # noqa: S608 - question marks
+            found.update((str(run), int(str(seq))) for run, seq in rows)
+        return found
+
+    def pulse(self) -> tuple[object, ...]:
+        """Return something that is different when any run has changed. Costs nothing when none has."""
+        version = self.rows("PRAGMA data_version")
+        return tuple(version[0]) if version else ()
+
+    def unended(self) -> list[RunSummary]:
+        """Return the runs that have not ended, the oldest first."""
+        marks = ", ".join("?" * len(_OPEN))
+        sql = f"SELECT {RUN_COLUMNS} FROM runs WHERE state IN ({marks}) ORDER BY id"  # noqa: S608 - our columns
+        return [summary_of(row) for row in self.rows(sql, *_OPEN)]
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Return how many runs have not ended, by name and state."""
+        open_states = ", ".join(f"'{state.value}'" for state in _OPEN)
+        rows = self.rows(f"SELECT name, state, count(*) FROM runs WHERE state IN ({open_states}) GROUP BY name, state")  # noqa: S608
+        return {(str(name), str(state)): int(str(number)) for name, state, number in rows}
+
+    def events(self, run: str, after: int = 0) -> list[Event]:
+        """Return the events of a run after a number."""
+        with self._busy:
+            connection = self._open()
+            if connection is None:
+                return []
+            try:
+                return journal.read_events(connection, run, after)
+            except ERRORS as error:
+                raise store_error(self._path, error) from error
+
+    def rows(self, sql: str, *values: object) -> list[Sequence[object]]:
+        """Return the rows of a question."""
+        with self._busy:
+            connection = self._open()
+            if connection is None:
+                return []
+            try:
+                return list(connection.execute(sql, values))
+            except ERRORS as error:
+                raise store_error(self._path, error) from error
+
+    def _open(self) -> sqlite3.Connection | None:
+        if self._connection is None and self._path.exists():
+            self._connection = connect(self._path, any_thread=True)
+        return self._connection
+
+
+_OPEN = (RunState.CREATED, RunState.QUEUED, RunState.RUNNING, RunState.PAUSING, RunState.PAUSED, RunState.FINISHING)
+
+
+def question(wanted: Wanted, limit: int) -> tuple[str, list[object]]:
+    """Return the SQL of a page and its values."""
+    key, sign, value = wanted.label.partition("=")
+    terms: list[tuple[str, Sequence[object]]] = [
+        ("name = ?", [wanted.name] if wanted.name is not None else []),
+        (f"state IN ({', '.join('?' * len(wanted.states))})", sorted(state.value for state in wanted.states)),
+        ("created_at >= ?", [_text(wanted.since)] if wanted.since else []),
+        ("created_at <= ?", [_text(wanted.until)] if wanted.until else []),
+        ("id < (SELECT id FROM runs WHERE run = ?)", [wanted.before] if wanted.before is not None else []),
+        ("(substr(run, 1, length(?)) = ? OR substr(name, 1, length(?)) = ?)", [wanted.q] * 4 if wanted.q else []),
+        ("EXISTS (SELECT 1 FROM json_each(labels) AS has WHERE has.key = ?)", [key] if key and not sign else []),
+        ("json_extract(labels, ?) = ?", [f"$.{json.dumps(key)}", value] if key and sign else []),
+    ]
+    used = [(text, values) for text, values in terms if values]
+    where = [text for text, _values in used] + ([] if wanted.inside else [f"NOT {INSIDE}"])
+    given = [each for _text_, values in used for each in values]
+    sql = f"SELECT {RUN_COLUMNS} FROM runs{' WHERE ' + ' AND '.join(where) if where else ''} ORDER BY id DESC LIMIT ?"  # noqa: S608
+    return sql, [*given, limit]
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()

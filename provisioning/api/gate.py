@@ -1,0 +1,280 @@
+"""The one way in. Everything that comes is checked here before anything of it is read: host, origin, credentials, role, size.
+
+What is not said to be allowed is refused: an endpoint without a role may be called by nobody, unless `EXEMPT` names it. The
+same gate stands before REST, streams, logs and pages. What changes something is written into the audit log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING
+
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from provisioning.api.limits import Tries
+from provisioning.api.parts import Caller
+from provisioning.api.problems import of_ours, problem
+from provisioning.api.routes import health, pages, sessions
+from provisioning.api.sites import Sites
+from provisioning.api.table import API, Endpoint
+from provisioning.core.access import Role
+from provisioning.core.accounts import AuditRecord
+from provisioning.core.ports import Clock
+from provisioning.errors import ProvisioningError
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from provisioning.operations.people import People
+
+EXEMPT = frozenset(
+    {
+        health.get_health,
+        health.get_ready,
+        sessions.get_setup,
+        sessions.set_up,
+        sessions.log_in,
+        pages.get_page,
+    }
+)
+"""The handlers that anybody may call. Nothing else is open."""
+
+BODY_BYTES = 1024 * 1024
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+ANYBODY = Caller(name="anybody", role=Role.ADMIN)
+HEADERS: Mapping[bytes, bytes] = {
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"permissions-policy": b"camera=(), geolocation=(), microphone=()",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'; sandbox",
+    b"cache-control": b"no-store",
+}
+"""On every answer that does not say otherwise. Pages have a policy of their own: see `routes.pages`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal(Exception):
+    """Why something may not come in."""
+
+    status: int
+    detail: str
+    code: str = ""
+    hint: str = ""
+
+    def answer(self) -> Response:
+        """Return it as a problem."""
+        headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
+        return problem(self.status, self.detail, code=self.code, hint=self.hint, headers=headers)
+
+
+class Gate:
+    """ASGI middleware around the app. `routes` says what each route of it needs."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        routes: list[tuple[Route, Endpoint]],
+        people: People,
+        sites: Sites,
+        *,
+        authentication: bool,
+        clock: Clock,
+    ) -> None:
+        """`authentication` off is for a server that only this machine can reach."""
+        self._app, self._routes, self._people, self._sites = app, routes, people, sites
+        self.authentication = authentication
+        self._clock, self._tries, self._trying = clock, Tries(), threading.Lock()
+
+    def may_try(self, address: str) -> None:
+        """Count a try to log in. Raises TooMany."""
+        with self._trying:
+            self._tries.may_try(address, self._clock.monotonic_s())
+
+    def passed(self, address: str) -> None:
+        """A try went well."""
+        with self._trying:
+            self._tries.passed(address)
+
+    def still_allowed(self, scope: Scope) -> Callable[[], Awaitable[bool]]:
+        """Return something that says, later, whether who asked may still look."""
+
+        async def ask() -> bool:
+            try:
+                return (await self._caller(scope)).role.may(Role.VIEWER)
+            except Refusal:
+                return False
+
+        return ask
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, _Answer(send))
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    # ------------------------------------------------------------ parts
+
+    async def _http(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        endpoint = self._endpoint(scope)
+        try:
+            headers = _headers(scope)
+            self._check_origin(scope, headers)
+            caller = await self._admitted(scope, endpoint)
+            self._check_body(headers)
+        except Refusal as refusal:
+            await refusal.answer()(scope, receive, answer)
+            return
+        except ProvisioningError as error:
+            await of_ours(error)(scope, receive, answer)
+            return
+        scope["caller"] = caller
+        if endpoint is None:
+            status = 404 if not self._known_path(scope) else 405
+            text = "there is nothing here" if status == 404 else f"not with {scope['method']}"
+            await problem(status, text)(scope, receive, answer)
+        else:
+            await self._app(scope, _limited(receive), answer)
+        if scope["method"] not in READING and caller.name:
+            await asyncio.to_thread(self._people.record, _audit(scope, caller, endpoint, answer.status))
+
+    def _endpoint(self, scope: Scope) -> Endpoint | None:
+        """Return what the router will call. Below /api pages are not meant."""
+        for route, endpoint in self._routes:
+            if route.matches(scope)[0] is Match.FULL:
+                below = scope["path"].lstrip("/").startswith(("api/", "api;")) or scope["path"].rstrip("/") == "/api"
+                return None if endpoint.handler is pages.get_page and below else endpoint
+        return None
+
+    def _known_path(self, scope: Scope) -> bool:
+        return any(route.matches(scope)[0] is Match.PARTIAL for route, one in self._routes if one.handler is not pages.get_page)
+
+    def _check_origin(self, scope: Scope, headers: Mapping[str, str]) -> None:
+        host = headers.get("host", "")
+        if not self._sites.knows(host):
+            raise Refusal(status=421, detail="the server is not called like this", code="host", hint="see --allow-host")
+        if scope["method"] in READING:
+            return
+        origin = headers.get("origin")
+        if origin is not None and not self._sites.same(origin, host):
+            raise Refusal(status=403, detail="the call comes from another site", code="origin")
+        if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+            raise Refusal(status=403, detail="the call comes from another site", code="origin")
+
+    async def _admitted(self, scope: Scope, endpoint: Endpoint | None) -> Caller:
+        """Return who asks, if that is allowed."""
+        if endpoint is not None and endpoint.role is None and endpoint.handler in EXEMPT:
+            return Caller(name="", role=Role.VIEWER, address=_address(scope))
+        caller = await self._caller(scope)
+        if endpoint is not None and endpoint.role is None:
+            raise Refusal(status=403, detail="nobody may do this", code="forbidden")
+        needed = endpoint.role if endpoint is not None and endpoint.role is not None else Role.VIEWER
+        if not caller.role.may(needed):
+            raise Refusal(status=403, detail=f"this needs the role {needed.value}; you are {caller.role.value}", code="role")
+        return caller
+
+    async def _caller(self, scope: Scope) -> Caller:
+        if not self.authentication:
+            return ANYBODY
+        headers, address = _headers(scope), _address(scope)
+        kind, secret = _credentials(headers)
+        found = await asyncio.to_thread(self._people.who, secret, kind) if secret else None
+        if found is None:
+            raise Refusal(status=401, detail="log in, or send a token", code="unauthorised")
+        if kind == "session" and scope["method"] not in READING and "origin" not in headers:
+            raise Refusal(status=403, detail="a session needs the header Origin", code="origin", hint="programs use tokens")
+        key, role = found
+        return Caller(name=key.user, role=role, by=kind, key=key.id, address=address)
+
+    def _check_body(self, headers: Mapping[str, str]) -> None:
+        length = headers.get("content-length", "")
+        if length.isdecimal() and (len(length) > 12 or int(length) > BODY_BYTES):
+            raise Refusal(status=413, detail=f"at most {BODY_BYTES} bytes", code="too_large")
+        some = "transfer-encoding" in headers or (length.isdecimal() and int(length) > 0)
+        if some and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise Refusal(status=415, detail="the body has to be JSON", code="not_json")
+
+
+class _Answer:
+    """Passes an answer on with our headers, and remembers its status."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 500
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            given = {name.lower() for name, _value in message.get("headers", ())}
+            more = [(name, value) for name, value in HEADERS.items() if name not in given]
+            message = {**message, "headers": [*message.get("headers", ()), *more]}
+        await self._send(message)
+
+
+def _limited(receive: Receive) -> Receive:
+    """Return a `receive` that takes no body past the limit, whatever its headers said."""
+    seen = 0
+
+    async def limited() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > BODY_BYTES:
+            from starlette.exceptions import HTTPException
+
+            raise HTTPException(413, f"at most {BODY_BYTES} bytes")
+        return message
+
+    return limited
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Return the headers; of one that comes twice, where it may not, nothing is believed."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1").lower()
+        if key in found and key in {"host", "origin", "authorization", "content-length"}:
+            raise Refusal(status=400, detail=f"the header {key} comes twice", code="usage")
+        found[key] = value.decode("latin-1")
+    return found
+
+
+def _credentials(headers: Mapping[str, str]) -> tuple[str, str]:
+    """Return what somebody shows: (session | token, secret). A token counts before a cookie."""
+    kind, _, secret = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return "token", secret.strip()
+    try:
+        cookies = SimpleCookie(headers.get("cookie", ""))
+    except CookieError:
+        return "session", ""
+    morsel = cookies.get(sessions.COOKIE)
+    return "session", morsel.value if morsel is not None else ""
+
+
+def _address(scope: Scope) -> str:
+    return str(scope["client"][0]) if scope.get("client") else ""
+
+
+def _audit(scope: Scope, caller: Caller, endpoint: Endpoint | None, status: int) -> AuditRecord:
+    path = str(scope["path"])
+    return AuditRecord(
+        at=datetime.now(UTC),
+        actor=caller.name,
+        role=caller.role.value,
+        address=caller.address,
+        action=endpoint.handler.__name__ if endpoint is not None else "unknown",
+        target=path.removeprefix(API)[:500],
+        status=status,
+    )

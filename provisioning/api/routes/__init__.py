@@ -1,0 +1,1 @@
+"""The endpoints, one module per noun. A handler turns a call into a call of operations, and what that returns into a shape."""

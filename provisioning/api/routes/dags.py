@@ -1,0 +1,112 @@
+"""DAG files: look at them, run them, suspend their schedules."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path, Query
+
+from provisioning.api import shown
+from provisioning.api.parts import TheCaller, TheHost
+from provisioning.api.shapes.base import Name, fault
+from provisioning.api.shapes.dags import DagDetail, DagItem, DagPage, Graph, ReadNote, Start, Started, Text, Validation
+from provisioning.api.table import API, Endpoint
+from provisioning.core.access import Role
+from provisioning.core.dagu.params import Given
+from provisioning.operations.hosting import graphs
+from provisioning.operations.hosting.host import Asked
+
+RECENT = 14  # runs of the sparkline
+DagName = Annotated[Name, Path(description="the DAG's name, or that of its file without the ending")]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Word = Annotated[str, Query(max_length=200)]
+
+
+def list_dags(
+    host: TheHost, q: Word = "", label: Word = "", cursor: Word = "", limit: Limit = 100, suspended: bool | None = None
+) -> DagPage:
+    """List the DAG files of the folder.
+
+    `q` is looked for in names and descriptions; `label` is KEY or KEY=VALUE.
+    """
+    page = host.library.page(q=q, label=label, after=cursor, limit=limit, suspended=suspended)
+    recent = host.reading.recent([one.entry.name for one in page.dags], RECENT)
+    return DagPage(
+        folder=str(host.places.dags),
+        total=page.total,
+        labels=list(page.labels),
+        dags=[shown.dag_item(one, recent.get(one.entry.name, ())) for one in page.dags],
+        next=page.next,
+    )
+
+
+def get_dag(host: TheHost, name: DagName) -> DagDetail:
+    """Show one DAG and what can be given to it."""
+    one = host.library.find(name)
+    return shown.dag_detail(one, host.reading.recent([one.entry.name], 50).get(one.entry.name, ()))
+
+
+def get_dag_source(host: TheHost, name: DagName) -> Text:
+    """Return the text of a DAG's file."""
+    one = host.library.find(name)
+    return Text(file=one.entry.file, text=host.library.source(one.entry))
+
+
+def validate_dag(host: TheHost, name: DagName) -> Validation:
+    """Say what is wrong with a DAG's file, and how it was read."""
+    checked = host.library.check(name)
+    notes = [ReadNote(code=one.code, message=one.message, line=one.line, column=one.column) for one in checked.notes]
+    return Validation(valid=not checked.entry.faults, faults=[fault(one) for one in checked.entry.faults], notes=notes)
+
+
+def get_dag_graph(host: TheHost, name: DagName) -> Graph:
+    """Return the steps of a DAG and what they wait for."""
+    return Graph.model_validate(graphs.of_dag(host.library.load(name)))
+
+
+async def start_dag(host: TheHost, caller: TheCaller, name: DagName, body: Start) -> Started:
+    """Start a run of a DAG."""
+    dag = await host.library.loaded(name)
+    given = (
+        tuple(Given(name=key, value=value) for key, value in body.params.items())
+        if isinstance(body.params, dict)
+        else tuple(Given(value=value) for value in body.params)
+    )
+    asked = Asked(given=given, run_id=body.run_id or "", trigger="api", actor=caller.actor, labels=body.labels)
+    run_id = await host.start_dag(dag, asked)
+    return Started(run_id=run_id, workflow=dag.name, status="queued")
+
+
+async def start_dag_anew(host: TheHost, caller: TheCaller, name: DagName, body: Start | None = None) -> Started:
+    """Start a run of a DAG, also without a body."""
+    return await start_dag(host, caller, name, body or Start())
+
+
+async def run_dag(host: TheHost, caller: TheCaller, name: DagName, body: Start | None = None) -> Started:
+    """Start a run of a DAG, as older programs ask for it."""
+    return await start_dag(host, caller, name, body or Start())
+
+
+def suspend_dag(host: TheHost, name: DagName) -> DagItem:
+    """Have the schedule of a DAG start nothing."""
+    return shown.dag_item(host.library.suspend(name, suspended=True))
+
+
+def resume_dag(host: TheHost, name: DagName) -> DagItem:
+    """Have the schedule of a DAG count again."""
+    return shown.dag_item(host.library.suspend(name, suspended=False))
+
+
+_D = f"{API}/dags"
+ENDPOINTS = (
+    Endpoint(method="GET", path=_D, handler=list_dags, role=Role.VIEWER, tag="dags"),
+    Endpoint(method="GET", path=f"{_D}/{{name}}", handler=get_dag, role=Role.VIEWER, tag="dags"),
+    Endpoint(method="GET", path=f"{_D}/{{name}}/source", handler=get_dag_source, role=Role.VIEWER, tag="dags"),
+    Endpoint(method="GET", path=f"{_D}/{{name}}/validate", handler=validate_dag, role=Role.VIEWER, tag="dags"),
+    Endpoint(method="GET", path=f"{_D}/{{name}}/graph", handler=get_dag_graph, role=Role.VIEWER, tag="dags"),
+    Endpoint(method="POST", path=f"{_D}/{{name}}/runs", handler=start_dag, role=Role.OPERATOR, tag="dags", status=202),
+    Endpoint(method="POST", path=f"{_D}/{{name}}/start", handler=start_dag_anew, role=Role.OPERATOR, tag="dags", status=202),
+    Endpoint(method="POST", path="/api/dags/{name}/run", handler=run_dag, role=Role.OPERATOR, tag="dags", status=202),
+    Endpoint(method="POST", path=f"{_D}/{{name}}/suspend", handler=suspend_dag, role=Role.OPERATOR, tag="dags"),
+    Endpoint(method="POST", path=f"{_D}/{{name}}/resume", handler=resume_dag, role=Role.OPERATOR, tag="dags"),
+)

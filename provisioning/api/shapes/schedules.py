@@ -1,0 +1,84 @@
+"""Schedules, what is due next, and runs for past times."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime, Field
+
+from provisioning.api.shapes.base import Asked, Instant, Shape
+from provisioning.api.shapes.dags import Schedule
+
+
+class ScheduleItem(Shape):
+    """One DAG that has a schedule."""
+
+    name: str
+    schedule: Schedule
+    suspended: bool
+    next_run: Instant | None = None
+    overlap_policy: str = ""
+    catchup_window_s: int = 0
+    skip_if_successful: bool = False
+
+
+class ScheduleList(Shape):
+    """Every DAG that has a schedule. `running` says whether this server starts them."""
+
+    running: bool
+    schedules: list[ScheduleItem]
+
+
+class Due(Shape):
+    """One instant at which something is due."""
+
+    name: str
+    kind: str = Field(description="start, stop or restart")
+    at: Instant
+
+
+class DueList(Shape):
+    """What is due next, the earliest first."""
+
+    due: list[Due]
+
+
+class Backfill(Asked):
+    """Past times of a DAG's schedule to run: those at or after `start` and before `end`."""
+
+    start: AwareDatetime
+    end: AwareDatetime
+    dry_run: bool = False
+    reprocess_failed: bool = Field(default=False, description="run times again whose run failed")
+    reprocess_successful: bool = Field(default=False, description="run times again whose run succeeded")
+    parallel: int = Field(default=1, ge=1, le=100)
+    limit: int = Field(default=1000, ge=1, le=10_000)
+
+
+class BackfillItem(Shape):
+    """One past time and what becomes of it."""
+
+    at: Instant
+    run_id: str
+    action: str = Field(description="run, again or skip")
+    because: str = ""
+    status: str = ""
+
+
+class BackfillState(Shape):
+    """How far a backfill is."""
+
+    id: str
+    name: str
+    dry_run: bool
+    total: int
+    started: int
+    ended: int
+    failed: int
+    skipped: int
+    over: bool
+    items: list[BackfillItem] = []
+
+
+class BackfillList(Shape):
+    """The backfills of this server since it started, the newest first."""
+
+    backfills: list[BackfillState]

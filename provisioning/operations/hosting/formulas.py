@@ -1,0 +1,112 @@
+"""Runs of workspaces in a server: each works in a thread of its own, under the workspace's lock."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+from provisioning.core.events import Event
+from provisioning.core.history import BY_SIGNAL
+from provisioning.core.plan import Plan, Selection
+from provisioning.errors import ProvisioningError
+from provisioning.operations import Listener, Project, RunOptions, RunResult
+from provisioning.operations.hosting.feeds import Feeds
+from provisioning.operations.hosting.places import Workspaces
+from provisioning.operations.steering import cancel
+
+STOPS_WITHIN_S = 60.0
+
+
+class Formulas:
+    """All runs of workspaces that this server drives."""
+
+    def __init__(self, workspaces: Workspaces, feeds: Feeds) -> None:
+        self._workspaces, self._feeds = workspaces, feeds
+        self._running: dict[str, tuple[Path, threading.Thread]] = {}
+
+    def running(self) -> frozenset[str]:
+        """Return the ids of the runs."""
+        return frozenset(self._running)
+
+    async def provision(self, workspace: str, infra: str | None, selection: Selection, options: RunOptions) -> str:
+        """Begin; return the run's id, nothing where there is nothing to do. Raises as `Project.provision`."""
+        project = await asyncio.to_thread(self._workspaces.open, workspace, infra)
+        return await self._begin(project, lambda told: project.provision(selection, options, told, _unseen))
+
+    async def retry(self, workspace: str, run_id: str, options: RunOptions) -> None:
+        """Begin again. Raises as `Project.retry`."""
+        project = await asyncio.to_thread(self._workspaces.open, workspace, None)
+        await self._begin(project, lambda told: project.retry(run_id, options, told))
+
+    async def stop(self) -> None:
+        """Stop what runs on the servers, as Ctrl-C does, and wait until that is recorded."""
+        running = dict(self._running)
+        for run_id, (folder, _thread) in running.items():
+            await asyncio.to_thread(_ask_to_stop, folder, run_id)
+        for _folder, thread in running.values():
+            await asyncio.to_thread(thread.join, STOPS_WITHIN_S)
+
+    async def _begin(self, project: Project, work: Callable[[Listener], RunResult]) -> str:
+        """Return the run's id as soon as there is one. What is wrong before is raised; later it is in the history."""
+        begun: Future[str] = Future()
+        told = _Told(begun, asyncio.get_running_loop(), self._feeds)
+
+        def run() -> None:
+            try:
+                result = work(told)
+            except BaseException as error:
+                told.raised(error)
+            else:
+                told.finished(result)
+            finally:
+                self._running.pop(told.run_id, None)
+
+        thread = threading.Thread(target=run, name=f"workspace {project.folder.name}", daemon=True)
+        thread.start()
+        run_id = await asyncio.wrap_future(begun)
+        if run_id and thread.is_alive():
+            self._running[run_id] = (project.folder, thread)
+        return run_id
+
+
+class _Told(Listener):
+    """Hears of the run's beginning, and wakes the feeds. Called in the run's thread."""
+
+    def __init__(self, begun: Future[str], loop: asyncio.AbstractEventLoop, feeds: Feeds) -> None:
+        self._begun, self._loop, self._feeds = begun, loop, feeds
+        self.run_id = ""
+
+    def on_run(self, run_id: str) -> None:
+        """The run has been created."""
+        self.run_id = run_id
+        if not self._begun.done():
+            self._begun.set_result(run_id)
+
+    def on_event(self, _event: Event) -> None:
+        """An event was committed."""
+        self._loop.call_soon_threadsafe(self._feeds.nudge)
+
+    def finished(self, result: RunResult) -> None:
+        """It is over; where nothing was to be done there never was a run."""
+        del result
+        if not self._begun.done():
+            self._begun.set_result(self.run_id)
+
+    def raised(self, error: BaseException) -> None:
+        """It could not begin, or broke."""
+        if not self._begun.done():
+            self._begun.set_exception(error)
+
+
+def _unseen(_plan: Plan) -> None:
+    """Plans are looked at before: `plan` has them."""
+
+
+def _ask_to_stop(folder: Path, run_id: str) -> None:
+    try:
+        cancel(folder, run_id, BY_SIGNAL)
+    except ProvisioningError:  # it has ended meanwhile
+        return

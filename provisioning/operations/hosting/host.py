@@ -1,0 +1,299 @@
+"""One engine in a server's process: many runs at once over the store of the DAG files, each under its own lock.
+
+Other processes may drive runs of the same store; those are steered through its inbox, as everybody does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from provisioning import wiring
+from provisioning.core.dagu.compile import compile_dag
+from provisioning.core.dagu.declared import DagFile
+from provisioning.core.dagu.params import Given
+from provisioning.core.decide import Extent
+from provisioning.core.events import Event
+from provisioning.core.model import GateKind
+from provisioning.core.plan import Selection
+from provisioning.core.run import Run
+from provisioning.engine.runner import Runner
+from provisioning.engine.worker import Place, Worker
+from provisioning.errors import UsageError
+from provisioning.operations import RunOptions
+from provisioning.operations.dagu.definitions import functions_of, readers
+from provisioning.operations.dagu.places import Places
+from provisioning.operations.dagu.queues import turns_of
+from provisioning.operations.dagu.running import AT_ONCE, check_params
+from provisioning.operations.hosting import steering
+from provisioning.operations.hosting.driving import Drivers
+from provisioning.operations.hosting.feeds import Feeds
+from provisioning.operations.hosting.formulas import Formulas
+from provisioning.operations.hosting.library import Library
+from provisioning.operations.hosting.logs import Logs
+from provisioning.operations.hosting.looking import Looker
+from provisioning.operations.hosting.places import Workspaces
+from provisioning.operations.hosting.reading import Reading
+from provisioning.settings import Settings
+
+if TYPE_CHECKING:
+    from provisioning.adapters.sqlite.store import SqliteStore
+    from provisioning.engine.actions.dagu.tools import Tools
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """How a run is started, and by whom. `logical_time` is the instant of its schedule that it is for."""
+
+    given: Sequence[Given] = ()
+    run_id: str = ""
+    trigger: str = "api"
+    actor: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    logical_time: datetime | None = None
+
+
+class Scheduling(Protocol):
+    """A scheduler that works in this process."""
+
+    async def serve(self) -> None:
+        """Start what is due until cancelled."""
+        ...
+
+    async def backfill(self, name: str, actor: str, asked: Mapping[str, object]) -> Mapping[str, object]:
+        """Run past times of a schedule; return the state of that."""
+        ...
+
+    def backfills(self) -> Sequence[Mapping[str, object]]:
+        """Return the states of all backfills, the newest first."""
+        ...
+
+
+class Watched:
+    """A `Projection` that tells the feeds, and counts."""
+
+    binding = False
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def committed(self, run: Run, events: Sequence[Event]) -> None:
+        """See `Projection`."""
+        self._host.feeds.nudge()
+        for one in self._host.observers:
+            one(run, events)
+
+
+class Host:
+    """The engine of a server. Make it with `hosted`; all coroutines belong to one event loop."""
+
+    def __init__(self, places: Places, settings: Settings, store: SqliteStore, tools: Tools) -> None:
+        self.places, self.settings, self.store = places, settings, store
+        self._clock = wiring.clock()
+        self._began_s = self._clock.monotonic_s()
+        self.workspaces = Workspaces()
+        self.library = Library(places, settings)
+        self.reading = Reading(places.data, store, self.workspaces)
+        self.logs = Logs(self.reading)
+        self.feeds = Feeds(Looker(self.reading, places.data, places.dags), self._clock)
+        self.observers: list[Any] = []  # called with (run, events) for each commit
+        self.scheduling: Scheduling | None = None
+        self.formulas = Formulas(self.workspaces, self.feeds)
+        self.failure: BaseException | None = None
+        self.failed = asyncio.Event()
+        self.runner = Runner(
+            store,
+            self._clock,
+            roll=random.random,
+            stop_work=lambda run: self.worker.cancel(run),  # noqa: PLW0108 - the worker is made after the runner
+            projections=(Watched(self),),
+            fence=None,
+        )
+        self.worker = Worker(
+            "server",
+            store,
+            wiring.dagu_actions(tools, self.runner, _Definitions(self.library)),
+            wiring.log_store(places.data, settings),
+            self._clock,
+            place=Place(slots=AT_ONCE),
+        )
+        self.drivers = Drivers(self)
+
+    # ------------------------------------------------------------ the server's own
+
+    def now(self) -> datetime:
+        """Return the time, UTC."""
+        return self._clock.now()
+
+    def uptime_s(self) -> float:
+        """Return how long the server has been there."""
+        return self._clock.monotonic_s() - self._began_s
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await self._clock.sleep(seconds)
+
+    async def ready(self) -> str:
+        """Return why the server cannot work; nothing when it can."""
+        if self.failure is not None:
+            return f"the engine has stopped: {self.failure}"
+        await self.store.open_runs()
+        return ""
+
+    def driven(self) -> frozenset[str]:
+        """Return the ids of the runs that this server drives, those that wait for their turn included."""
+        return frozenset(self.drivers.runs) | self.formulas.running()
+
+    def fail(self, error: BaseException) -> None:
+        """Remember what stopped the engine, so that somebody can say it and end the process."""
+        self.failure = self.failure or error
+        self.failed.set()
+
+    async def serve(self) -> None:
+        """Work until cancelled. Raises what the store raises."""
+        async with asyncio.TaskGroup() as group:
+            for part in (self.runner.serve(), self.worker.serve(), self.feeds.serve(), self.drivers.adopt()):
+                group.create_task(part)
+            if self.scheduling is not None:
+                group.create_task(self.scheduling.serve())
+
+    # ------------------------------------------------------------ DAG files
+
+    async def start_dag(self, dag: DagFile, asked: Asked) -> str:
+        """Record a run and have it start as soon as its limits have room; return its id.
+
+        Raises ConfigError for parameters that it does not take, ExistsError for a taken run id.
+        """
+        check_params(dag, asked.given)
+        turns = turns_of(dag, self.places.data, self.settings)
+        flow = await asyncio.to_thread(compile_dag, dag)
+        labels = {**flow.labels, **asked.labels}
+        if asked.logical_time is not None:
+            labels["logical_time"] = asked.logical_time.isoformat()
+        return await self.drivers.begin(replace(flow, labels=labels), asked, turns, dag)
+
+    async def retry(self, run_id: str, actor: str, *, step: str | None = None, extent: Extent = Extent.BELOW) -> None:
+        """Run an ended run, or one that has lost its process, again. Raises NotFoundError, UsageError, LockedError."""
+        _folder, workspace = await asyncio.to_thread(self.reading.place, run_id)
+        if workspace:
+            options = RunOptions(actor=actor, source="api", from_step=step)
+            await self.formulas.retry(workspace, run_id, options)
+        elif run_id in self.drivers.runs:
+            raise UsageError(f"run {run_id} has not ended", hint="cancel it first, or wait for it")
+        else:
+            await self.drivers.again(await asyncio.to_thread(self.reading.summary, run_id), actor, step, extent)
+
+    async def replay(self, letter: int, actor: str) -> None:
+        """Run a step of a DAG file that failed for good again. Raises NotFoundError, UsageError."""
+        found = await asyncio.to_thread(self.reading.pages(self.places.data).history.dead_letter, letter)
+        summary = await asyncio.to_thread(self.reading.summary, found.run_id)
+        await self.drivers.replay(summary, found.step, actor)
+
+    # ------------------------------------------------------------ steering: whoever drives the run is asked
+
+    async def cancel(self, run_id: str, actor: str, reason: str = "") -> None:
+        """Stop a run. Raises NotFoundError, UsageError for one that does not go on."""
+        await self._steer(steering.cancel, run_id, actor, reason)
+
+    async def pause(self, run_id: str, actor: str) -> None:
+        """Have a run start nothing new. Raises as `cancel`."""
+        await self._steer(steering.pause, run_id, actor)
+
+    async def resume(self, run_id: str, actor: str) -> None:
+        """Have a paused run go on. Raises as `cancel`."""
+        await self._steer(steering.resume, run_id, actor)
+
+    async def open_gate(self, run_id: str, actor: str, kind: GateKind, name: str, payload: object) -> None:
+        """Send a signal. Raises as `cancel`."""
+        await self._steer(steering.open_gate, run_id, actor, kind, name, payload)
+
+    async def approve(self, run_id: str, actor: str, step: str, inputs: Mapping[str, str]) -> None:
+        """Approve a step that waits. Raises as `cancel`, UsageError for one that does not wait."""
+        await self._steer(steering.approve, run_id, actor, step, inputs)
+
+    async def reject(self, run_id: str, actor: str, step: str, reason: str) -> None:
+        """Reject a step that waits. Raises as `approve`."""
+        await self._steer(steering.reject, run_id, actor, step, reason)
+
+    async def delete(self, run_id: str) -> None:
+        """Remove an ended run. Raises NotFoundError, UsageError for one that goes on."""
+        await asyncio.to_thread(steering.delete, self.reading, run_id)
+
+    async def _steer(self, ask: Any, run_id: str, actor: str, *more: object) -> None:  # noqa: ANN401
+        await asyncio.to_thread(ask, self.reading, run_id, actor, *more)
+
+    # ------------------------------------------------------------ workspaces and schedules
+
+    async def provision(self, workspace: str, infra: str | None, selection: Selection, options: RunOptions) -> str:
+        """Work on a workspace; return the run's id, nothing where there is nothing to do. Raises as `Project.provision`."""
+        return await self.formulas.provision(workspace, infra, selection, options)
+
+    async def backfill(self, name: str, actor: str, **asked: object) -> Mapping[str, object]:
+        """Run past times of a schedule. Raises UsageError where this server has no scheduler."""
+        if self.scheduling is None:
+            raise UsageError("this server has no scheduler", hint="start it with --scheduler")
+        return await self.scheduling.backfill(name, actor, asked)
+
+    def backfills(self) -> Sequence[Mapping[str, object]]:
+        """Return the states of the backfills of this server, the newest first."""
+        return self.scheduling.backfills() if self.scheduling is not None else ()
+
+
+class _Definitions:
+    """Finds DAGs for steps that run others, in the folder as it is then."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    async def find(self, name: str) -> DagFile:
+        return await self._library.loaded(name)
+
+
+@asynccontextmanager
+async def hosted(places: Places, settings: Settings, *, scheduling: Any = None) -> AsyncIterator[Host]:  # noqa: ANN401
+    """Have an engine at work for as long as the block lasts; `scheduling` makes a scheduler for it.
+
+    At its end, what runs is stopped; the runs stay open and are taken up by the next server.
+    """
+    async with AsyncExitStack() as stack:
+        store = wiring.open_store(places.data)
+        stack.callback(store.close)
+        tools = wiring.dagu_tools(places.dags, settings, lambda: functions_of(places), readers())
+        stack.push_async_callback(_close, tools)
+        host = Host(places, settings, store, tools)
+        stack.callback(host.reading.close)
+        if scheduling is not None:
+            host.scheduling = scheduling(host)
+        serving = asyncio.create_task(_guarded(host, host.serve()))
+        stack.push_async_callback(_stop, host, serving)
+        yield host
+
+
+async def _guarded(host: Host, serving: Coroutine[None, None, None]) -> None:
+    """Serve until cancelled."""
+    try:
+        await serving
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        host.fail(error)
+
+
+async def _stop(host: Host, serving: asyncio.Task[None]) -> None:
+    serving.cancel()
+    await host.formulas.stop()
+    await asyncio.gather(serving, return_exceptions=True)
+    await host.drivers.stop()
+
+
+async def _close(tools: Tools) -> None:
+    if tools.remote.made is not None:
+        await tools.remote.made.close()
+
+
+__all__ = ["Asked", "Host", "hosted"]

@@ -1,0 +1,238 @@
+"""What a server knows of runs: those of DAG files, and those of the workspaces of this user. One id is looked for in all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provisioning import wiring
+from provisioning.core.dagu.report import RunReport, report
+from provisioning.core.events import Event
+from provisioning.core.history import AttemptRecord, DeadLetter, RunDetail, RunSummary
+from provisioning.core.model import RUN_ENDED, RunState, Workflow
+from provisioning.core.upstream import awaiting
+from provisioning.engine.runner import load
+from provisioning.errors import NotFoundError
+from provisioning.operations.dagu.listing import SOURCE, status_of
+from provisioning.operations.dagu.records import SUBDAG
+from provisioning.operations.hosting.places import Workspaces
+
+if TYPE_CHECKING:
+    from provisioning.adapters.sqlite.pages import RunPages
+    from provisioning.adapters.sqlite.store import SqliteStore
+
+REJECTED, WAITING = "rejected", "waiting"
+_STATES: Mapping[str, tuple[RunState, ...]] = {
+    "not_started": (RunState.CREATED,),
+    "queued": (RunState.CREATED, RunState.QUEUED),
+    "running": (RunState.RUNNING, RunState.PAUSING, RunState.PAUSED, RunState.FINISHING),
+    WAITING: (RunState.RUNNING,),
+    "aborted": (RunState.CANCELLED,),
+    "partially_succeeded": (RunState.PARTIAL,),
+    REJECTED: (RunState.FAILED, RunState.CANCELLED),
+    "failed": (RunState.FAILED, RunState.TIMED_OUT),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which runs a list holds. `status` may be several words with commas between, Dagu's or ours."""
+
+    name: str | None = None
+    workspace: str | None = None
+    status: str = ""
+    label: str = ""
+    q: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    inside: bool = False
+    before: str | None = None
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The words of `status`."""
+        return frozenset(word.strip().lower() for word in self.status.split(",") if word.strip())
+
+    @property
+    def states(self) -> frozenset[RunState]:
+        """Which states these words may mean; none (empty) is no filter."""
+        return frozenset(state for word in self.words for state in _states(word))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One run as it stands."""
+
+    folder: Path  # whose history has it
+    workspace: str
+    detail: RunDetail
+    report: RunReport | None = None  # of runs of DAG files
+    waiting: tuple[str, ...] = ()
+    lost: bool = False
+
+    @property
+    def status(self) -> str:
+        """Its status in the words of its kind."""
+        return self.report.status.value if self.report is not None else self.detail.summary.state.value
+
+
+class Reading:
+    """Over the history of the DAG files and those of the workspaces. Safe from any thread."""
+
+    def __init__(self, data: Path, store: SqliteStore, workspaces: Workspaces) -> None:
+        self._data, self._store, self._workspaces = data, store, workspaces
+        self._pages: dict[Path, RunPages] = {}
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for pages in self._pages.values():
+            pages.close()
+
+    # ------------------------------------------------------------ lists
+
+    def page(self, wanted: Wanted, limit: int) -> list[tuple[RunSummary, str]]:
+        """Return the newest runs first, each with its status in words. Raises NotFoundError for an unknown workspace."""
+        folder = self._folder(wanted.workspace)
+        found: list[tuple[RunSummary, str]] = []
+        before = wanted.before
+        while len(found) < limit:
+            page = self.pages(folder).page(replace_before(wanted, before), limit)
+            words = self._words(folder, page)
+            found += [(run, words[run.run_id]) for run in page if _wanted(words[run.run_id], wanted.words)]
+            if len(page) < limit:
+                break
+            before = page[-1].run_id
+        return found[:limit]
+
+    def recent(self, names: Sequence[str], count: int) -> dict[str, list[RunSummary]]:
+        """Return the newest runs of DAGs by name, the newest first; not those that other runs have started."""
+        return self.pages(self._data).recent(names, count)
+
+    def letters(
+        self, workspace: str | None, limit: int, *, replayed: bool | None, workflow: str | None, before: int | None
+    ) -> tuple[list[DeadLetter], int]:
+        """Return the newest dead letters first, and how many wait."""
+        from provisioning.operations.records import list_dead_letters
+
+        folder = self._folder(workspace)
+        return list_dead_letters(folder, limit, replayed=replayed, workflow=workflow, before=before)
+
+    # ------------------------------------------------------------ one run
+
+    def place(self, run_id: str) -> tuple[Path, str]:
+        """Return whose history has a run (exact id): its folder, and the workspace's name. Raises NotFoundError."""
+        for folder, name in ((self._data, ""), *self._workspaces.folders()):
+            if wiring.has_history(folder) and self.pages(folder).has(run_id):
+                return folder, name
+        raise NotFoundError(f"there is no run {run_id}")
+
+    def summary(self, run_id: str) -> RunSummary:
+        """Return one run (exact id) without its steps. Raises NotFoundError."""
+        folder, _name = self.place(run_id)
+        return self.pages(folder).history.summary(run_id)
+
+    def run(self, run_id: str) -> Found:
+        """Return one run (exact id) as it stands. Raises NotFoundError."""
+        folder, name = self.place(run_id)
+        detail = self.pages(folder).history.run(run_id)
+        if detail.summary.source != SOURCE:
+            return Found(folder=folder, workspace=name, detail=detail)
+        lost = self.is_lost(folder, detail.summary)
+        waiting: tuple[str, ...] = ()
+        if detail.summary.state not in RUN_ENDED and not lost:
+            waiting = self._waiting(folder, run_id)
+        told = report(detail, waiting=waiting, lost=lost)
+        return Found(folder=folder, workspace=name, detail=detail, report=told, waiting=waiting, lost=lost)
+
+    def attempts(self, run_id: str, step: str | None = None) -> list[AttemptRecord]:
+        """Return the attempts of a run (exact id), with where their logs are. Raises NotFoundError."""
+        folder, _name = self.place(run_id)
+        found = self.pages(folder).history.attempts(run_id, step)
+        return [one if one.log else replace(one, log=wiring.find_log(folder, run_id, one.step, one.attempt)) for one in found]
+
+    async def events(self, run_id: str, after: int = 0) -> list[Event]:
+        """Return the events of a run (exact id) after a number. Raises NotFoundError."""
+        folder, _name = await asyncio.to_thread(self.place, run_id)
+        return await asyncio.to_thread(self.pages(folder).events, run_id, after)
+
+    def flow(self, run_id: str) -> tuple[Workflow, Found]:
+        """Return what a run runs, steps that were added to it included. Raises NotFoundError."""
+        found = self.run(run_id)
+        return self._fold(found.folder, run_id)[0], found
+
+    def is_lost(self, folder: Path, summary: RunSummary) -> bool:
+        """Whether a run is open although no process drives it; one inside another is driven by that one's process."""
+        if summary.state in RUN_ENDED:
+            return False
+        root = summary
+        while root.trigger.startswith(SUBDAG):
+            root = self.pages(folder).history.summary(root.trigger.removeprefix(SUBDAG))
+        return wiring.run_lock(folder, root.run_id).holder() is None
+
+    def pages(self, folder: Path) -> RunPages:
+        """Return the reader of a folder's history."""
+        if folder not in self._pages:
+            self._pages[folder] = wiring.run_pages(folder)
+        return self._pages[folder]
+
+    # ------------------------------------------------------------ parts
+
+    def _folder(self, workspace: str | None) -> Path:
+        return self._workspaces.folder(workspace) if workspace else self._data
+
+    def _waiting(self, folder: Path, run_id: str) -> tuple[str, ...]:
+        return self._fold(folder, run_id)[1]
+
+    def _fold(self, folder: Path, run_id: str) -> tuple[Workflow, tuple[str, ...]]:
+        async def look() -> tuple[Workflow, tuple[str, ...]]:
+            store = wiring.open_store(folder)
+            try:
+                run = await load(store, run_id)
+                flow = replace(run.workflow, steps=tuple(step.spec for step in run.steps.values()))
+                return flow, tuple(step.spec.id for step in awaiting(run))
+            finally:
+                store.close()
+
+        return asyncio.run(look())
+
+    def _words(self, folder: Path, page: Sequence[RunSummary]) -> dict[str, str]:
+        """Return the status of each run. Those that go on are looked at closely: there are few of them."""
+        rejected = self.pages(folder).rejected([run.run_id for run in page if run.state in RUN_ENDED])
+        return {run.run_id: self._word(folder, run, rejected) for run in page}
+
+    def _word(self, folder: Path, run: RunSummary, rejected: frozenset[str]) -> str:
+        if run.source != SOURCE:
+            return run.state.value
+        if run.state in RUN_ENDED:
+            return REJECTED if run.run_id in rejected else word_for(run)
+        lost = self.is_lost(folder, run)
+        detail = self.pages(folder).history.run(run.run_id)
+        waiting = () if lost else self._waiting(folder, run.run_id)
+        return report(detail, waiting=waiting, lost=lost).status.value
+
+
+def word_for(run: RunSummary) -> str:
+    """Return the status of a run in the words of its kind, as far as its state tells."""
+    return status_of(run.state).value if run.source == SOURCE else run.state.value
+
+
+def replace_before(wanted: Wanted, before: str | None) -> Wanted:
+    """Return what is wanted, from another place on."""
+    return replace(wanted, before=before)
+
+
+def _states(word: str) -> tuple[RunState, ...]:
+    if word in _STATES:
+        return _STATES[word]
+    try:
+        return (RunState(word),)
+    except ValueError:
+        return ()
+
+
+def _wanted(status: str, words: frozenset[str]) -> bool:
+    return not words or status in words

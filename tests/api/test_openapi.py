@@ -1,0 +1,47 @@
+"""The contract: `schemas/openapi.json` is what the router has."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioning.api import openapi
+from provisioning.api.shapes.base import NAME
+from provisioning.core.declare import NAME_PATTERN
+
+CONTRACT = Path(__file__).resolve().parents[2] / "schemas" / "openapi.json"
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    document = json.loads(CONTRACT.read_text())
+    return [(path, method, one) for path, methods in document["paths"].items() for method, one in methods.items()]
+
+
+def test_the_contract_is_what_the_router_has() -> None:
+    assert CONTRACT.read_text() == openapi.text(), "python -m provisioning.api.openapi > schemas/openapi.json"
+
+
+def test_every_operation_says_what_it_does_what_it_answers_and_who_may_call_it() -> None:
+    for path, method, one in operations():
+        assert one["summary"], (path, method)
+        assert any(code.startswith("2") for code in one["responses"]), (path, method)
+        assert {"401", "403", "422"} <= set(one["responses"]), (path, method)
+        assert "x-role" in one or one["security"] == [], (path, method)
+
+
+def test_no_two_operations_have_one_name() -> None:
+    names = [one["operationId"] for _path, _method, one in operations()]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a", "a.b", "a..b", "..", ".a", "a.", "a/b", "", "a\n", "A-_9.z", "a" * 128, "a" * 129, "ä", "a b", "a.." + "b" * 9],
+)
+def test_the_rule_for_names_is_the_one_of_the_files(name: str) -> None:
+    ours = re.compile(NAME.replace("$", r"\Z")).match(name) is not None and len(name) <= 128
+    assert ours == (re.compile(NAME_PATTERN).match(name) is not None)
