@@ -42,7 +42,7 @@ def _headline(step: StepRecord, status: RunStatus) -> str:
     code = f"exit code {step.exit_code}" if step.exit_code is not None else ""
     error = step.error or step.reason
     why = error if not code or code in error else f"{code}; {error}" if error else code
-    return f"{step.step} {verb} {why}"
+    return f"the run could not begin: {why}" if step.kind == "setup" else f"{step.step} {verb} {why}"
 
 
 def _hint(run: RunReport, flow: Workflow, first: StepRecord, resume: str, tail: Tail) -> str:
