@@ -58,6 +58,7 @@ def test_after_the_engine_was_killed_status_says_so_and_retry_continues(engine: 
     assert states(document)["first"] == "succeeded"
     assert states(document)["middle"] == "failed"
     assert engine("ps", "-o", "json").json["runs"][0]["lost"] is True
+    assert engine("list", "-o", "json").json["dags"][0]["status"] == "failed"
     assert "half way" in engine("logs", "r1").out
     stopped = engine("stop", "long")
     assert (stopped.code, "its process is gone" in stopped.err) == (2, True)
@@ -275,6 +276,7 @@ def test_a_run_that_is_rejected_says_why(engine: Engine) -> None:
     assert "not today" in err
     document = engine.status("r1")
     assert (document["status"], states(document)["ask"], states(document)["ship"]) == ("rejected", "rejected", "aborted")
+    assert engine("list", "-o", "json").json["dags"][0]["status"] == "rejected"
 
 
 # ---------------------------------------------------------------- logs

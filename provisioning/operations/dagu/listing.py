@@ -13,6 +13,7 @@ from provisioning.core.dagu.statuses import RunStatus
 from provisioning.core.history import RunSummary
 from provisioning.core.model import RunState
 from provisioning.operations.dagu.catalogue import Catalogue, Entry
+from provisioning.operations.dagu.records import find
 from provisioning.operations.dagu.times import next_start
 
 SOURCE = "dagu"
@@ -29,17 +30,13 @@ class Listed:
     entry: Entry
     next_start: datetime | None = None
     last: RunSummary | None = None
-
-    @property
-    def status(self) -> RunStatus | None:
-        """The status of the last run in Dagu's words; None if it never ran."""
-        return status_of(self.last.state) if self.last is not None else None
+    status: RunStatus | None = None  # of the last run, in Dagu's words; None if it never ran
 
 
 def list_dags(catalogue: Catalogue, now: datetime, local: tzinfo) -> list[Listed]:
     """Return every DAG file of the folder, in the order of file names. Raises NotFoundError, ConfigError, StoreError."""
     with last_runs(catalogue.places.data) as last_run:
-        return [_listed(entry, now, local, last_run) for entry in catalogue.entries()]
+        return [_listed(catalogue, entry, now, local, last_run(entry.name)) for entry in catalogue.entries()]
 
 
 @contextmanager
@@ -57,12 +54,12 @@ def last_runs(data: Path) -> Iterator[LastRun]:
 
 
 def status_of(state: RunState) -> RunStatus:
-    """Return Dagu's word for the state of a run."""
+    """Return Dagu's word for the state of a run, as far as the state alone tells."""
     return _STATUSES[state]
 
 
 _STATUSES = {
-    RunState.CREATED: RunStatus.NOT_STARTED,
+    RunState.CREATED: RunStatus.QUEUED,
     RunState.QUEUED: RunStatus.QUEUED,
     RunState.RUNNING: RunStatus.RUNNING,
     RunState.PAUSING: RunStatus.RUNNING,
@@ -76,7 +73,17 @@ _STATUSES = {
 }
 
 
-def _listed(entry: Entry, now: datetime, local: tzinfo, last_run: LastRun) -> Listed:
+def _status(data: Path, last: RunSummary | None) -> RunStatus | None:
+    """Return the status of a run. Only of one that did not simply succeed the steps have to be read."""
+    if last is None or last.state in _GOOD:
+        return status_of(last.state) if last is not None else None
+    return find(data, run_id=last.run_id).status
+
+
+_GOOD = frozenset({RunState.SUCCEEDED, RunState.PARTIAL})
+
+
+def _listed(catalogue: Catalogue, entry: Entry, now: datetime, local: tzinfo, last: RunSummary | None) -> Listed:
     dag = entry.reading.dag
     next_at = next_start(dag, now, local) if dag is not None and not entry.suspended else None
-    return Listed(entry=entry, next_start=next_at, last=last_run(entry.name))
+    return Listed(entry=entry, next_start=next_at, last=last, status=_status(catalogue.places.data, last))
