@@ -62,7 +62,7 @@ class MemorySchedules:
         for run in self._runs():
             if run.workflow == name and run.state is RunState.SUCCEEDED:
                 said = self._history.run(run.run_id).params.get(SCHEDULED_AT)
-                return datetime.fromisoformat(str(said)) if said is not None else run.started_at
+                return datetime.fromisoformat(str(said)) if said is not None else run.started_at or run.created_at
         return None
 
     def _of(self, name: str) -> Kept:

@@ -43,7 +43,7 @@ WHERE state IN ({_OPEN}) AND source = 'dagu' AND "trigger" NOT LIKE 'subdag:%'
 ORDER BY id
 """  # noqa: S608 - our own words
 _SUCCEEDED = f"""
-SELECT coalesce(json_extract(params, '$.{SCHEDULED_AT}'), started_at) FROM runs
+SELECT coalesce(json_extract(params, '$.{SCHEDULED_AT}'), started_at, created_at) FROM runs
 WHERE name = ? AND state = 'succeeded' AND source = 'dagu' AND "trigger" NOT LIKE 'subdag:%'
 ORDER BY id DESC LIMIT 1
 """  # noqa: S608 - our own words

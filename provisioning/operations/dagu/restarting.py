@@ -9,7 +9,7 @@ from pathlib import Path
 from provisioning import wiring
 from provisioning.core.dagu.declared import DagFile
 from provisioning.core.dagu.params import Given
-from provisioning.core.history import RunDetail
+from provisioning.core.history import RunDetail, RunSummary
 from provisioning.operations.dagu import records
 
 
@@ -25,10 +25,19 @@ def stop_for_restart(data: Path, dag: DagFile, actor: str, say: Callable[[str], 
         records.stop(data, name=None, run_id=one.run_id, actor=actor)
     if alive and dag.restart_wait_s:
         asyncio.run(wiring.clock().sleep(dag.restart_wait_s))
-    if newest is None:
+    return _given(data, newest)
+
+
+def last_given(data: Path, name: str) -> tuple[Given, ...]:
+    """Return the parameters of a DAG's newest run; none if it never ran."""
+    return _given(data, records.newest(data, name))
+
+
+def _given(data: Path, run: RunSummary | None) -> tuple[Given, ...]:
+    if run is None:
         return ()
     with records.opened(data) as store:
-        return given_of(store.history.run(newest.run_id))
+        return given_of(store.history.run(run.run_id))
 
 
 def given_of(detail: RunDetail) -> tuple[Given, ...]:
