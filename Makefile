@@ -10,7 +10,7 @@ LAB := PYTHONPATH=tests:workspaces/demo $(BIN)/python -m lab.cli
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-up demo-down test test-lab soak lab-up lab-down lab-purge check fmt bench lock clean packages packages-lab
+.PHONY: help demo demo-up demo-down ui test test-lab soak lab-up lab-down lab-purge check fmt bench lock clean packages packages-lab
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,11 @@ demo-up: $(READY) packages ## start the demo's servers, keep them, say what to t
 demo-down: ## end them, and everything that was installed on them
 	@$(PYTHON) workspaces/demo/servers.py down $(DEMO_FOLDER)
 
+ui: $(READY) ## build the web UI, where there is Node
+	@$(BIN)/python web/build.py
+
 test: $(READY) packages ## every test this machine can run; lists what was skipped and why
+	@$(BIN)/python web/build.py test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -rs $(ARGS)
 
 test-lab: $(READY) packages-lab ## the tests on real servers with systemd, the long ones too; as root
@@ -62,7 +66,7 @@ lock: $(READY) ## write requirements.txt anew from pyproject.toml
 
 clean: ## remove everything that make has made, the virtual environment too
 	@[ ! -d $(DEMO_FOLDER) ] || $(PYTHON) workspaces/demo/servers.py down $(DEMO_FOLDER)
-	rm -rf .venv .venv-bench .bench dist build .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .bench dist build .browser web/node_modules provisioning/api/ui .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 packages:

@@ -21,10 +21,12 @@ describe("server-sent events", () => {
     });
     const seen: StreamEvent[] = [];
     await new Promise<void>((resolve) => {
-      follow("/stream", {
+      const stop = follow("/stream", {
         onEvent: (event) => {
           seen.push(event);
-          if (seen.length === 2) resolve();
+          if (seen.length < 2) return;
+          stop();
+          resolve();
         },
         wait_ms: () => 0,
       });

@@ -13,8 +13,9 @@ export class LogTexts {
     return () => this.heard.delete(listener);
   };
 
-  add(topic: string, text: string): void {
-    this.texts.set(topic, this.text(topic) + text);
+  /** `at` is the byte where the text begins: at 0 another attempt has begun, whose log this is now. */
+  add(topic: string, text: string, at: number): void {
+    this.texts.set(topic, at === 0 ? text : this.text(topic) + text);
     for (const listener of this.heard) listener();
   }
 
@@ -51,8 +52,8 @@ export function LivePage({ topics, onMessage, children }: Props) {
     [texts],
   );
   useLive([...new Set([...topics, ...wanted])].slice(0, MOST), (message) => {
-    const text = message.data["text"];
-    if (message.event === "log" && typeof text === "string") texts.add(message.topic, text);
+    const { text, at } = message.data;
+    if (message.event === "log" && typeof text === "string") texts.add(message.topic, text, Number(at));
     else onMessage(message);
   });
   const wire = useMemo(() => ({ texts, want }), [texts, want]);

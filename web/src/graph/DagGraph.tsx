@@ -5,6 +5,8 @@ import { useCallback, useMemo, useState } from "react";
 import { toneOf, worded, worst } from "../parts/states";
 import { type Vertex, drawing } from "./grouping";
 import { BOX_HIGH, BOX_WIDE, placesOf } from "./layout";
+
+const ROOM_PX = 76; // around the boxes
 import "./graph.css";
 
 export interface GraphStep extends Vertex {
@@ -68,7 +70,7 @@ export default function DagGraph({ label, steps, selected, onSelect }: Props) {
   );
 
   return (
-    <section className="graph" aria-label={label}>
+    <section className="graph" aria-label={label} style={{ height: `min(62vh, ${Math.max(180, highOf(places) + ROOM_PX)}px, 520px)` }}>
       {opened.size > 0 && (
         <button type="button" className="graph-fold" onClick={() => setOpened(new Set())}>
           Close groups
@@ -96,6 +98,10 @@ export default function DagGraph({ label, steps, selected, onSelect }: Props) {
       </ReactFlow>
     </section>
   );
+}
+
+function highOf(places: ReadonlyMap<string, { readonly y: number }>): number {
+  return [...places.values()].reduce((most, place) => Math.max(most, place.y + BOX_HIGH), 0);
 }
 
 /** The steps as they are connected: stays the same object while only states change, so that nothing is laid out again. */
