@@ -24,8 +24,11 @@ COMMANDS = {
     "queue": "What is ready or waits for its turn.",
     "deadletter": "Steps that failed for good: look, replay, remove.",
     "state": "What is recorded of every taskserv on every server.",
+    "user": "Who may use the server.",
+    "token": "Tokens with which programs use the server.",
     "completion": "Shell completion for bash, zsh, fish and nushell.",
 }
+WHERE = {"token": "user:token"}
 ALIASES = {"ws": "workspace", "s": "server", "t": "taskserv"}
 NAME = "provisioning"
 
@@ -34,6 +37,7 @@ NAME = "provisioning"
     cls=LazyGroup,
     lazy=COMMANDS,
     aliases=ALIASES,
+    where=WHERE,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 a step failed, 2 usage, 3 configuration, 4 not found, 5 health gate, 6 locked, 7 server,"
     " 130 interrupted.",

@@ -25,6 +25,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "approve": "Approve a step that waits for it.",
         "reject": "Reject a step that waits for approval.",
         "rm": "Remove ended runs with their logs.",
+        "server": "Serve the pages and the API, with a scheduler if wanted.",
         "enqueue": "Needs a server: `run --queue` waits for its turn itself.",
     }
 )
@@ -47,6 +48,7 @@ WHERE: Mapping[str, str] = MappingProxyType(
         "approve": "dagu.steering:approve",
         "reject": "dagu.steering:reject",
         "rm": "dagu.steering:rm",
+        "server": "serving:server",
         "enqueue": "dagu.starting:enqueue",
     }
 )

@@ -9,12 +9,13 @@ from fastapi import Path, Query
 from provisioning.api import shown
 from provisioning.api.parts import TheCaller, TheHost
 from provisioning.api.shapes.base import Name, fault
-from provisioning.api.shapes.dags import DagDetail, DagItem, DagPage, Graph, ReadNote, Start, Started, Text, Validation
+from provisioning.api.shapes.dags import DagDetail, DagItem, DagPage, Graph, ReadNote, Started, Text, Validation
+from provisioning.api.shapes.dags import Start as StartRun
 from provisioning.api.table import API, Endpoint
 from provisioning.core.access import Role
 from provisioning.core.dagu.params import Given
-from provisioning.operations.hosting import graphs
-from provisioning.operations.hosting.host import Asked
+from provisioning.operations.dagu.running import Start
+from provisioning.operations.hosting.graphs import of_dag
 
 RECENT = 14  # runs of the sparkline
 DagName = Annotated[Name, Path(description="the DAG's name, or that of its file without the ending")]
@@ -61,10 +62,10 @@ def validate_dag(host: TheHost, name: DagName) -> Validation:
 
 def get_dag_graph(host: TheHost, name: DagName) -> Graph:
     """Return the steps of a DAG and what they wait for."""
-    return Graph.model_validate(graphs.of_dag(host.library.load(name)))
+    return Graph.model_validate(of_dag(host.library.load(name)))
 
 
-async def start_dag(host: TheHost, caller: TheCaller, name: DagName, body: Start) -> Started:
+async def start_dag(host: TheHost, caller: TheCaller, name: DagName, body: StartRun) -> Started:
     """Start a run of a DAG."""
     dag = await host.library.loaded(name)
     given = (
@@ -72,19 +73,19 @@ async def start_dag(host: TheHost, caller: TheCaller, name: DagName, body: Start
         if isinstance(body.params, dict)
         else tuple(Given(value=value) for value in body.params)
     )
-    asked = Asked(given=given, run_id=body.run_id or "", trigger="api", actor=caller.actor, labels=body.labels)
+    asked = Start(given=given, run_id=body.run_id or "", trigger="api", actor=caller.actor, labels=body.labels)
     run_id = await host.start_dag(dag, asked)
     return Started(run_id=run_id, workflow=dag.name, status="queued")
 
 
-async def start_dag_anew(host: TheHost, caller: TheCaller, name: DagName, body: Start | None = None) -> Started:
+async def start_dag_anew(host: TheHost, caller: TheCaller, name: DagName, body: StartRun | None = None) -> Started:
     """Start a run of a DAG, also without a body."""
-    return await start_dag(host, caller, name, body or Start())
+    return await start_dag(host, caller, name, body or StartRun())
 
 
-async def run_dag(host: TheHost, caller: TheCaller, name: DagName, body: Start | None = None) -> Started:
+async def run_dag(host: TheHost, caller: TheCaller, name: DagName, body: StartRun | None = None) -> Started:
     """Start a run of a DAG, as older programs ask for it."""
-    return await start_dag(host, caller, name, body or Start())
+    return await start_dag(host, caller, name, body or StartRun())
 
 
 def suspend_dag(host: TheHost, name: DagName) -> DagItem:

@@ -27,7 +27,7 @@ from provisioning.api.table import API, Endpoint
 from provisioning.core.access import Role
 from provisioning.core.decide import Extent
 from provisioning.core.model import GateKind
-from provisioning.operations.hosting import graphs
+from provisioning.operations.hosting.graphs import of_run
 from provisioning.operations.hosting.reading import Wanted
 
 RunId = Annotated[Name, Path(description="the run's id")]
@@ -90,7 +90,7 @@ async def get_run_events(host: TheHost, run: RunId, after: Annotated[int, Query(
 
 def get_run_graph(host: TheHost, run: RunId) -> Graph:
     """Return what a run runs: its steps, their states and what they wait for. The longest path is marked."""
-    return Graph.model_validate(graphs.of_run(*host.reading.flow(run)))
+    return Graph.model_validate(of_run(*host.reading.flow(run)))
 
 
 async def cancel_run(host: TheHost, caller: TheCaller, run: RunId, body: Cancel | None = None) -> Done:

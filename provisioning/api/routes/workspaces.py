@@ -29,7 +29,7 @@ from provisioning.core.access import Role
 from provisioning.core.plan import Selection
 from provisioning.core.resources import ResourceBook
 from provisioning.operations import Project, RunOptions
-from provisioning.operations.hosting import graphs
+from provisioning.operations.hosting.graphs import of_project
 
 WorkspaceName = Annotated[Name, Path(description="a workspace that this user has made or used")]
 Hosts = Annotated[list[str], Query(max_length=1000)]
@@ -130,7 +130,7 @@ def get_plan(
 def get_workspace_graph(host: TheHost, name: WorkspaceName, infra: Filter = None) -> Graph:
     """Return the formulas of a workspace, their states and what they wait for."""
     project = host.workspaces.open(name, infra)
-    return Graph.model_validate(graphs.of_project(project))
+    return Graph.model_validate(of_project(project))
 
 
 async def provision_workspace(host: TheHost, caller: TheCaller, name: WorkspaceName, body: Provision) -> Provisioned:

@@ -83,7 +83,7 @@ async def start(catalogue: Catalogue, dag: DagFile, asked: Start, settings: Sett
     flow = _labelled(compile_dag(dag), asked.labels)
     params = asked.params()
     async with _session(catalogue, run_id, settings, listener) as session:
-        _place_logs(dag, catalogue, run_id)
+        place_logs(dag, catalogue.places.data, run_id)
         turns = turns_of(dag, catalogue.places.data, settings)
         if turns:
             await session.create(flow, asked, params)
@@ -106,10 +106,11 @@ async def retry(catalogue: Catalogue, run_id: str, again: Again, settings: Setti
         return await session.drive(begin)
 
 
-def _place_logs(dag: DagFile, catalogue: Catalogue, run_id: str) -> None:
+def place_logs(dag: DagFile, data: Path, run_id: str) -> None:
+    """Have the logs of a run where its DAG wants them. Raises StoreError."""
     if dag.log_dir is not None:
         folder = expand(dag.log_dir.raw, Scope(variables=os.environ))
-        wiring.place_logs(catalogue.places.data, run_id, Path(folder).expanduser() / dag.name)
+        wiring.place_logs(data, run_id, Path(folder).expanduser() / dag.name)
 
 
 def check_params(dag: DagFile, given: Sequence[Given]) -> None:

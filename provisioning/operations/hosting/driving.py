@@ -24,11 +24,11 @@ from provisioning.operations.dagu.listing import SOURCE
 from provisioning.operations.dagu.queues import Turn, turns_of
 from provisioning.operations.dagu.records import SUBDAG
 from provisioning.operations.dagu.retention import remove_expired
-from provisioning.operations.dagu.running import GONE
+from provisioning.operations.dagu.running import GONE, Start, place_logs
 
 if TYPE_CHECKING:
     from provisioning.adapters.lock import RunLock
-    from provisioning.operations.hosting.host import Asked, Host
+    from provisioning.operations.hosting.host import Host
 
 TRIGGERS = ("api", "schedule", "catchup", "backfill")
 ADOPT_S = 15.0  # between two looks for runs that have lost their server
@@ -64,11 +64,12 @@ class Drivers:
     runs: dict[str, Driven] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def begin(self, flow: Workflow, asked: Asked, turns: Sequence[Turn], dag: DagFile) -> str:
+    async def begin(self, flow: Workflow, asked: Start, turns: Sequence[Turn], dag: DagFile) -> str:
         """Record a new run and drive it. Raises ExistsError."""
         run_id = asked.run_id or wiring.new_run_id()
         driven = Driven(run_id=run_id, lock=self._locked(run_id), turns=turns, dag=dag)
         try:
+            await asyncio.to_thread(place_logs, dag, self.host.places.data, run_id)
             await self._record(run_id, flow, asked)
         except BaseException:
             driven.give_back()
@@ -117,13 +118,12 @@ class Drivers:
             raise ExistsError(f"run {run_id} exists already", hint="leave the run id out to get a new one") from error
         return lock
 
-    async def _record(self, run_id: str, flow: Workflow, asked: Asked) -> None:
+    async def _record(self, run_id: str, flow: Workflow, asked: Start) -> None:
         """Write a run down, before anything of it happens. Raises ExistsError."""
         store = self.host.store
         decision = Decision(run=new_run(run_id, flow), now=self.host.now(), actor=asked.actor)
         digest = await store.put_workflow(flow)
-        params = {"params": [[one.name, one.value] for one in asked.given]}
-        decide.create(decision, digest, name=flow.name, trigger=asked.trigger, params=params)
+        decide.create(decision, digest, name=flow.name, trigger=asked.trigger, params=asked.params())
         try:
             await store.commit(Commit(run=run_id, expected_seq=0, events=decision.events, fence=None))
         except StaleRevision as error:

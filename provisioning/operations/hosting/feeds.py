@@ -83,6 +83,11 @@ class Feeds:
         """Raise NotFoundError for a topic about a run or step that is not there, UsageError when too many look."""
         await asyncio.to_thread(self._looker.check, tuple(topics), len(self._clients) >= CLIENTS_MOST)
 
+    def end(self, reason: str) -> None:
+        """End all streams."""
+        for client in self._clients:
+            client.end(reason)
+
     @asynccontextmanager
     async def follow(self, topics: Sequence[Topic], positions: Sequence[int]) -> AsyncIterator[Client]:
         """Give what happens from these positions on to a client, as long as it stays."""
@@ -103,8 +108,7 @@ class Feeds:
                     await self._turn()
                 await self._clock.sleep(PAUSE_S)
         finally:
-            for client in self._clients:
-                client.end("the server stops")
+            self.end("the server stops")
 
     async def _rest(self) -> None:
         """Wait until somebody comes or something happens; while somebody looks, not for long."""

@@ -9,14 +9,13 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from provisioning import wiring
 from provisioning.core.dagu.compile import compile_dag
 from provisioning.core.dagu.declared import DagFile
-from provisioning.core.dagu.params import Given
 from provisioning.core.decide import Extent
 from provisioning.core.events import Event
 from provisioning.core.model import GateKind
@@ -29,7 +28,7 @@ from provisioning.operations import RunOptions
 from provisioning.operations.dagu.definitions import functions_of, readers
 from provisioning.operations.dagu.places import Places
 from provisioning.operations.dagu.queues import turns_of
-from provisioning.operations.dagu.running import AT_ONCE, check_params
+from provisioning.operations.dagu.running import AT_ONCE, Start, check_params
 from provisioning.operations.hosting import steering
 from provisioning.operations.hosting.driving import Drivers
 from provisioning.operations.hosting.feeds import Feeds
@@ -39,6 +38,8 @@ from provisioning.operations.hosting.logs import Logs
 from provisioning.operations.hosting.looking import Looker
 from provisioning.operations.hosting.places import Workspaces
 from provisioning.operations.hosting.reading import Reading
+from provisioning.operations.hosting.schedules import HostRuns, Logged
+from provisioning.operations.scheduler import Scheduler, scheduler_of
 from provisioning.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,31 +47,15 @@ if TYPE_CHECKING:
     from provisioning.engine.actions.dagu.tools import Tools
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """How a run is started, and by whom. `logical_time` is the instant of its schedule that it is for."""
+class Backfilling(Protocol):
+    """Runs past times of schedules."""
 
-    given: Sequence[Given] = ()
-    run_id: str = ""
-    trigger: str = "api"
-    actor: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    logical_time: datetime | None = None
-
-
-class Scheduling(Protocol):
-    """A scheduler that works in this process."""
-
-    async def serve(self) -> None:
-        """Start what is due until cancelled."""
+    async def begin(self, name: str, actor: str, asked: Mapping[str, object]) -> Mapping[str, object]:
+        """Begin, and return how far it is. Raises NotFoundError, UsageError."""
         ...
 
-    async def backfill(self, name: str, actor: str, asked: Mapping[str, object]) -> Mapping[str, object]:
-        """Run past times of a schedule; return the state of that."""
-        ...
-
-    def backfills(self) -> Sequence[Mapping[str, object]]:
-        """Return the states of all backfills, the newest first."""
+    def all(self) -> Sequence[Mapping[str, object]]:
+        """Return how far all of this server are, the newest first."""
         ...
 
 
@@ -102,7 +87,8 @@ class Host:
         self.logs = Logs(self.reading)
         self.feeds = Feeds(Looker(self.reading, places.data, places.dags), self._clock)
         self.observers: list[Any] = []  # called with (run, events) for each commit
-        self.scheduling: Scheduling | None = None
+        self.backfilling: Backfilling | None = None
+        self.scheduling: Scheduler | None = None
         self.formulas = Formulas(self.workspaces, self.feeds)
         self.failure: BaseException | None = None
         self.failed = asyncio.Event()
@@ -160,11 +146,11 @@ class Host:
             for part in (self.runner.serve(), self.worker.serve(), self.feeds.serve(), self.drivers.adopt()):
                 group.create_task(part)
             if self.scheduling is not None:
-                group.create_task(self.scheduling.serve())
+                group.create_task(self.scheduling.run())
 
     # ------------------------------------------------------------ DAG files
 
-    async def start_dag(self, dag: DagFile, asked: Asked) -> str:
+    async def start_dag(self, dag: DagFile, asked: Start) -> str:
         """Record a run and have it start as soon as its limits have room; return its id.
 
         Raises ConfigError for parameters that it does not take, ExistsError for a taken run id.
@@ -172,10 +158,8 @@ class Host:
         check_params(dag, asked.given)
         turns = turns_of(dag, self.places.data, self.settings)
         flow = await asyncio.to_thread(compile_dag, dag)
-        labels = {**flow.labels, **asked.labels}
-        if asked.logical_time is not None:
-            labels["logical_time"] = asked.logical_time.isoformat()
-        return await self.drivers.begin(replace(flow, labels=labels), asked, turns, dag)
+        labelled = replace(flow, labels={**flow.labels, **asked.labels}) if asked.labels else flow
+        return await self.drivers.begin(labelled, asked, turns, dag)
 
     async def retry(self, run_id: str, actor: str, *, step: str | None = None, extent: Extent = Extent.BELOW) -> None:
         """Run an ended run, or one that has lost its process, again. Raises NotFoundError, UsageError, LockedError."""
@@ -234,14 +218,14 @@ class Host:
         return await self.formulas.provision(workspace, infra, selection, options)
 
     async def backfill(self, name: str, actor: str, **asked: object) -> Mapping[str, object]:
-        """Run past times of a schedule. Raises UsageError where this server has no scheduler."""
-        if self.scheduling is None:
-            raise UsageError("this server has no scheduler", hint="start it with --scheduler")
-        return await self.scheduling.backfill(name, actor, asked)
+        """Run past times of a schedule. Raises UsageError where this server cannot."""
+        if self.backfilling is None:
+            raise UsageError("this server runs no past times", hint="provisioning schedule backfill")
+        return await self.backfilling.begin(name, actor, asked)
 
     def backfills(self) -> Sequence[Mapping[str, object]]:
-        """Return the states of the backfills of this server, the newest first."""
-        return self.scheduling.backfills() if self.scheduling is not None else ()
+        """Return how far the backfills of this server are, the newest first."""
+        return self.backfilling.all() if self.backfilling is not None else ()
 
 
 class _Definitions:
@@ -255,8 +239,8 @@ class _Definitions:
 
 
 @asynccontextmanager
-async def hosted(places: Places, settings: Settings, *, scheduling: Any = None) -> AsyncIterator[Host]:  # noqa: ANN401
-    """Have an engine at work for as long as the block lasts; `scheduling` makes a scheduler for it.
+async def hosted(places: Places, settings: Settings, *, scheduler: bool = False) -> AsyncIterator[Host]:
+    """Have an engine at work for as long as the block lasts, with a scheduler if that is wanted.
 
     At its end, what runs is stopped; the runs stay open and are taken up by the next server.
     """
@@ -267,8 +251,9 @@ async def hosted(places: Places, settings: Settings, *, scheduling: Any = None) 
         stack.push_async_callback(_close, tools)
         host = Host(places, settings, store, tools)
         stack.callback(host.reading.close)
-        if scheduling is not None:
-            host.scheduling = scheduling(host)
+        if scheduler:
+            kind = settings.dagu.default_type
+            host.scheduling = scheduler_of(places, store, HostRuns(host), default_type=kind, observer=Logged())
         serving = asyncio.create_task(_guarded(host, host.serve()))
         stack.push_async_callback(_stop, host, serving)
         yield host
@@ -296,4 +281,4 @@ async def _close(tools: Tools) -> None:
         await tools.remote.made.close()
 
 
-__all__ = ["Asked", "Host", "hosted"]
+__all__ = ["Host", "hosted"]
