@@ -49,7 +49,8 @@ def _end_doomed(decision: Decision) -> None:
         elif cause.state in STEP_GOOD:
             decision.emit(Kind.STEP_SKIPPED, step, {"reason": f"{cause_id} did not fail", "because": cause_id})
         elif cause.state is StepState.SKIPPED and not cause.blocked:
-            decision.emit(Kind.STEP_SKIPPED, step, {"reason": cause.reason, "because": root})
+            passes = {"passes": True} if step.spec.skippable else {}
+            decision.emit(Kind.STEP_SKIPPED, step, {"reason": cause.reason, "because": root, **passes})
         else:
             reason = f"blocked: needs {cause_id}, {_what_became(run, root, cause_id)}"
             decision.emit(Kind.STEP_SKIPPED, step, {"reason": reason, "because": root, "blocked": True})

@@ -146,6 +146,7 @@ class Step:
     gates: tuple[Gate, ...] = ()
     optional: bool = False  # its failure does not fail the run, it makes it partial
     forgiven: bool = False  # its failure does not even make the run partial
+    skippable: bool = False  # where it is skipped because a step that it needs was, its dependents go on all the same
     critical: bool = False  # under `continue`, its failure does
     after_failure: bool = False  # may start although the run is halting (cleaning up, reporting)
     break_after: bool = False  # those that depend on it stop at a breakpoint, see `core.authoring.stopped_behind`

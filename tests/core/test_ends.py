@@ -88,6 +88,12 @@ def test_who_is_skipped_behind_a_skip_says_the_same_reason_and_is_not_blocked() 
     ]
 
 
+def test_what_may_be_skipped_lets_its_dependents_go_on_also_where_it_is_skipped_behind_another() -> None:
+    run = simulate(workflow(step("a"), step("b", "a", skippable=True), step("c", "b")), ending(a=SKIPPED)).go()
+
+    assert [one.state for one in run.steps.values()] == [StepState.SKIPPED, StepState.SKIPPED, StepState.SUCCEEDED]
+
+
 def test_a_skip_is_neither_retried_nor_repeated_and_gives_back_its_slots() -> None:
     slots = {"keys": ("k",), "retry": Retry(attempts=5), "repeat": Repeat(again=While.ALWAYS)}
     simulation = simulate(workflow(step("a", **slots), step("b", keys=("k",))), ending(a=SKIPPED))

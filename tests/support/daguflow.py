@@ -43,6 +43,8 @@ def _line(step: Step) -> str:
         parts.append("once approved: " + ", ".join(gate.name for gate in step.gates))
     if step.placement.selector:
         parts.append("where " + ", ".join(f"{name}={value}" for name, value in step.placement.selector.items()))
+    if step.skippable:
+        parts.append("may be skipped")
     if step.forgiven:
         parts.append("may fail")
     return " ".join(parts)

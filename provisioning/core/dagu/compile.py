@@ -236,6 +236,7 @@ class _Compiler:
             action=Action(type=_action(step), settings=self._settings(step)),
             args=self._args(),
             deps=tuple(deps),
+            skippable=step.continue_on.skipped,
             placement=self._placement(step),
             labels=_labels(step),
         )
