@@ -11,7 +11,7 @@ from support.simulate import End, Script, Simulation, ending, simulate, step, wo
 
 from provisioning.core.events import Kind
 from provisioning.core.folding import fold
-from provisioning.core.model import HandlerOn, OnFailure, Policy, Repeat, Retry, RunState, While, Workflow
+from provisioning.core.model import HandlerOn, OnFailure, Policy, Repeat, Retry, RunState, StepState, While, Workflow
 from provisioning.core.outcomes import LONGEST_WAIT_S
 from provisioning.core.ports import Outcome, Task
 
