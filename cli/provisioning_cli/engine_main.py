@@ -14,12 +14,13 @@ from provisioning_cli.groups import LazyGroup
 from provisioning_cli.main import run
 
 NAME = "dag-engine"
+SCHEDULE = "When DAGs are due; pause that, and run what is past."
 COMPLETION = "Shell completion for bash, zsh, fish and nushell."
 
 
 @click.group(
     cls=LazyGroup,
-    lazy={**VERBS, "completion": COMPLETION},
+    lazy={**VERBS, "schedule": SCHEDULE, "completion": COMPLETION},
     aliases=ALIASES,
     where=WHERE,
     common=engine_options,

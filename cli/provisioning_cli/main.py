@@ -21,6 +21,7 @@ COMMANDS = {
     "taskserv": "Install services with everything they need.",
     "dag": "Show, check, export and plan the DAG of formulas; DAGs of Dagu files.",
     "run": "Look at runs, follow, steer, retry and cancel them.",
+    "schedule": "When DAGs are due; pause that, and run what is past.",
     "queue": "What is ready or waits for its turn.",
     "deadletter": "Steps that failed for good: look, replay, remove.",
     "state": "What is recorded of every taskserv on every server.",

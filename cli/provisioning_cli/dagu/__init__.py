@@ -26,6 +26,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "reject": "Reject a step that waits for approval.",
         "rm": "Remove ended runs with their logs.",
         "server": "Serve the pages and the API, with a scheduler if wanted.",
+        "scheduler": "Start DAGs when their schedules say so, until it is ended.",
         "enqueue": "Needs a server: `run --queue` waits for its turn itself.",
     }
 )
@@ -49,6 +50,7 @@ WHERE: Mapping[str, str] = MappingProxyType(
         "reject": "dagu.steering:reject",
         "rm": "dagu.steering:rm",
         "server": "serving:server",
+        "scheduler": "dagu.scheduling:scheduler",
         "enqueue": "dagu.starting:enqueue",
     }
 )
