@@ -230,6 +230,50 @@ def test_a_dag_that_starts_itself_ends(dagu: DaguRuns) -> None:
     assert len(ran.inside) <= 40
 
 
+@pytest.mark.parametrize(
+    ("child", "status"),
+    [
+        ("steps: ['exit 1']", F),
+        ("preconditions: 'false'\nsteps: ['echo 1']", A),
+        ("handler_on: {exit: {command: exit 1}}\nsteps: ['echo 1']", F),
+        ("steps: [{name: ask, type: hitl, config: {prompt: ok}}]", "rejected"),
+    ],
+)
+def test_a_dag_that_did_not_succeed_fails_the_step_that_called_it(dagu: DaguRuns, child: str, status: str) -> None:
+    text = chain("{name: sub, call: child, output: SUB, continue_on: failed}", "echo ${SUB.status}")
+    ran = dagu.run(f"{text}---\nname: child\n{child}\n", waiting=[reject("ask")])
+
+    assert ends(ran) == (P, [F, S])
+    assert ran.stdout("cmd_2").strip() == status
+    assert [one.status.value for one in ran.inside] == [status]
+
+
+def test_each_round_of_a_repeated_call_is_a_run_of_its_own_and_each_try_is_not(dagu: DaguRuns) -> None:
+    child = "---\nname: child\nsteps: ['test -e tried || { touch tried; exit 1; }']\n"
+    repeated = dagu.run(chain("{name: sub, call: child, repeat_policy: {repeat: true, limit: 3}, continue_on: failed}") + child)
+    tried = DaguRuns(dagu.home / "b").run(chain("{name: sub, call: child, retry_policy: {limit: 2, interval_sec: 1}}") + child)
+
+    assert len(repeated.inside) == 1  # it failed: what repeats while it succeeds ends there
+    assert (ends(tried), len(tried.inside)) == ((S, [S]), 1)
+
+
+def test_a_stop_in_the_first_handler_leaves_all_steps_alone(dagu: DaguRuns) -> None:
+    head = "handler_on: {init: {command: 'echo ready; sleep 1000'}, abort: {command: x=1}, exit: {command: x=1}}\n"
+    ran = dagu.run(head + chain("echo 1"), printed={"ready": stop})
+
+    assert (ends(ran), ran.handlers) == ((A, [N]), {"init": A, "abort": S, "exit": S})
+
+
+def test_the_handler_of_waiting_may_fail(dagu: DaguRuns) -> None:
+    text = "handler_on: {wait: {command: exit 1}}\n" + chain("{name: ask, type: hitl, config: {prompt: ok}}")
+
+    assert ends(dagu.run(text, waiting=[approve("ask")])) == (S, [S])
+
+
+def test_a_stop_ends_the_waiting_for_a_person(dagu: DaguRuns) -> None:
+    assert ends(dagu.run(chain("{name: ask, type: hitl, config: {prompt: ok}}", "echo 1"), waiting=[stop])) == (A, [N, N])
+
+
 def test_variables_of_a_dag_are_not_those_of_one_that_it_calls(dagu: DaguRuns) -> None:
     child = "---\nname: child\nsteps: [{command: 'echo [$OWN]', output: SAW}]\n"
     ran = dagu.run("env: {OWN: mine}\n" + chain("{name: sub, call: child}") + child)

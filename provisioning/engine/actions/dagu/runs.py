@@ -20,6 +20,7 @@ from provisioning.core.dagu.params import parse_params
 from provisioning.core.decide import Extent
 from provisioning.core.model import RunState, Workflow
 from provisioning.core.run import Run
+from provisioning.core.upstream import REJECTED
 from provisioning.engine.actions.dagu.programs import arguments_of
 from provisioning.engine.actions.dagu.terms import CannotEvaluate
 from provisioning.engine.actions.dagu.work import Done, Work, failed
@@ -190,7 +191,7 @@ class Children:
             name=inner.dag.name,
             run_id=run_id,
             params=" ".join(f"{name}={json.dumps(value)}" if name else value for name, value in inner.params),
-            status=_WORDS.get(run.state, "failed"),
+            status=_word(run),
             outputs=outputs_of(run),
             succeeded=run.state in GOOD,
         )
@@ -206,6 +207,12 @@ class Children:
                     await self._runs.abandon(run_id, "its runner is gone")
                 with suppress(UsageError):  # all of it succeeded
                     await self._runs.retry(run_id, extent=Extent.BELOW)
+
+
+def _word(run: Run) -> str:
+    """Return how a run has ended, in Dagu's words."""
+    word = _WORDS.get(run.state, "failed")
+    return REJECTED if word == "failed" and any(step.error_kind == REJECTED for step in run.steps.values()) else word
 
 
 def inner_run_id(work: Work, key: str) -> str:
