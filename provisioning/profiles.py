@@ -12,11 +12,11 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from provisioning.core.faults import Fault
 from provisioning.core.shown import quote
+from provisioning.frozen import dataclass
 
 SHIPPED = Path(__file__).resolve().parent / "taskservs"
 LIBRARY = "provisioning-lib.sh"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from math import isfinite, nan
 from types import MappingProxyType
 from typing import TypeVar
@@ -18,6 +18,7 @@ from provisioning.core.faults import Fault
 from provisioning.core.shown import quote, show, step
 from provisioning.core.suggest import nearest
 from provisioning.errors import ConfigError
+from provisioning.frozen import dataclass
 
 T = TypeVar("T")
 

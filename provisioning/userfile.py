@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 
 from provisioning.core.faults import Fault
 from provisioning.core.suggest import nearest
 from provisioning.errors import ConfigError, StoreError
+from provisioning.frozen import dataclass
 
 SIZE_LIMIT_BYTES = 1024 * 1024
 MEND = "mend the file, or remove it"

@@ -13,7 +13,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from provisioning.adapters.prepare import DEFAULT_TIMEOUT_S, run_prepare
@@ -22,6 +22,7 @@ from provisioning.core.faults import Fault
 from provisioning.core.ports import Bundle, BundleRequest, Secrets
 from provisioning.core.shown import quote
 from provisioning.errors import ConfigError
+from provisioning.frozen import dataclass
 from provisioning.profiles import MAX_BYTES, PREPARE, ProfileFile, install_script, profile_files, too_big
 
 TEMPLATE_SUFFIX = ".j2"

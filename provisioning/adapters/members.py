@@ -6,8 +6,9 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from provisioning.frozen import dataclass
 
 _PROC = Path("/proc")
 _DEAD = frozenset("ZXx")

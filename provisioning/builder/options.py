@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TypeAlias, TypedDict, TypeVar, cast
 
@@ -14,6 +14,7 @@ from provisioning.core.model import Step as Spec
 from provisioning.core.suggest import nearest
 from provisioning.core.values import Ref
 from provisioning.errors import UsageError
+from provisioning.frozen import dataclass
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from types import MappingProxyType
 from typing import ClassVar, Protocol
@@ -24,6 +24,7 @@ from provisioning.engine.limits import Limits
 from provisioning.engine.runner import Projection, Runner, Store
 from provisioning.engine.worker import Place, Worker
 from provisioning.errors import LockedError, ProvisioningError
+from provisioning.frozen import dataclass
 
 WORKER = "local"
 ORDERS = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +13,7 @@ from provisioning.core.resources import Actor
 from provisioning.engine.actions import Action
 from provisioning.engine.recorder import Recorder
 from provisioning.engine.runner import Projection
+from provisioning.frozen import dataclass
 
 if TYPE_CHECKING:
     from provisioning.core.ports import Hosts

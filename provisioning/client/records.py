@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from provisioning.core.events import Event, Kind
@@ -11,6 +11,7 @@ from provisioning.core.history import RunDetail, RunSummary
 from provisioning.core.model import NO_LABELS, RUN_ENDED
 from provisioning.core.run import Run
 from provisioning.core.why import Blocker, Holders, blockers
+from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from provisioning.core.access import Role
+from provisioning.frozen import dataclass
 
 SESSION_S = 12 * 3600.0
 """How long a session lasts."""

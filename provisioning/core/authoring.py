@@ -6,7 +6,7 @@ Everything here is pure; the builder and running steps that add others are its c
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from provisioning.core.cycles import cycles
 from provisioning.core.model import (
@@ -28,6 +28,7 @@ from provisioning.core.model import (
 from provisioning.core.suggest import nearest
 from provisioning.core.values import Payload, Ref, refs
 from provisioning.errors import UsageError
+from provisioning.frozen import dataclass
 
 LONGEST_ID = 200
 

@@ -7,7 +7,6 @@ was run anew, and so on. The newest counts. So two backfills of one range at the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -15,6 +14,7 @@ from provisioning.core.instants import TICK, Instants
 from provisioning.core.model import RUN_ENDED, RunState
 from provisioning.core.scheduling import run_id
 from provisioning.errors import UsageError
+from provisioning.frozen import dataclass
 
 MOST = 1_000
 SUCCEEDED = frozenset({RunState.SUCCEEDED, RunState.PARTIAL})

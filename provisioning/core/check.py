@@ -7,7 +7,7 @@ The records come from `formats`, which has already refused what does not fit the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 from provisioning.core.check_capabilities import check_capabilities
@@ -19,6 +19,7 @@ from provisioning.core.faults import Fault
 from provisioning.core.health import PATTERN_MARK, pattern_fault
 from provisioning.core.shown import listed, quote
 from provisioning.core.suggest import Suggester
+from provisioning.frozen import dataclass
 
 GATE_BOUNDS: Mapping[str, tuple[int, int]] = {
     "retries": (1, 100_000),

@@ -6,12 +6,12 @@ A taskserv provides what it declares, and its own name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from provisioning.core.cycles import in_order
 from provisioning.core.declare import Dag, Formula, Taskserv
 from provisioning.core.faults import Fault
 from provisioning.core.shown import listed, quote
+from provisioning.frozen import dataclass
 
 NOTHING: frozenset[str] = frozenset()
 

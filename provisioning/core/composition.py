@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from provisioning.core.declare import Dag, Formula, FormulaDep, HealthGate, Node
 from provisioning.core.faults import Fault
 from provisioning.core.shown import listed, quote
 from provisioning.core.suggest import Suggester
+from provisioning.frozen import dataclass
 
 PLACE_FIELDS = ("depends_on", "parallel", "health_gate")
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from functools import lru_cache
@@ -23,6 +23,7 @@ from functools import lru_cache
 from provisioning.core.faults import Fault, Severity
 from provisioning.core.shown import quote
 from provisioning.errors import ConfigError
+from provisioning.frozen import dataclass
 
 LONGEST_CHARS = 1_000
 _MONTHS = 9 * 12  # 29 February can be eight years away

@@ -7,11 +7,12 @@ Everything is immutable and in declaration order, so index i here is index i in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from types import MappingProxyType
 
 from provisioning.core.naming import NAME_PATTERN as NAME_PATTERN  # noqa: PLC0414 - those of a declaration find it here
+from provisioning.frozen import dataclass
 
 EMPTY: Mapping[str, object] = MappingProxyType({})
 

@@ -15,12 +15,13 @@ would have waited for is passed on: a prerequisite's gate is awaited by the firs
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from provisioning.core.declare import Condition, DepKind, Formula, Node, OnError
 from provisioning.core.graph import make_graph, order
 from provisioning.core.model import Dep, On
 from provisioning.errors import ConfigError
+from provisioning.frozen import dataclass
 
 GATE = "gate"
 

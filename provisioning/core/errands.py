@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
 from provisioning.core.outside import NOTHING, Ears, Ended
+from provisioning.frozen import dataclass
 
 # ---------------------------------------------------------------- mail
 

@@ -7,10 +7,12 @@ is not determined by earlier events is recorded in `data`, so that folding never
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
+
+from provisioning.frozen import dataclass
 
 NO_DATA: Mapping[str, object] = MappingProxyType({})
 

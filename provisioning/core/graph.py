@@ -9,10 +9,10 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from provisioning.core.cycles import cycles
 from provisioning.errors import ConfigError
+from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

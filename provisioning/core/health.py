@@ -14,13 +14,13 @@ Times are seconds since the gate started, on a clock that only goes forward; pro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
 from provisioning.core.shown import escaped, quote
 from provisioning.errors import ConfigError
+from provisioning.frozen import dataclass
 
 GRACE_S = 1.0  # the least a probe may take near the deadline, unless its own limit is shorter
 GROWTH = 1.5

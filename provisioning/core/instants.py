@@ -8,11 +8,11 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from provisioning.core import cron
 from provisioning.core.dagu.declared import Cron, DagFile, Overlap
+from provisioning.frozen import dataclass
 
 ZoneOf = Callable[[str], tzinfo | None]
 """A time zone by its name; None where nobody knows it."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Protocol
 
 from provisioning.core.ports import Output
+from provisioning.frozen import dataclass
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 

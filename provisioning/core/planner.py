@@ -13,7 +13,7 @@ Rules F2-F8, F10, F12 and F13. What was not written down anywhere else:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from provisioning.core.declare import Infra, Node, Taskserv
 from provisioning.core.edges import GATE, Part, step_edges, step_id
@@ -24,6 +24,7 @@ from provisioning.core.resources import Resource, ResourceBook, ResourceState
 from provisioning.core.scope import Chosen, select, suggestion
 from provisioning.core.suggest import nearest
 from provisioning.errors import NotFoundError
+from provisioning.frozen import dataclass
 
 NOTED = 5  # formulas that a note names
 _OPEN = frozenset({ResourceState.RUNNING, ResourceState.INTERRUPTED})  # nobody recorded how it ended

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from provisioning.core.events import Event
 from provisioning.core.model import Action, Step, Workflow
+from provisioning.frozen import dataclass
 
 if TYPE_CHECKING:  # loading a run needs neither servers nor their states
     from provisioning.core.declare import Server

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
 from provisioning.core.layered import Layered
+from provisioning.frozen import dataclass
 
 STATE_VERSION = 1
 LOG_LIMIT = 20  # entries kept per resource

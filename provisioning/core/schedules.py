@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from provisioning.frozen import dataclass
 
 SCHEDULE, CATCHUP, BACKFILL = "schedule", "catchup", "backfill"
 """The triggers of runs that were started for an instant: on time, late, and because somebody asked for a range."""

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from provisioning.core.dagu.declared import Overlap
 from provisioning.core.instants import TICK, Instants, Timing
 from provisioning.core.schedules import CATCHUP, SCHEDULE, Going, Mark
+from provisioning.frozen import dataclass
 
 ON_TIME = timedelta(minutes=1)
 PATIENCE = timedelta(minutes=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from provisioning.core.decision import Decision
@@ -13,6 +12,7 @@ from provisioning.core.ports import Outcome, Report, Task, Timer
 from provisioning.core.run import Run, StepRun
 from provisioning.core.upstream import facts, upstream
 from provisioning.core.values import Marker, Payload, Ref, RunParams, Upstream, resolve
+from provisioning.frozen import dataclass
 
 _ANYWHERE: Mapping[str, object] = {"target": ""}  # one for all
 NO_WORKER = "placement"

@@ -6,12 +6,12 @@ The book of `core.resources` is what programs work with; the document has one mo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from provisioning.core.faults import Fault
 from provisioning.core.resources import LOG_LIMIT, STATE_VERSION, Actor, LogEntry, Resource, ResourceBook, ResourceState
 from provisioning.errors import ConfigError
+from provisioning.frozen import dataclass
 
 Document = Mapping[str, object]
 Migrations = Mapping[int, Callable[[Document], Document]]

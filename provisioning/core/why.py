@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from provisioning.core.model import STEP_ENDED, GateKind, HandlerOn, RunState, StepState
 from provisioning.core.ready import needs
 from provisioning.core.run import ACTIVE, Run, StepRun, satisfied
+from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from provisioning.core.model import WAITING_ACTIONS
@@ -14,6 +14,7 @@ from provisioning.core.text import capped
 from provisioning.engine.actions import Action, Result
 from provisioning.engine.attempt import AttemptOutput, Watcher
 from provisioning.errors import ProvisioningError
+from provisioning.frozen import dataclass
 
 ERROR_BYTES = 4096  # of a message; the log has all of it
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from provisioning.core.check import Surroundings, check_dag
 from provisioning.core.composition import Part, Place, merge
@@ -24,6 +24,7 @@ from provisioning.core.declare import (
 from provisioning.core.faults import Fault, Severity
 from provisioning.formats.explain import explain
 from provisioning.formats.reader import NO_FIELDS, Fields, Item, Reader
+from provisioning.frozen import dataclass
 
 _DOCUMENT = frozenset({"$schema", "formulas", "composition"})
 _FORMULA = frozenset({"id", "server", "nodes", "max_parallel", "depends_on", "parallel", "health_gate"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from math import isfinite, isnan
 from typing import TypeAlias
@@ -19,6 +19,7 @@ import yaml
 from provisioning.core.faults import Fault
 from provisioning.core.shown import quote
 from provisioning.formats.jsontext import decode
+from provisioning.frozen import dataclass
 
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
 DEPTH_LIMIT = 64

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from provisioning.core.check_faults import name_faults
@@ -18,6 +17,7 @@ from provisioning.formats.nickel import NickelLimits
 from provisioning.formats.serverdoc import read_servers
 from provisioning.formats.source import Source, finish, has_errors, read_sources
 from provisioning.formats.workspace import WORKSPACE_FILE
+from provisioning.frozen import dataclass
 
 ROOT_INFRA = "default"
 """The name of the one infra whose files stand at the workspace root, unless `default_infra` names it."""

@@ -10,10 +10,10 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 
 from provisioning.core.faults import Fault
 from provisioning.core.shown import quote, step
+from provisioning.frozen import dataclass
 
 SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 DEPTH_LIMIT = 100

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import cast
 
 from provisioning.core.check import check_servers
@@ -11,6 +10,7 @@ from provisioning.core.declare import NAME_PATTERN, Become, Server, SshLogin
 from provisioning.core.faults import Fault, Severity
 from provisioning.formats.explain import explain
 from provisioning.formats.reader import Fields, Item, Reader
+from provisioning.frozen import dataclass
 
 _DOCUMENT = frozenset({"$schema", "servers"})
 _SERVERS, _HOSTNAME, _METHOD = map(frozenset, (("servers",), ("hostname",), ("method",)))

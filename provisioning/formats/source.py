@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioning.core.faults import Fault, Severity
 from provisioning.core.shown import escaped
 from provisioning.formats.jsontext import SIZE_LIMIT_BYTES, Parsed, locate, parse_json, too_large
+from provisioning.frozen import dataclass
 
 if TYPE_CHECKING:
     from provisioning.formats.nickel import Evaluated, NickelLimits

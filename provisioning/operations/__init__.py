@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioning import wiring
 from provisioning.core.events import Event
 from provisioning.errors import ProvisioningError
+from provisioning.frozen import dataclass
 from provisioning.operations.options import RunOptions
 from provisioning.settings import Settings
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioning import wiring
 from provisioning.core.declare import Server
+from provisioning.frozen import dataclass
 from provisioning.operations import Project
 from provisioning.operations.session import run_blocking
 

@@ -7,7 +7,6 @@ import random
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from provisioning import wiring
@@ -21,6 +20,7 @@ from provisioning.engine.recorder import Recorder
 from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Place, Worker
 from provisioning.errors import ProvisioningError, StoreError, UsageError
+from provisioning.frozen import dataclass
 from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning.operations.audience import Audience
 from provisioning.operations.catchup import catch_up

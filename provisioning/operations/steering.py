@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -20,6 +19,7 @@ from provisioning.core.run import Run, StepRun
 from provisioning.core.why import Blocker, blockers, holders
 from provisioning.engine.runner import load
 from provisioning.errors import UsageError, WaitTimeout
+from provisioning.frozen import dataclass
 from provisioning.operations import RunResult
 from provisioning.operations.failure import command, explain
 from provisioning.operations.records import find_run

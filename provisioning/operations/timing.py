@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from provisioning.core.analysis import CriticalPath, critical_path, durations
 from provisioning.core.history import RunDetail, StepRecord
 from provisioning.core.model import STEP_ENDED, Step
+from provisioning.frozen import dataclass
 from provisioning.operations.records import find_run, open_history
 from provisioning.operations.steering import folded
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from provisioning.adapters.clock import SystemClock
@@ -12,6 +12,7 @@ from provisioning.adapters.memory.bell import Bell
 from provisioning.core.declare import Server
 from provisioning.core.ports import Bundle, Clock, Exit, Output, Unit
 from provisioning.errors import HostError
+from provisioning.frozen import dataclass
 
 T = TypeVar("T")
 PROBE_OUTPUT_BYTES = 64 * 1024

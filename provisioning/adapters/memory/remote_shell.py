@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from provisioning.adapters.memory.bell import Bell
 from provisioning.adapters.memory.processes import Played
 from provisioning.core.errands import Login
 from provisioning.core.outside import NOTHING, Ears, Ended
 from provisioning.errors import HostError
+from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from provisioning.adapters.remote.contents import contents
 from provisioning.adapters.remote.frames import fields, netstrings
@@ -14,6 +14,7 @@ from provisioning.adapters.remote.quote import quote
 from provisioning.core.declare import NAME_PATTERN
 from provisioning.core.ports import Bundle, Unit
 from provisioning.errors import HostError
+from provisioning.frozen import dataclass
 
 Settings = dict[str, str | bytes | int]
 _SECRETS_LIMIT_BYTES = 8 * 1024 * 1024  # they are kept in the server's memory

@@ -7,13 +7,14 @@ import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from provisioning.adapters.remote.program import HELLO, SUDO_PROMPT
 from provisioning.adapters.remote.wire import LinkLost, made_in_thread
 from provisioning.adapters.ssh.connect import Connection, quietly
 from provisioning.errors import BecomeRefused
+from provisioning.frozen import dataclass
 
 if TYPE_CHECKING:
     from paramiko import Channel

@@ -7,13 +7,14 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioning.core.declare import Become, Server, SshLogin
 from provisioning.errors import ConfigError, HostError
+from provisioning.frozen import dataclass
 
 if TYPE_CHECKING:
     from paramiko import SSHConfig

@@ -6,7 +6,6 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +15,7 @@ from provisioning.adapters.ssh.hostkeys import HostKey, KnownHosts
 from provisioning.adapters.ssh.keys import KeyRing
 from provisioning.core.text import plain_text
 from provisioning.errors import LoginRefused, Unreachable
+from provisioning.frozen import dataclass
 
 if TYPE_CHECKING:
     from paramiko import Transport

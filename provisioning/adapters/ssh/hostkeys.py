@@ -7,12 +7,12 @@ import hashlib
 import hmac
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
 from provisioning.errors import ConfigError, HostKeyError
+from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

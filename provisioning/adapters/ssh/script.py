@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from provisioning.frozen import dataclass
 
 # A process group of our own, so that all of it can be stopped: OpenSSH makes one for every command, others have setsid.
 COMMAND = 'exec sh -c \'kill -s 0 -- -$$ 2>/dev/null || exec setsid sh -c "$0" "$0"; eval "$(cat)"\' \'eval "$(cat)"\''

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from provisioning.core.errands import Login
 from provisioning.core.outside import NOTHING, Ears, Ended
 from provisioning.core.stopping import stop_script
 from provisioning.errors import HostError, HostKeyError, Unreachable
+from provisioning.frozen import dataclass
 
 if TYPE_CHECKING:
     from paramiko import Channel

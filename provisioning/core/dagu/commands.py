@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from provisioning.core.dagu.text import PLAIN_RULES, Rules, Scope, expand
+from provisioning.frozen import dataclass
 
 _OPENING = re.compile(r"`|\$\(")
 _ESCAPED = re.compile(r"\\([`\\$])")

@@ -9,7 +9,7 @@ when it runs: nothing of it can be known before.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 
 from provisioning.core.authoring import finish
@@ -43,6 +43,7 @@ from provisioning.core.model import (
 )
 from provisioning.core.model import Step as Node
 from provisioning.core.values import Payload, Ref, RunParams, RunVerdict, Upstream
+from provisioning.frozen import dataclass
 
 SETUP, STEP, RUN, HUMAN, MAIL, TIDY = "dagu.setup", "dagu.step", "dagu.run", "dagu.human", "dagu.mail", "dagu.tidy"
 """The actions."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from provisioning.core.dagu.declared import ContinueOn
@@ -11,6 +10,7 @@ from provisioning.core.dagu.patterns import MARK
 from provisioning.core.dagu.statuses import StepStatus
 from provisioning.core.shown import quote
 from provisioning.errors import ConfigError
+from provisioning.frozen import dataclass
 
 Finds = Callable[[str, str], bool]
 """(pattern, text) -> whether it is in there; raises ConfigError for a pattern that is none."""

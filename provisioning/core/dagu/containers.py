@@ -8,10 +8,11 @@ from __future__ import annotations
 import posixpath
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 
 from provisioning.core.dagu.shells import Shell, command_words, interpreter, script_words, split_words
+from provisioning.frozen import dataclass
 
 CLIENT = "docker"
 _READ_PROGRAM = 'eval "$(cat)"'

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any
 
 from provisioning.core.dagu.declared import CLEAN_UP_S, DagFile, Habits, Secret
 from provisioning.core.dagu.stored import from_plain, to_plain
+from provisioning.frozen import dataclass
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 MARK = "dagu"

@@ -7,11 +7,12 @@ in the order of the file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from types import MappingProxyType
 
 from provisioning.core.dagu.doing import Container, Doing, SshLogin, Text
+from provisioning.frozen import dataclass
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 CLEAN_UP_S = 5

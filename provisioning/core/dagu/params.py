@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import isfinite
 from types import MappingProxyType
 
@@ -19,6 +18,7 @@ from provisioning.core.faults import Fault
 from provisioning.core.shown import listed, quote
 from provisioning.core.suggest import nearest
 from provisioning.errors import ConfigError, UsageError
+from provisioning.frozen import dataclass
 
 Finds = Callable[[str, str], bool]
 """(pattern, text) -> whether it is in there; raises ConfigError for a pattern that is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from provisioning.core.dagu.statuses import (
     RunNow,
@@ -16,6 +16,7 @@ from provisioning.core.dagu.statuses import (
 )
 from provisioning.core.history import UNMET, RunDetail, StepRecord, iso, step_document
 from provisioning.core.model import RUN_ENDED, STEP_FAILED, RunState, StepState
+from provisioning.frozen import dataclass
 
 SHOWN = frozenset({"step", "handler"})
 GONE = "its process is gone"

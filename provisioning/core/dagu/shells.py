@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from provisioning.frozen import dataclass
 
 POSIX = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh", "busybox"})
 """Shells that take `-c TEXT NAME ARGUMENTS...`, and `-e`."""

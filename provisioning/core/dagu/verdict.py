@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from provisioning.core.dagu.again import Failure, Retrying, Round, repeats, retrying, wait_s
 from provisioning.core.dagu.conditions import Ended, Fate, Finds, Judgement, fate_of
 from provisioning.core.dagu.declared import ContinueOn, RepeatMode
 from provisioning.core.dagu.statuses import StepStatus
+from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import cast
 from urllib.parse import urlencode
 
@@ -28,6 +28,7 @@ from provisioning.engine.actions.checking import (
     texts,
     whole,
 )
+from provisioning.frozen import dataclass
 
 TIMEOUT_S = 30.0
 MAX_BYTES = 1024 * 1024

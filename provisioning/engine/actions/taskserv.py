@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from provisioning.core.declare import Server, Taskserv, Workspace
 from provisioning.core.inputs import profile_of
@@ -12,6 +12,7 @@ from provisioning.core.plan import read_resumes
 from provisioning.core.ports import BundleRequest, Bundles, Exit, Hosts, Outcome, Task, Unit
 from provisioning.engine.actions import OK, Context, Result, Traits
 from provisioning.errors import NotFoundError
+from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ A0 is Dagu 1.0 to 1.16, A1 1.17 to 1.30, B 2.0 to 2.6, C 2.7 and later.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from provisioning.formats.dagu.spelling import (
@@ -23,6 +22,7 @@ from provisioning.formats.dagu.spelling import (
     folded,
 )
 from provisioning.formats.goyaml import Fields, Items, Node, Place, Scalar
+from provisioning.frozen import dataclass
 
 MARKS_KEPT = 20  # of one document
 

@@ -9,10 +9,10 @@ URL=https://$HOST/x       # references are the reader's business, except in sing
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from provisioning.core.faults import Fault
 from provisioning.core.shown import quote
+from provisioning.frozen import dataclass
 
 FAULT_LIMIT = 20
 _NAME = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.]*)[ \t]*[=:][ \t]*")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from provisioning.core.dagu.declared import DagFile, DagType
@@ -14,6 +14,7 @@ from provisioning.formats.dagu.dialect import Recognised, recognise
 from provisioning.formats.dagu.names import good_name
 from provisioning.formats.dagu.reading import Findings, Note, Spot
 from provisioning.formats.goyaml import Fields, Node, Place, Scalar, parse_yaml
+from provisioning.frozen import dataclass
 
 DOCUMENTS_MOST = 1000
 

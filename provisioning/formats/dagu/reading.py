@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from provisioning.core.shown import listed, quote, show, step
 from provisioning.core.suggest import nearest
 from provisioning.formats.dagu.spelling import Table
 from provisioning.formats.goyaml import Fields, Items, Node, Place, Scalar, go_text
+from provisioning.frozen import dataclass
 
 Choice = TypeVar("Choice", bound=StrEnum)
 _DIGITS = re.compile(r"[+-]?[0-9]{1,18}")

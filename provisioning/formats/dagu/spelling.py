@@ -7,8 +7,9 @@ Each kind of map has a table. A key finds its current name by its letters alone:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+
+from provisioning.frozen import dataclass
 
 
 @lru_cache(maxsize=1024)

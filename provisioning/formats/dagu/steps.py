@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from provisioning.core.dagu.declared import Approval, ContinueOn, Defaults, LogOutput, Output, OutputEntry, Repeat, Step
 from provisioning.core.dagu.doing import NoopDoing, Text
@@ -15,6 +15,7 @@ from provisioning.formats.dagu.policies import read_conditions, read_continue_on
 from provisioning.formats.dagu.reading import Record, Spot
 from provisioning.formats.dagu.spelling import APPROVAL, DEFAULTS, OUTPUT, OUTPUT_ENTRY, REDIRECT, STEP, folded
 from provisioning.formats.dagu.within import Within
+from provisioning.frozen import dataclass
 
 STEPS_MOST = 100_000
 _SOURCES = ("stdout", "stderr", "file")

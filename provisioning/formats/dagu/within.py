@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from provisioning.core.dagu.declared import Defaults
 from provisioning.core.dagu.doing import Doing
 from provisioning.formats.dagu.dialect import Recognised
 from provisioning.formats.dagu.reading import Record, Spot
+from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

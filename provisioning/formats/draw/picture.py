@@ -7,13 +7,14 @@ formulas that do not exist are left out and cycles are cut, because a broken DAG
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 
 from provisioning.core.declare import Condition, Dag, Formula
 from provisioning.core.plan import Plan, StepAction
 from provisioning.core.resources import ResourceBook, ResourceState
 from provisioning.formats.draw.layers import layered
+from provisioning.frozen import dataclass
 
 SYMBOLS: Mapping[str, str] = MappingProxyType(
     {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,6 +23,7 @@ from provisioning.errors import ConfigError, NotFoundError, UsageError
 from provisioning.formats.dagu.files import Reading, read_base, read_dag
 from provisioning.formats.goyaml import SIZE_LIMIT_BYTES
 from provisioning.formats.source import read_bytes
+from provisioning.frozen import dataclass
 from provisioning.operations.dagu.places import SUSPEND_SUFFIX, Places
 
 SUFFIXES = (".yaml", ".yml")

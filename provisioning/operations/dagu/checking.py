@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, tzinfo
 
 from provisioning.core.cron import Dagu
 from provisioning.formats.dagu.reading import Note
+from provisioning.frozen import dataclass
 from provisioning.operations.dagu.catalogue import Entry
 from provisioning.operations.dagu.times import CHANGES_MOST, ClockChange, clock_changes, crons
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from provisioning import wiring
 from provisioning.core.dagu.statuses import RunStatus
 from provisioning.core.history import RunSummary
 from provisioning.core.model import RunState
+from provisioning.frozen import dataclass
 from provisioning.operations.dagu.catalogue import Catalogue, Entry
 from provisioning.operations.dagu.records import find
 from provisioning.operations.dagu.times import next_start

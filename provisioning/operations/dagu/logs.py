@@ -6,7 +6,7 @@ import asyncio
 import codecs
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from provisioning import wiring
@@ -14,6 +14,7 @@ from provisioning.core.history import AttemptRecord
 from provisioning.core.model import RUN_ENDED
 from provisioning.core.text import plain_text
 from provisioning.errors import NotFoundError
+from provisioning.frozen import dataclass
 from provisioning.operations.dagu.records import is_lost, opened
 
 STREAMS = ("stdout", "stderr")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from provisioning.errors import UsageError
+from provisioning.frozen import dataclass
 from provisioning.settings import DaguSettings, load
 
 DAGS, BASE, FUNCTIONS, SUSPENDED = "dags", "base.yaml", "functions.toml", "suspend"

@@ -6,7 +6,6 @@ Slots are shared by all processes of the machine that have the same data folder;
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +13,7 @@ from provisioning import wiring
 from provisioning.core.dagu.declared import DagFile
 from provisioning.core.shown import quote
 from provisioning.errors import ConfigError
+from provisioning.frozen import dataclass
 from provisioning.settings import Settings
 
 

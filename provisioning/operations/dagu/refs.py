@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from provisioning.core.history import RunSummary
 from provisioning.errors import NotFoundError, ProvisioningError, UsageError
+from provisioning.frozen import dataclass
 from provisioning.operations.dagu.catalogue import Catalogue, is_dag_name, is_dag_path
 from provisioning.operations.dagu.records import newest, opened
 

@@ -10,7 +10,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +31,7 @@ from provisioning.core.schedules import SCHEDULED_AT
 from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Place, Worker
 from provisioning.errors import ConfigError, ExistsError, StaleRevision
+from provisioning.frozen import dataclass
 from provisioning.operations import Listener
 from provisioning.operations.audience import Audience
 from provisioning.operations.dagu.catalogue import Catalogue

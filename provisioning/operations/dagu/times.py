@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from provisioning.core.cron import Dagu, differences, next_after, parse
 from provisioning.core.dagu.declared import Cron, DagFile, Schedule
 from provisioning.core.faults import Fault
 from provisioning.core.shown import quote
+from provisioning.frozen import dataclass
 
 LOOKED_AHEAD = timedelta(days=366)
 SCHEDULES_MOST = 1_000  # of one DAG that are asked for their next time: it is a question for people

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from provisioning.core.dagu.access import as_text, parse_json
@@ -11,6 +11,7 @@ from provisioning.core.dagu.declared import MAX_OUTPUT_BYTES, Output, OutputEntr
 from provisioning.core.dagu.outputs import Captured, Entry, captured, structured
 from provisioning.engine.actions.dagu.terms import joined
 from provisioning.engine.actions.dagu.work import Done, Work
+from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from provisioning.core.dagu.access import as_text
@@ -25,6 +25,7 @@ from provisioning.engine.actions.dagu.programs import arguments_of
 from provisioning.engine.actions.dagu.terms import CannotEvaluate
 from provisioning.engine.actions.dagu.work import Done, Work, failed
 from provisioning.errors import NotFoundError, StaleRevision, UsageError
+from provisioning.frozen import dataclass
 
 DEEPEST = 32
 GOOD = frozenset({RunState.SUCCEEDED, RunState.PARTIAL})

@@ -7,7 +7,7 @@ variable of the file come first, then its variables, then the other parameters.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from provisioning.engine.actions.dagu.secretly import revealed
 from provisioning.engine.actions.dagu.terms import CannotEvaluate, Terms, joined
 from provisioning.engine.actions.dagu.tools import Tools
 from provisioning.errors import ProvisioningError
+from provisioning.frozen import dataclass
 
 DOTENV_BYTES = 1024 * 1024
 _IN_FILES = Rules(escapes=True, keeps_backslash=False)  # what `.env` files say of a dollar

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from provisioning.core.dagu.commands import commands_in, with_results
@@ -16,6 +16,7 @@ from provisioning.core.dagu.text import Rules, Scope, StepFacts, expand, for_she
 from provisioning.core.outside import Ears, Ended, Processes, Program
 from provisioning.core.ports import Output
 from provisioning.core.shown import quote
+from provisioning.frozen import dataclass
 
 PRINTED_BYTES = 1024 * 1024  # of a command in a value
 

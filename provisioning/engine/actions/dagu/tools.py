@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from provisioning.core.dagu.functions import Function
@@ -12,6 +11,7 @@ from provisioning.core.faults import Fault
 from provisioning.core.outside import Disk, Processes
 from provisioning.core.ports import Secrets
 from provisioning.engine.actions import Action
+from provisioning.frozen import dataclass
 
 T = TypeVar("T")
 

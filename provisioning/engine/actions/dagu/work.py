@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from provisioning.core.dagu.context import Context, find_context
@@ -18,6 +18,7 @@ from provisioning.engine.actions import Context as Attempt
 from provisioning.engine.actions.dagu.secretly import revealed
 from provisioning.engine.actions.dagu.terms import Terms
 from provisioning.engine.actions.dagu.tools import Tools
+from provisioning.frozen import dataclass
 
 TIMED_OUT = 124
 """The exit code of what took too long."""
