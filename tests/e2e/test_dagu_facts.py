@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -532,3 +533,13 @@ def test_d40_not_found_and_broken_are_told_apart(dagu: DaguRuns) -> None:
     assert ends(missing) == ends(broken) == (F, [F])
     assert "no DAG" in missing.error("sub")
     assert "not a valid DAG" in broken.error("sub")
+
+
+def test_every_fact_has_a_test() -> None:
+    tests = Path(__file__).parent.parent
+    files = (Path(__file__), tests / "formats" / "dagu" / "test_facts.py")
+    numbers = {
+        int(found) for file in files for found in re.findall(r"^def test_d([0-9]{2})_", file.read_text("utf-8"), re.MULTILINE)
+    }
+
+    assert numbers == set(range(1, 41))

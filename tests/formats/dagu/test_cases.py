@@ -54,3 +54,10 @@ def _told(read: Reading, expected: dict[str, Any]) -> dict[str, Any]:
 def test_every_case_has_both_files() -> None:
     assert {path.stem for path in CASES.glob("*.yaml")} == {path.stem for path in CASES.glob("*.json")}
     assert len(list(CASES.glob("*.yaml"))) >= 250
+
+
+@pytest.mark.parametrize("dialect", ["a0", "a1", "b", "c"])
+def test_there_are_enough_cases_of_every_dialect(dialect: str) -> None:
+    stems = [path.stem.removeprefix("run-") for path in CASES.glob("*.yaml")]
+
+    assert sum(stem.startswith(f"{dialect}-") for stem in stems) >= 25
