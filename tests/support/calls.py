@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from provisioning.core.history import RunDetail, RunSummary, StepRecord
 from provisioning.core.model import RunState, StepState
 from provisioning.core.plan import Plan, Selection
 from provisioning.errors import ProvisioningError
+from provisioning.frozen import dataclass
 from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning_cli.context import App
 from provisioning_cli.main import NAME, call, provisioning
