@@ -29,8 +29,8 @@ def scheduler(app: App) -> None:
     from provisioning.settings import load
 
     found = catalogue(app)
-    app.say(f"scheduling the DAGs of {found.places.dags}; SIGTERM or Ctrl-C ends it, and what it has started goes on")
-    asyncio.run(serve(found.places, load(), _observer(app)))
+    said = f"scheduling the DAGs of {found.places.dags}; SIGTERM or Ctrl-C ends it, and what it has started goes on"
+    asyncio.run(serve(found.places, load(), _observer(app), lambda: app.say(said)))
 
 
 def _observer(app: App) -> Observer:

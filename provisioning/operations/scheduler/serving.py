@@ -20,14 +20,18 @@ if TYPE_CHECKING:
     from provisioning.adapters.sqlite.store import SqliteStore
 
 
-async def serve(places: Places, settings: Settings, observer: Observer) -> None:
-    """Schedule until SIGTERM or SIGINT. Raises StoreError where the store cannot be opened at all."""
+async def serve(places: Places, settings: Settings, observer: Observer, ready: Callable[[], None]) -> None:
+    """Schedule until SIGTERM or SIGINT; `ready` is called once they are heard.
+
+    Raises StoreError where the store cannot be opened at all.
+    """
     async with processes(places, settings) as (store, runs):
         await store.schedules.kept([])
         kind = settings.dagu.default_type
         scheduler = scheduler_of(places, store, runs, default_type=kind, observer=observer)
         running = asyncio.create_task(scheduler.run())
         with stopping(running.cancel), suppress(asyncio.CancelledError):
+            ready()
             await running
 
 
