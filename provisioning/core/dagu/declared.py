@@ -204,7 +204,6 @@ class Approval:
     prompt: Text | None = None
     inputs: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
-    rewind_to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,6 +128,7 @@ def _foreach(step: Record, options: Spot | None, within: Within) -> Doing:
         spot.fault("missing_key", "foreach needs items and steps")
     if any(isinstance(draft.step.doing, ForeachDoing | RouterDoing) for draft in drafts):
         spot.fault("unsupported_key", "found a loop or a router in a loop, which is not supported", "make it a DAG of its own")
+    record.note_ignored("key", "items are told apart by their place")
     return ForeachDoing(
         items=items,
         reference=reference,

@@ -122,6 +122,7 @@ def _secret(record: Record) -> Secret | None:
         spot.fault("unsupported_key", message)
         return None
     options = {one.name or "": one.value.raw for one in record.pairs("options")}
+    record.note_ignored("options", "variables and files are read as they are")
     return Secret(name=name, provider=provider, key=key, ref=ref, options=MappingProxyType(options))
 
 

@@ -57,6 +57,7 @@ def read_http(step: Record, options: Spot | None, _within: Within) -> Doing:
     if url is None:
         step.spot.fault("missing_key", "an HTTP step needs url, or a command such as GET https://example.org")
         return NoopDoing()
+    record.note_ignored("debug", "the answer is in the log anyway")
     return HttpDoing(
         method=method or Text(raw="GET", line=url.line, column=url.column),
         url=url,

@@ -286,6 +286,11 @@ class Record:
         """Whether something is said."""
         return self.at(name) is not None
 
+    def note_ignored(self, name: str, why: str) -> None:
+        """Note a key that changes nothing here, if it is said."""
+        if self.has(name):
+            self.spots[name].note("ignored_key", f"{name} changes nothing: {why}")
+
     def text(self, name: str) -> Text | None:
         """Return a text."""
         spot = self.at(name)

@@ -112,7 +112,9 @@ RUN_CONFIG = table("disable_param_edit disable_run_id_edit")
 OTEL = table("enabled endpoint headers insecure timeout resource")
 OUTPUT = table("name key omit")
 OUTPUT_ENTRY = table("value from path decode select")
-APPROVAL = table("prompt input required rewind_to")
+APPROVAL = table(
+    "prompt input required", {"rewind_to": "going back to an earlier step is not supported; reject, and retry from it"}
+)
 REDIRECT = table("", {"artifact": "artifact folders are not supported", "outputs": "outputs of a stream are not supported"})
 PARALLEL = table("items max_concurrent")
 FOREACH = table("items as key max_concurrent steps collect")

@@ -205,4 +205,4 @@ def _approval(spot: Spot | None) -> Approval | None:
         return Approval() if spot.flag() else None
     record = spot.record(APPROVAL)
     prompt, inputs, required = record.text("prompt"), record.words("input"), record.words("required")
-    return Approval(prompt=prompt, inputs=inputs, required=required, rewind_to=record.word("rewind_to"))
+    return Approval(prompt=prompt, inputs=inputs, required=required)
