@@ -12,11 +12,14 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from provisioning.core import cron
 from provisioning.core.dagu.declared import Cron, DagFile, Overlap
+from provisioning.errors import ConfigError
 from provisioning.frozen import dataclass
 
 ZoneOf = Callable[[str], tzinfo | None]
 """A time zone by its name; None where nobody knows it."""
 
+LINES_MOST = 1_000
+"""Expressions of one DAG: each of them is asked at every look."""
 TICK = timedelta(microseconds=1)
 _FIRST_REACH = timedelta(hours=1)
 
@@ -87,11 +90,14 @@ class Timing:
 def timing_of(dag: DagFile, local: tzinfo, zone_of: ZoneOf, *, suspended: bool = False) -> Timing | None:
     """Return what a DAG declares; None if it has no schedule. `local` is for expressions that name no zone.
 
-    An expression in a zone that nobody knows is never due: `dag validate` names it. Raises ConfigError for a bad expression.
+    An expression in a zone that nobody knows is never due: `dag validate` names it. Raises ConfigError for too many of them.
     """
     declared = dag.schedule
-    if not (declared.start or declared.stop or declared.restart or declared.at):
+    count = sum(map(len, (declared.start, declared.stop, declared.restart, declared.at)))
+    if not count:
         return None
+    if count > LINES_MOST:
+        raise ConfigError(f"{dag.name} has {count:,} schedules, expected at most {LINES_MOST:,}")
     singles = {datetime.fromisoformat(text.upper()).astimezone(UTC) for text in declared.at}
     return Timing(
         starts=Instants(lines=_lines(declared.start, local, zone_of), at=tuple(sorted(singles))),

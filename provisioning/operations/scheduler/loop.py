@@ -69,21 +69,29 @@ class Scheduler:
         self._flushed: datetime | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
-        self._told: set[str] = set()
+        self._told = ""
 
     async def run(self) -> None:
         """Look for ever. What goes on when this is cancelled is left to the next look of any scheduler."""
         try:
             while True:
-                try:
-                    await self.look()
-                except ProvisioningError as error:
-                    self._tell_once("", error.message)
+                await self._look_or_tell()
                 await self._clock.sleep(self._pause_s())
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _look_or_tell(self) -> None:
+        """Look once. What keeps it from that is told when it begins."""
+        try:
+            await self.look()
+        except ProvisioningError as error:
+            if error.message != self._told:
+                self._observer.on_failure("", error.message)
+            self._told = error.message
+        else:
+            self._told = ""
 
     async def look(self) -> None:
         """Look once: read what has changed, begin what is due. Costs what is due and changed, and a `stat` for every file.
@@ -284,8 +292,3 @@ class Scheduler:
         if idle:
             await self._schedules.advance(idle, now)
         self._flushed = now
-
-    def _tell_once(self, name: str, message: str) -> None:
-        if f"{name}\n{message}" not in self._told:
-            self._told.add(f"{name}\n{message}")
-            self._observer.on_failure(name, message)

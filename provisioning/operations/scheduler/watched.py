@@ -9,6 +9,7 @@ from datetime import tzinfo
 from pathlib import Path
 
 from provisioning.core.instants import Timing, timing_of
+from provisioning.errors import ConfigError
 from provisioning.operations.dagu.catalogue import Catalogue, dag_paths
 from provisioning.operations.dagu.places import SUSPEND_SUFFIX, Places
 from provisioning.operations.dagu.times import zone
@@ -75,10 +76,13 @@ class Watched:
 
     def _read(self, path: Path, stamp: Stamp) -> _File:
         entry = self.catalogue.read(path, path.name)
-        dag = entry.reading.dag
-        timing = timing_of(dag, self._local, zone) if dag is not None else None
+        dag, timing = entry.reading.dag, None
         if entry.faults:
             self.faults[entry.name] = entry.faults[0].message
+        try:
+            timing = timing_of(dag, self._local, zone) if dag is not None else None
+        except ConfigError as error:
+            self.faults[entry.name] = error.message
         return _File(stamp=stamp, name=entry.name, timing=timing)
 
     def _changes(self) -> Mapping[str, Watch | None]:
