@@ -18,7 +18,7 @@ class BuildUi(BuildHookInterface):  # type: ignore[type-arg] -- hatchling's own 
         builder = _builder(Path(self.root))
         return [] if self._is_made() or builder.npm() else [builder.NODE_PACKAGE]
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 -- as hatchling calls it
         """Build the UI, but for editable installs: `make ui` does it there."""
         if version == "editable" or self._is_made():
             return

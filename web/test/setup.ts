@@ -16,6 +16,13 @@ vi.stubGlobal("matchMedia", (query: string) => ({
   removeListener() {},
 }));
 
+// Nothing has a size there: a screen for what scrolls, a line for what is in it.
+Object.defineProperties(HTMLElement.prototype, {
+  clientWidth: { configurable: true, get: () => 900 },
+  clientHeight: { configurable: true, get: () => 600 },
+  offsetHeight: { configurable: true, get: () => 44 },
+});
+
 afterEach(() => {
   cleanup();
   localStorage.clear();

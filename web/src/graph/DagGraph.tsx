@@ -60,7 +60,7 @@ export default function DagGraph({ label, steps, selected, onSelect }: Props) {
         chosen: single !== undefined && single.id === selected,
         press: () => (single ? onSelect?.(single.id) : open(box.id)),
       };
-      const size = { width: BOX_WIDE, height: BOX_HIGH };
+      const size = { width: BOX_WIDE, height: BOX_HIGH, style: { pointerEvents: "all" as const } };
       return { id: box.id, type: "box", position: places.get(box.id) ?? { x: 0, y: 0 }, data, ...size };
     });
   }, [drawn, places, steps, selected, onSelect, open, across]);

@@ -1,6 +1,7 @@
 import { Button, PasswordInput, TextInput } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, type ReactNode, useState } from "react";
+import { useLocation } from "wouter";
 import { type Me, api, got } from "../api/client";
 import { ME } from "../api/session";
 import { Page } from "../layout/Page";
@@ -55,7 +56,12 @@ interface Props {
 
 function Door({ title, action, enter, children }: Props) {
   const client = useQueryClient();
-  const entering = useMutation({ mutationFn: enter, onSuccess: (me) => client.setQueryData(ME, me) });
+  const [at, go] = useLocation();
+  const onSuccess = (me: Me) => {
+    client.setQueryData(ME, me);
+    if (at === "/setup" || at === "/login") go("/", { replace: true });
+  };
+  const entering = useMutation({ mutationFn: enter, onSuccess });
   const submit = (event: FormEvent) => {
     event.preventDefault();
     entering.mutate();

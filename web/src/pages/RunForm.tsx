@@ -1,6 +1,6 @@
 import { Button, Group, Modal, NativeSelect, Stack, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import { type DagDetail, type Param, api, got } from "../api/client";
 import { useAct } from "../api/act";
 import { Loaded } from "../parts/Told";
@@ -25,6 +25,9 @@ export function RunForm({ name, onClose, onStarted }: Props) {
 function Form({ dag, onClose, onStarted }: { readonly dag: DagDetail } & Omit<Props, "name">) {
   const [values, setValues] = useState(() => dag.params.map((param) => param.default ?? ""));
   const [tried, setTried] = useState(false);
+  const form = useRef<HTMLFormElement>(null);
+  // The dialog took the focus before it knew what to ask for.
+  useEffect(() => form.current?.querySelector<HTMLElement>("input, select, [type=submit]")?.focus(), []);
   const faults = dag.params.map((param, index) => fault(param, values[index] ?? ""));
   const start = useAct(
     () => got(api.POST("/api/v1/dags/{name}/runs", { params: { path: { name: dag.name } }, body: { params: given(dag.params, values), labels: {} } })),
@@ -36,7 +39,7 @@ function Form({ dag, onClose, onStarted }: { readonly dag: DagDetail } & Omit<Pr
     if (faults.every((one) => !one)) start.mutate(undefined);
   };
   return (
-    <form onSubmit={submit} noValidate>
+    <form ref={form} onSubmit={submit} noValidate>
       <Stack gap="sm">
         {dag.params.length === 0 && <p className="quiet">It takes no parameters.</p>}
         {dag.params.map((param, index) => (
@@ -53,7 +56,7 @@ function Form({ dag, onClose, onStarted }: { readonly dag: DagDetail } & Omit<Pr
           <Button variant="default" onClick={onClose}>
             Cancel
           </Button>
-          <Button type="submit" loading={start.isPending} data-autofocus={dag.params.length === 0 || undefined}>
+          <Button type="submit" loading={start.isPending}>
             Run now
           </Button>
         </Group>
