@@ -97,6 +97,42 @@ async def test_a_scheduler_that_is_alone_and_killed_does_the_rest_when_it_is_sta
     assert set(town.triggers("minutes")) == {"schedule"}
 
 
+SEVERAL = {"nightly": "30 2 * * *", "half": "*/30 2-3 * * 0", "odd": "15,45 1-3 25-31 * *"}
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 10))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_what_two_schedulers_miss_that_are_killed_and_away_is_made_up_for_once_and_in_order(
+    town: Town, seed: int
+) -> None:
+    for name, expression in SEVERAL.items():
+        town.dag(name, f'schedule: "{expression}"\noverlap_policy: all\ncatchup_window: 30d')
+    chance = random.Random(seed)
+    ones = [town.scheduler(), town.scheduler()]
+    await both_look(*ones)
+    for one in ones:
+        one.runs.dies = chance
+    end = BEGIN + timedelta(days=16)  # a clock change is among them
+    due = {name: list(cron.between(cron.parse(text), BEGIN, end, BERLIN)) for name, text in SEVERAL.items()}
+    for at in sorted(set(itertools.chain(*due.values()))):
+        if chance.random() < 0.15:
+            continue  # nobody is there
+        town.set(max(at, town.clock.now()))
+        for _ in range(chance.choice([1, 2, 4])):
+            died = await both_look(*ones)
+            ones = [town.scheduler(dies=chance) if dead else one for one, dead in zip(ones, died, strict=True)]
+            if chance.random() < 0.8:
+                await town.finish_all()
+            town.set(later(town.clock.now(), 2))
+    town.set(max(end, town.clock.now()))
+    last = town.scheduler()
+    while any(town.instants(name) != found for name, found in due.items()):
+        await town.finish_all()
+        assert last.scheduler.next_look is None or last.scheduler.next_look < later(town.clock.now(), 10)
+        await last.look()
+        town.set(later(town.clock.now(), 2))
+
+
 # ---------------------------------------------------------------- a downtime
 
 

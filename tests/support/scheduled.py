@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -127,8 +128,15 @@ class One:
     told: Told
 
     async def look(self) -> None:
-        await self.scheduler.look()
-        await self.scheduler.settled()
+        try:
+            await self.scheduler.look()
+            await self.scheduler.settled()
+        except Killed:  # all of it, whatever else it was about to do
+            tasks = list(self.scheduler._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
 
 
 class Town:
@@ -173,6 +181,9 @@ class Town:
     async def finish_all(self) -> None:
         """End all runs that go on."""
         runs = RecordedRuns(store=self.store, clock=self.clock)
+        for run in await self.store.open_runs():
+            with suppress(StaleRevision):  # the last that was heard of somebody who is dead
+                await runs.finish(run)
         for run in await self.store.open_runs():
             await runs.finish(run)
 
