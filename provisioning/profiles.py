@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote
-from provisioning.frozen import dataclass
 
 SHIPPED = Path(__file__).resolve().parent / "taskservs"
 LIBRARY = "provisioning-lib.sh"

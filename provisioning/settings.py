@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from provisioning import userfile
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote, show, step
 from provisioning.core.suggest import nearest
 from provisioning.errors import ConfigError
-from provisioning.frozen import dataclass
 
 T = TypeVar("T")
 

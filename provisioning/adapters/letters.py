@@ -37,7 +37,7 @@ def message_of(letter: Letter) -> EmailMessage:
         raise MailRefused(f"the text has more than {TEXT_BYTES:,} characters")
     message.set_content(letter.text.encode("utf-8", "replace").decode("utf-8"), subtype="html" if letter.html else "plain")
     left = ATTACHED_BYTES
-    for path in letter.attachments:
+    for path in map(Path, letter.attachments):
         data = _content(path, left)
         left -= len(data)
         kind = mimetypes.guess_type(path.name, strict=True)[0] or "application/octet-stream"

@@ -9,12 +9,12 @@ from typing import TypeAlias, TypedDict, TypeVar, cast
 
 from provisioning.builder.registry import Function, name_of
 from provisioning.core.authoring import Wish
+from provisioning.core.frozen import dataclass
 from provisioning.core.model import Action, Breaker, HandlerOn, Repeat, Retry, Strategy, While
 from provisioning.core.model import Step as Spec
 from provisioning.core.suggest import nearest
 from provisioning.core.values import Ref
 from provisioning.errors import UsageError
-from provisioning.frozen import dataclass
 
 T = TypeVar("T")
 

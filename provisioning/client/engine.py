@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol
 
 from provisioning.client.outfit import Outfit, Pieces
 from provisioning.core.events import Event, Kind
+from provisioning.core.frozen import dataclass
 from provisioning.core.history import History
 from provisioning.core.letters import Alarm
 from provisioning.core.model import Workflow
@@ -24,7 +25,6 @@ from provisioning.engine.limits import Limits
 from provisioning.engine.runner import Projection, Runner, Store
 from provisioning.engine.worker import Place, Worker
 from provisioning.errors import LockedError, ProvisioningError
-from provisioning.frozen import dataclass
 
 WORKER = "local"
 ORDERS = ""

@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from provisioning import wiring
+from provisioning.core.frozen import dataclass
 from provisioning.core.resources import Actor
 from provisioning.engine.actions import Action
 from provisioning.engine.recorder import Recorder
 from provisioning.engine.runner import Projection
-from provisioning.frozen import dataclass
 
 if TYPE_CHECKING:
     from provisioning.core.ports import Hosts

@@ -7,11 +7,11 @@ from dataclasses import field
 from datetime import datetime
 
 from provisioning.core.events import Event, Kind
+from provisioning.core.frozen import dataclass
 from provisioning.core.history import RunDetail, RunSummary
 from provisioning.core.model import NO_LABELS, RUN_ENDED
 from provisioning.core.run import Run
 from provisioning.core.why import Blocker, Holders, blockers
-from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from provisioning.core.access import Role
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 SESSION_S = 12 * 3600.0
 """How long a session lasts."""

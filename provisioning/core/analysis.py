@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from statistics import median
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.model import Step, Workflow
 from provisioning.core.suggest import nearest
 from provisioning.errors import NotFoundError
-from provisioning.frozen import dataclass
 
 DEFAULT_S = 60.0
 """What a step counts for of which nothing is known."""

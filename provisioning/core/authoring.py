@@ -9,6 +9,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 
 from provisioning.core.cycles import cycles
+from provisioning.core.frozen import dataclass
 from provisioning.core.model import (
     ANYWHERE,
     NO_LABELS,
@@ -28,7 +29,6 @@ from provisioning.core.model import (
 from provisioning.core.suggest import nearest
 from provisioning.core.values import Payload, Ref, refs
 from provisioning.errors import UsageError
-from provisioning.frozen import dataclass
 
 LONGEST_ID = 200
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.instants import TICK, Instants
 from provisioning.core.model import RUN_ENDED, RunState
 from provisioning.core.scheduling import run_id
 from provisioning.errors import UsageError
-from provisioning.frozen import dataclass
 
 MOST = 1_000
 SUCCEEDED = frozenset({RunState.SUCCEEDED, RunState.PARTIAL})

@@ -16,10 +16,10 @@ from provisioning.core.check_nodes import check_nodes
 from provisioning.core.cycles import cycles
 from provisioning.core.declare import Dag, Formula, HealthGate, Server, Taskserv
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.health import PATTERN_MARK, pattern_fault
 from provisioning.core.shown import listed, quote
 from provisioning.core.suggest import Suggester
-from provisioning.frozen import dataclass
 
 GATE_BOUNDS: Mapping[str, tuple[int, int]] = {
     "retries": (1, 100_000),

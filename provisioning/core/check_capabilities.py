@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from provisioning.core.cycles import in_order
 from provisioning.core.declare import Dag, Formula, Taskserv
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import listed, quote
-from provisioning.frozen import dataclass
 
 NOTHING: frozenset[str] = frozenset()
 

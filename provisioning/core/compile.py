@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 from provisioning.core.declare import Condition, DepKind, Formula, HealthGate, Infra, Node, OnError, Taskserv
 from provisioning.core.edges import GATE, Part, conditional, in_order, step_edges, step_id
+from provisioning.core.frozen import dataclass
 from provisioning.core.inputs import given_params
 from provisioning.core.model import ANYWHERE, Action, Dep, OnFailure, Placement, Policy, Retry, Source, Step, Workflow
 from provisioning.core.plan import INSTALL, REMOVING, Plan, PlanStep
 from provisioning.core.scope import formulas_of
-from provisioning.frozen import dataclass
 
 NODE_TIMEOUT_S = 1800.0
 

@@ -7,9 +7,9 @@ from dataclasses import field
 
 from provisioning.core.declare import Dag, Formula, FormulaDep, HealthGate, Node
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import listed, quote
 from provisioning.core.suggest import Suggester
-from provisioning.frozen import dataclass
 
 PLACE_FIELDS = ("depends_on", "parallel", "health_gate")
 

@@ -21,9 +21,9 @@ from enum import StrEnum
 from functools import lru_cache
 
 from provisioning.core.faults import Fault, Severity
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote
 from provisioning.errors import ConfigError
-from provisioning.frozen import dataclass
 
 LONGEST_CHARS = 1_000
 _MONTHS = 9 * 12  # 29 February can be eight years away

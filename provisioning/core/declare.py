@@ -11,8 +11,8 @@ from dataclasses import field
 from enum import StrEnum
 from types import MappingProxyType
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.naming import NAME_PATTERN as NAME_PATTERN  # noqa: PLC0414 - those of a declaration find it here
-from provisioning.frozen import dataclass
 
 EMPTY: Mapping[str, object] = MappingProxyType({})
 

@@ -18,10 +18,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 
 from provisioning.core.declare import Condition, DepKind, Formula, Node, OnError
+from provisioning.core.frozen import dataclass
 from provisioning.core.graph import make_graph, order
 from provisioning.core.model import Dep, On
 from provisioning.errors import ConfigError
-from provisioning.frozen import dataclass
 
 GATE = "gate"
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from pathlib import Path
 from typing import Protocol
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.outside import NOTHING, Ears, Ended
-from provisioning.frozen import dataclass
 
 # ---------------------------------------------------------------- mail
 
@@ -36,7 +35,7 @@ class Letter:
     subject: str = ""
     text: str = ""
     html: bool = False  # whether the text is HTML
-    attachments: tuple[Path, ...] = ()
+    attachments: tuple[str, ...] = ()  # paths
 
 
 class Mailer(Protocol):

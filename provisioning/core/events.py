@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 NO_DATA: Mapping[str, object] = MappingProxyType({})
 

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from provisioning.core.cycles import cycles
+from provisioning.core.frozen import dataclass
 from provisioning.errors import ConfigError
-from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,9 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import escaped, quote
 from provisioning.errors import ConfigError
-from provisioning.frozen import dataclass
 
 GRACE_S = 1.0  # the least a probe may take near the deadline, unless its own limit is shorter
 GROWTH = 1.5

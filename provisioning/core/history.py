@@ -11,9 +11,9 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Protocol
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.model import NO_LABELS, RUN_ENDED, STEP_FAILED, RunState, StepState
 from provisioning.core.suggest import nearest
-from provisioning.frozen import dataclass
 
 HOST_ERRORS = frozenset({"host", "unreachable", "host_key", "login_refused", "become_refused"})
 """Error kinds that mean the server could not be used at all."""

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from provisioning.core import cron
 from provisioning.core.dagu.declared import Cron, DagFile, Overlap
+from provisioning.core.frozen import dataclass
 from provisioning.errors import ConfigError
-from provisioning.frozen import dataclass
 
 ZoneOf = Callable[[str], tzinfo | None]
 """A time zone by its name; None where nobody knows it."""

@@ -7,7 +7,7 @@ from dataclasses import field
 from enum import StrEnum
 from types import MappingProxyType
 
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 NO_FIELDS: Mapping[str, object] = MappingProxyType({})
 NO_LABELS: Mapping[str, str] = MappingProxyType({})

@@ -7,8 +7,8 @@ from dataclasses import field
 from types import MappingProxyType
 from typing import Protocol
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.ports import Output
-from provisioning.frozen import dataclass
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 INSTALL = "install"
 REMOVING = frozenset({"remove", "uninstall", "delete"})

@@ -17,6 +17,7 @@ from dataclasses import field
 
 from provisioning.core.declare import Infra, Node, Taskserv
 from provisioning.core.edges import GATE, Part, step_edges, step_id
+from provisioning.core.frozen import dataclass
 from provisioning.core.graph import make_graph, order
 from provisioning.core.inputs import input_digest
 from provisioning.core.plan import ALONE, INSTALL, REMOVING, Plan, PlanStep, Selection, StepAction, resumes_text
@@ -24,7 +25,6 @@ from provisioning.core.resources import Resource, ResourceBook, ResourceState
 from provisioning.core.scope import Chosen, select, suggestion
 from provisioning.core.suggest import nearest
 from provisioning.errors import NotFoundError
-from provisioning.frozen import dataclass
 
 NOTED = 5  # formulas that a note names
 _OPEN = frozenset({ResourceState.RUNNING, ResourceState.INTERRUPTED})  # nobody recorded how it ended

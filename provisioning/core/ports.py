@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from provisioning.core.events import Event
+from provisioning.core.frozen import dataclass
 from provisioning.core.model import Action, Step, Workflow
-from provisioning.frozen import dataclass
 
 if TYPE_CHECKING:  # loading a run needs neither servers nor their states
     from provisioning.core.declare import Server

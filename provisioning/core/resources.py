@@ -8,8 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.layered import Layered
-from provisioning.frozen import dataclass
 
 STATE_VERSION = 1
 LOG_LIMIT = 20  # entries kept per resource

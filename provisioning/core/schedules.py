@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 SCHEDULE, CATCHUP, BACKFILL = "schedule", "catchup", "backfill"
 """The triggers of runs that were started for an instant: on time, late, and because somebody asked for a range."""

@@ -13,16 +13,16 @@ The same look always decides the same, and a run's id follows from its instant: 
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from provisioning.core.dagu.declared import Overlap
+from provisioning.core.frozen import dataclass
 from provisioning.core.instants import TICK, Instants, Timing
+from provisioning.core.naming import id_from
 from provisioning.core.schedules import CATCHUP, SCHEDULE, Going, Mark
-from provisioning.frozen import dataclass
 
 ON_TIME = timedelta(minutes=1)
 PATIENCE = timedelta(minutes=1)
@@ -30,7 +30,6 @@ AGAIN = timedelta(seconds=2)
 """How long until the next look at starts that wait for the end of a run."""
 MOST = 1_000
 """Missed starts that are made up for at most: the newest ones."""
-_IDS = uuid.UUID("6f1d7f0e-3c55-5b0e-9a4e-4d0f9b1c2a77")
 
 
 class What(StrEnum):
@@ -81,7 +80,7 @@ def run_id(name: str, at: datetime, number: int = 0, *, kind: str = "dagu") -> s
     `kind` is the source of the workflow; `number` counts the times that an instant was run anew.
     """
     parts = [name, kind, at.astimezone(UTC).isoformat(), *([str(number)] if number else [])]
-    return str(uuid.uuid5(_IDS, "\n".join(parts)))
+    return id_from(*parts)
 
 
 def decide(timing: Timing, known: Known, now: datetime, *, most: int = MOST) -> Decision:

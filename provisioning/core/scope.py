@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from provisioning.core.declare import Formula, Infra, Node
 from provisioning.core.edges import in_order
+from provisioning.core.frozen import dataclass
 from provisioning.core.graph import closure, make_graph
 from provisioning.core.plan import ALONE, INSTALL, Selection
 from provisioning.core.suggest import nearest
 from provisioning.errors import NotFoundError, UsageError
-from provisioning.frozen import dataclass
 
 Targets = Mapping[str, frozenset[str]]  # formula id -> ids of its nodes that were asked for
 

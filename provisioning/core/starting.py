@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 from provisioning.core.decision import Decision
 from provisioning.core.events import Event, Kind
+from provisioning.core.frozen import dataclass
 from provisioning.core.model import STEP_GOOD
 from provisioning.core.ports import Outcome, Report, Task, Timer
 from provisioning.core.run import Run, StepRun
 from provisioning.core.upstream import facts, upstream
 from provisioning.core.values import Marker, Payload, Ref, RunParams, Upstream, resolve
-from provisioning.frozen import dataclass
 
 _ANYWHERE: Mapping[str, object] = {"target": ""}  # one for all
 NO_WORKER = "placement"

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.resources import LOG_LIMIT, STATE_VERSION, Actor, LogEntry, Resource, ResourceBook, ResourceState
 from provisioning.errors import ConfigError
-from provisioning.frozen import dataclass
 
 Document = Mapping[str, object]
 Migrations = Mapping[int, Callable[[Document], Document]]

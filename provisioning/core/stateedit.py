@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.resources import Actor, LogEntry, Resource, ResourceBook, ResourceState
 from provisioning.core.suggest import nearest
 from provisioning.errors import NotFoundError, UsageError
-from provisioning.frozen import dataclass
 
 Key = tuple[str, str]  # server, taskserv
 SHOWN = 5  # names in a message

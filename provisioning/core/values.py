@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

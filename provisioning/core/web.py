@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import field
 from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote as quoted
-from provisioning.frozen import dataclass
 
 PORTS = {"http": 80, "https": 443}
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.model import STEP_ENDED, GateKind, HandlerOn, RunState, StepState
 from provisioning.core.ready import needs
 from provisioning.core.run import ACTIVE, Run, StepRun, satisfied
-from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.model import WAITING_ACTIONS
 from provisioning.core.ports import Clock, LogStore, Outcome, Report, Task, Tasks
 from provisioning.core.starting import worker_target
@@ -14,7 +15,6 @@ from provisioning.core.text import capped
 from provisioning.engine.actions import Action, Result
 from provisioning.engine.attempt import AttemptOutput, Watcher
 from provisioning.errors import ProvisioningError
-from provisioning.frozen import dataclass
 
 ERROR_BYTES = 4096  # of a message; the log has all of it
 

@@ -22,9 +22,9 @@ from provisioning.core.declare import (
     Taskserv,
 )
 from provisioning.core.faults import Fault, Severity
+from provisioning.core.frozen import dataclass
 from provisioning.formats.explain import explain
 from provisioning.formats.reader import NO_FIELDS, Fields, Item, Reader
-from provisioning.frozen import dataclass
 
 _DOCUMENT = frozenset({"$schema", "formulas", "composition"})
 _FORMULA = frozenset({"id", "server", "nodes", "max_parallel", "depends_on", "parallel", "health_gate"})

@@ -17,9 +17,9 @@ from typing import TypeAlias
 import yaml
 
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote
 from provisioning.formats.jsontext import decode
-from provisioning.frozen import dataclass
 
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
 DEPTH_LIMIT = 64

@@ -9,6 +9,7 @@ from pathlib import Path
 from provisioning.core.check_faults import name_faults
 from provisioning.core.declare import Dag, Infra, Server, Taskserv, Workspace
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import listed, quote
 from provisioning.core.suggest import Suggester
 from provisioning.errors import ConfigError, NotFoundError, UsageError
@@ -17,7 +18,6 @@ from provisioning.formats.nickel import NickelLimits
 from provisioning.formats.serverdoc import read_servers
 from provisioning.formats.source import Source, finish, has_errors, read_sources
 from provisioning.formats.workspace import WORKSPACE_FILE
-from provisioning.frozen import dataclass
 
 ROOT_INFRA = "default"
 """The name of the one infra whose files stand at the workspace root, unless `default_infra` names it."""

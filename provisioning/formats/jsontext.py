@@ -12,8 +12,8 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote, step
-from provisioning.frozen import dataclass
 
 SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 DEPTH_LIMIT = 100

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import escaped
 from provisioning.errors import ProvisioningError
 from provisioning.formats.imports import check_imports
 from provisioning.formats.schemas import contract_folder
-from provisioning.frozen import dataclass
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME_HEAD = re.compile(rb"([a-z]+) ([0-9]{1,15})\n")

@@ -8,9 +8,9 @@ from typing import cast
 from provisioning.core.check import check_servers
 from provisioning.core.declare import NAME_PATTERN, Become, Server, SshLogin
 from provisioning.core.faults import Fault, Severity
+from provisioning.core.frozen import dataclass
 from provisioning.formats.explain import explain
 from provisioning.formats.reader import Fields, Item, Reader
-from provisioning.frozen import dataclass
 
 _DOCUMENT = frozenset({"$schema", "servers"})
 _SERVERS, _HOSTNAME, _METHOD = map(frozenset, (("servers",), ("hostname",), ("method",)))

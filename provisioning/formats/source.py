@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioning.core.faults import Fault, Severity
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import escaped
 from provisioning.formats.jsontext import SIZE_LIMIT_BYTES, Parsed, locate, parse_json, too_large
-from provisioning.frozen import dataclass
 
 if TYPE_CHECKING:
     from provisioning.formats.nickel import Evaluated, NickelLimits

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from provisioning import wiring
 from provisioning.core.events import Event
+from provisioning.core.frozen import dataclass
 from provisioning.errors import ProvisioningError
-from provisioning.frozen import dataclass
 from provisioning.operations.options import RunOptions
 from provisioning.settings import Settings
 

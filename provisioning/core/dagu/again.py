@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from provisioning.core.dagu.conditions import Judgement
 from provisioning.core.dagu.declared import RepeatMode
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from provisioning.core.dagu.text import PLAIN_RULES, Rules, Scope, expand
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 _OPENING = re.compile(r"`|\$\(")
 _ESCAPED = re.compile(r"\\([`\\$])")

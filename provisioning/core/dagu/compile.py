@@ -26,6 +26,7 @@ from provisioning.core.dagu.doing import (
     SubDagDoing,
 )
 from provisioning.core.dagu.stored import to_plain
+from provisioning.core.frozen import dataclass
 from provisioning.core.model import (
     Action,
     Dep,
@@ -43,7 +44,6 @@ from provisioning.core.model import (
 )
 from provisioning.core.model import Step as Node
 from provisioning.core.values import Payload, Ref, RunParams, RunVerdict, Upstream
-from provisioning.frozen import dataclass
 
 SETUP, STEP, RUN, HUMAN, MAIL, TIDY = "dagu.setup", "dagu.step", "dagu.run", "dagu.human", "dagu.mail", "dagu.tidy"
 """The actions."""

@@ -8,9 +8,9 @@ from enum import StrEnum
 from provisioning.core.dagu.declared import ContinueOn
 from provisioning.core.dagu.patterns import MARK
 from provisioning.core.dagu.statuses import StepStatus
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote
 from provisioning.errors import ConfigError
-from provisioning.frozen import dataclass
 
 Finds = Callable[[str, str], bool]
 """(pattern, text) -> whether it is in there; raises ConfigError for a pattern that is none."""

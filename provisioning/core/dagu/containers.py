@@ -12,7 +12,7 @@ from dataclasses import field
 from types import MappingProxyType
 
 from provisioning.core.dagu.shells import Shell, command_words, interpreter, script_words, split_words
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 CLIENT = "docker"
 _READ_PROGRAM = 'eval "$(cat)"'

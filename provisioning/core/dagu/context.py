@@ -9,7 +9,7 @@ from typing import Any
 
 from provisioning.core.dagu.declared import CLEAN_UP_S, DagFile, Habits, Secret
 from provisioning.core.dagu.stored import from_plain, to_plain
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 MARK = "dagu"

@@ -12,7 +12,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from provisioning.core.dagu.doing import Container, Doing, SshLogin, Text
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 CLEAN_UP_S = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 if TYPE_CHECKING:
     from provisioning.core.dagu.declared import Step

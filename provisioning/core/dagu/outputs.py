@@ -12,8 +12,8 @@ from types import MappingProxyType
 from provisioning.core.dagu.access import Missing, as_text, parse_json, parse_path, value_at
 from provisioning.core.dagu.declared import MAX_OUTPUT_BYTES
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote
-from provisioning.frozen import dataclass
 
 MAX_ITEMS = 1_000  # of a parallel step
 _MARK = re.compile("=|<<")

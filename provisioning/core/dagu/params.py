@@ -15,10 +15,10 @@ from types import MappingProxyType
 from provisioning.core.dagu.access import Missing, as_text, parse_json
 from provisioning.core.dagu.declared import Param
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import listed, quote
 from provisioning.core.suggest import nearest
 from provisioning.errors import ConfigError, UsageError
-from provisioning.frozen import dataclass
 
 Finds = Callable[[str, str], bool]
 """(pattern, text) -> whether it is in there; raises ConfigError for a pattern that is none."""

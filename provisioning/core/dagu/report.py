@@ -14,9 +14,9 @@ from provisioning.core.dagu.statuses import (
     run_status,
     step_status,
 )
+from provisioning.core.frozen import dataclass
 from provisioning.core.history import UNMET, RunDetail, StepRecord, iso, step_document
 from provisioning.core.model import RUN_ENDED, STEP_FAILED, RunState, StepState
-from provisioning.frozen import dataclass
 
 SHOWN = frozenset({"step", "handler"})
 GONE = "its process is gone"
@@ -99,7 +99,7 @@ def report(detail: RunDetail, *, waiting: Collection[str] = (), lost: bool = Fal
 def _steps(detail: RunDetail, waiting: frozenset[str], *, over: bool, lost: bool) -> Iterator[StepReport]:
     """Yield the steps and handlers. What waits for a person behind a step is a part of that step."""
     records = list(detail.steps)
-    for record, after in zip(records, [*records[1:], None], strict=True):
+    for record, after in zip(records, [*records[1:], None], strict=False):  # a run may have none
         if record.kind not in SHOWN:
             continue
         approval = after if after is not None and after.kind == "approval" else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 POSIX = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh", "busybox"})
 """Shells that take `-c TEXT NAME ARGUMENTS...`, and `-e`."""

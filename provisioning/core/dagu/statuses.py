@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from enum import StrEnum
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.model import RUN_ENDED, STEP_FAILED, STEP_GOOD, RunState, StepState
-from provisioning.frozen import dataclass
 
 
 class RunStatus(StrEnum):

@@ -12,8 +12,8 @@ from dataclasses import field
 from types import MappingProxyType
 
 from provisioning.core.dagu.access import Missing, Path, as_text, parse_json, parse_path, value_at
+from provisioning.core.frozen import dataclass
 from provisioning.errors import ConfigError
-from provisioning.frozen import dataclass
 
 LONGEST_CHARS = 16 * 1024 * 1024  # of a text with its references replaced
 STEP_PROPERTIES = frozenset({"stdout", "stderr", "exitCode", "exit_code", "output", "outputs"})

@@ -6,7 +6,7 @@ from provisioning.core.dagu.again import Failure, Retrying, Round, repeats, retr
 from provisioning.core.dagu.conditions import Ended, Fate, Finds, Judgement, fate_of
 from provisioning.core.dagu.declared import ContinueOn, RepeatMode
 from provisioning.core.dagu.statuses import StepStatus
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.model import Step
 from provisioning.core.ports import Clock, Outcome, Task
-from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import cast
 from urllib.parse import urlencode
 
 from provisioning.codec import CodecError, encode, parse
+from provisioning.core.frozen import dataclass
 from provisioning.core.outside import Exchange, Fetch, Fetched
 from provisioning.core.ports import Outcome, Task
 from provisioning.core.shown import escaped
@@ -28,7 +29,6 @@ from provisioning.engine.actions.checking import (
     texts,
     whole,
 )
-from provisioning.frozen import dataclass
 
 TIMEOUT_S = 30.0
 MAX_BYTES = 1024 * 1024

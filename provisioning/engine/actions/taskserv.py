@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from provisioning.core.declare import Server, Taskserv, Workspace
+from provisioning.core.frozen import dataclass
 from provisioning.core.inputs import profile_of
 from provisioning.core.params import fill_params
 from provisioning.core.plan import read_resumes
 from provisioning.core.ports import BundleRequest, Bundles, Exit, Hosts, Outcome, Task, Unit
 from provisioning.engine.actions import OK, Context, Result, Traits
 from provisioning.errors import NotFoundError
-from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

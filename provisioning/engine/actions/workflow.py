@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
 from typing import Protocol
 
 from provisioning.codec import CodecError, build
 from provisioning.core.model import STEP_GOOD, RunState, Workflow
+from provisioning.core.naming import id_from
 from provisioning.core.ports import Outcome, Task
 from provisioning.core.run import Run
 from provisioning.engine.actions import Context, Result, Traits
@@ -79,8 +79,7 @@ class WorkflowAction:
 
 def inner_run_id(task: Task) -> str:
     """Return the id of the run that an attempt is."""
-    digits = hashlib.sha256(f"{task.run}\0{task.step}\0{task.attempt}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    return id_from(task.run, task.step, str(task.attempt))
 
 
 def _result(run: Run) -> Result:

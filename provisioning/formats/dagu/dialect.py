@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
+from provisioning.core.frozen import dataclass
 from provisioning.formats.dagu.spelling import (
     CONTAINER,
     CONTINUE_ON,
@@ -22,7 +23,6 @@ from provisioning.formats.dagu.spelling import (
     folded,
 )
 from provisioning.formats.goyaml import Fields, Items, Node, Place, Scalar
-from provisioning.frozen import dataclass
 
 MARKS_KEPT = 20  # of one document
 

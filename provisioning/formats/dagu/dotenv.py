@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote
-from provisioning.frozen import dataclass
 
 FAULT_LIMIT = 20
 _NAME = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.]*)[ \t]*[=:][ \t]*")

@@ -8,13 +8,13 @@ from types import MappingProxyType
 
 from provisioning.core.dagu.declared import DagFile, DagType
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote
 from provisioning.formats.dagu.dag import read_base_document, read_document
 from provisioning.formats.dagu.dialect import Recognised, recognise
 from provisioning.formats.dagu.names import good_name
 from provisioning.formats.dagu.reading import Findings, Note, Spot
 from provisioning.formats.goyaml import Fields, Node, Place, Scalar, parse_yaml
-from provisioning.frozen import dataclass
 
 DOCUMENTS_MOST = 1000
 

@@ -13,11 +13,11 @@ from typing import TypeVar
 
 from provisioning.core.dagu.doing import Pair, Text
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import listed, quote, show, step
 from provisioning.core.suggest import nearest
 from provisioning.formats.dagu.spelling import Table
 from provisioning.formats.goyaml import Fields, Items, Node, Place, Scalar, go_text
-from provisioning.frozen import dataclass
 
 Choice = TypeVar("Choice", bound=StrEnum)
 _DIGITS = re.compile(r"[+-]?[0-9]{1,18}")

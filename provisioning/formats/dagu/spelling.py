@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from provisioning.core.dagu.declared import Approval, ContinueOn, Defaults, LogOutput, Output, OutputEntry, Repeat, Step
 from provisioning.core.dagu.doing import NoopDoing, Text
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote
 from provisioning.formats.dagu.doing import read_doing
 from provisioning.formats.dagu.env import read_env, read_selector
@@ -15,7 +16,6 @@ from provisioning.formats.dagu.policies import read_conditions, read_continue_on
 from provisioning.formats.dagu.reading import Record, Spot
 from provisioning.formats.dagu.spelling import APPROVAL, DEFAULTS, OUTPUT, OUTPUT_ENTRY, REDIRECT, STEP, folded
 from provisioning.formats.dagu.within import Within
-from provisioning.frozen import dataclass
 
 STEPS_MOST = 100_000
 _SOURCES = ("stdout", "stderr", "file")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from provisioning.core.dagu.declared import Defaults
 from provisioning.core.dagu.doing import Doing
+from provisioning.core.frozen import dataclass
 from provisioning.formats.dagu.dialect import Recognised
 from provisioning.formats.dagu.reading import Record, Spot
-from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

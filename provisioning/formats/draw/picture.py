@@ -11,10 +11,10 @@ from dataclasses import field
 from types import MappingProxyType
 
 from provisioning.core.declare import Condition, Dag, Formula
+from provisioning.core.frozen import dataclass
 from provisioning.core.plan import Plan, StepAction
 from provisioning.core.resources import ResourceBook, ResourceState
 from provisioning.formats.draw.layers import layered
-from provisioning.frozen import dataclass
 
 SYMBOLS: Mapping[str, str] = MappingProxyType(
     {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from provisioning.core.frozen import dataclass
 from provisioning.formats.draw.escape import cut, visible, width, xml
 from provisioning.formats.draw.layers import routed
 from provisioning.formats.draw.notation import lines
 from provisioning.formats.draw.palette import COLORS
 from provisioning.formats.draw.picture import Box, Edge, Picture
-from provisioning.frozen import dataclass
 
 CHARACTER, LINE, PAD = 7.3, 17, 10  # of the 12 px monospace face
 GAP_X, GAP_Y, MARGIN = 28, 46, 16

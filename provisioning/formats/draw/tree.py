@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
 
+from provisioning.core.frozen import dataclass
 from provisioning.formats.draw.escape import cut, visible, width
 from provisioning.formats.draw.picture import Box, Picture
-from provisioning.frozen import dataclass
 
 Paint = Callable[[str, str], str]
 """(text, state) -> the text as it is printed; its width must stay the same."""

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from provisioning.core.check_faults import NAME_RULE
 from provisioning.core.dagu.declared import DagFile
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.naming import NAME_PATTERN
 from provisioning.core.shown import quote
 from provisioning.core.suggest import nearest
@@ -23,7 +24,6 @@ from provisioning.errors import ConfigError, NotFoundError, UsageError
 from provisioning.formats.dagu.files import Reading, read_base, read_dag
 from provisioning.formats.goyaml import SIZE_LIMIT_BYTES
 from provisioning.formats.source import read_bytes
-from provisioning.frozen import dataclass
 from provisioning.operations.dagu.places import SUSPEND_SUFFIX, Places
 
 SUFFIXES = (".yaml", ".yml")

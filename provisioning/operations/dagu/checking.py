@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime, tzinfo
 
 from provisioning.core.cron import Dagu
+from provisioning.core.frozen import dataclass
 from provisioning.formats.dagu.reading import Note
-from provisioning.frozen import dataclass
 from provisioning.operations.dagu.catalogue import Entry
 from provisioning.operations.dagu.times import CHANGES_MOST, ClockChange, clock_changes, crons
 

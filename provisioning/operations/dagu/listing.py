@@ -9,9 +9,9 @@ from pathlib import Path
 
 from provisioning import wiring
 from provisioning.core.dagu.statuses import RunStatus
+from provisioning.core.frozen import dataclass
 from provisioning.core.history import RunSummary
 from provisioning.core.model import RunState
-from provisioning.frozen import dataclass
 from provisioning.operations.dagu.catalogue import Catalogue, Entry
 from provisioning.operations.dagu.records import find
 from provisioning.operations.dagu.times import next_start

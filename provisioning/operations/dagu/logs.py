@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from provisioning import wiring
+from provisioning.core.frozen import dataclass
 from provisioning.core.history import AttemptRecord
 from provisioning.core.model import RUN_ENDED
 from provisioning.core.text import plain_text
 from provisioning.errors import NotFoundError
-from provisioning.frozen import dataclass
 from provisioning.operations.dagu.records import is_lost, opened
 
 STREAMS = ("stdout", "stderr")

@@ -11,8 +11,8 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from provisioning.core.frozen import dataclass
 from provisioning.errors import UsageError
-from provisioning.frozen import dataclass
 from provisioning.settings import DaguSettings, load
 
 DAGS, BASE, FUNCTIONS, SUSPENDED = "dags", "base.yaml", "functions.toml", "suspend"

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from provisioning import wiring
 from provisioning.core.dagu.declared import DagFile
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote
 from provisioning.errors import ConfigError
-from provisioning.frozen import dataclass
 from provisioning.settings import Settings
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from provisioning.core.frozen import dataclass
 from provisioning.core.history import RunSummary
 from provisioning.errors import NotFoundError, ProvisioningError, UsageError
-from provisioning.frozen import dataclass
 from provisioning.operations.dagu.catalogue import Catalogue, is_dag_name, is_dag_path
 from provisioning.operations.dagu.records import newest, opened
 

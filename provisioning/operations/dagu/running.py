@@ -23,6 +23,7 @@ from provisioning.core.dagu.params import Given, resolve
 from provisioning.core.dagu.patterns import finds
 from provisioning.core.dagu.text import Scope, expand
 from provisioning.core.decide import Decision, Extent
+from provisioning.core.frozen import dataclass
 from provisioning.core.history import BY_SIGNAL, RunDetail
 from provisioning.core.model import Workflow
 from provisioning.core.ports import Commit
@@ -31,7 +32,6 @@ from provisioning.core.schedules import SCHEDULED_AT
 from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Place, Worker
 from provisioning.errors import ConfigError, ExistsError, StaleRevision
-from provisioning.frozen import dataclass
 from provisioning.operations import Listener
 from provisioning.operations.audience import Audience
 from provisioning.operations.dagu.catalogue import Catalogue

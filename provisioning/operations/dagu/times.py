@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 from provisioning.core.cron import Dagu, differences, next_after, parse
 from provisioning.core.dagu.declared import Cron, DagFile, Schedule
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote
-from provisioning.frozen import dataclass
 
 LOOKED_AHEAD = timedelta(days=366)
 SCHEDULES_MOST = 1_000  # of one DAG that are asked for their next time: it is a question for people

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from provisioning.codec import encode
 from provisioning.core.dagu.declared import Mail, Smtp
@@ -96,7 +95,7 @@ async def send_mail(work: Work, doing: MailDoing) -> Done:
         bcc=tuple(await terms.texts(doing.bcc)),
         subject=await terms.text(doing.subject),
         text=await terms.text(doing.message),
-        attachments=tuple(Path(joined(terms.cwd, path)) for path in await terms.texts(doing.attachments)),
+        attachments=tuple(joined(terms.cwd, path) for path in await terms.texts(doing.attachments)),
     )
     return await hand_in(work, letter)
 
@@ -145,7 +144,7 @@ async def written(work: Work, mail: Mail, subject: str, text: str, logs: Iterabl
         to=tuple(await work.terms.texts(mail.to)),
         subject=f"{prefix}{subject}",
         text=text,
-        attachments=tuple(map(Path, logs)) if mail.attach_logs else (),
+        attachments=tuple(logs) if mail.attach_logs else (),
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from provisioning.core.dagu.access import as_text, parse_json
 from provisioning.core.dagu.declared import MAX_OUTPUT_BYTES, Output, OutputEntry
 from provisioning.core.dagu.outputs import Captured, Entry, captured, structured
+from provisioning.core.frozen import dataclass
 from provisioning.engine.actions.dagu.terms import joined
 from provisioning.engine.actions.dagu.work import Done, Work
-from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

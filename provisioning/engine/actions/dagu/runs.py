@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,14 +17,15 @@ from provisioning.core.dagu.doing import ForeachDoing, Item, SubDagDoing, Text
 from provisioning.core.dagu.outputs import SubRun, items_of, parallel_document, sub_dag_document
 from provisioning.core.dagu.params import parse_params
 from provisioning.core.decide import Extent
+from provisioning.core.frozen import dataclass
 from provisioning.core.model import RunState, Workflow
+from provisioning.core.naming import id_from
 from provisioning.core.run import Run
 from provisioning.core.upstream import REJECTED
 from provisioning.engine.actions.dagu.programs import arguments_of
 from provisioning.engine.actions.dagu.terms import CannotEvaluate
 from provisioning.engine.actions.dagu.work import Done, Work, failed
 from provisioning.errors import NotFoundError, StaleRevision, UsageError
-from provisioning.frozen import dataclass
 
 DEEPEST = 32
 GOOD = frozenset({RunState.SUCCEEDED, RunState.PARTIAL})
@@ -219,9 +219,7 @@ def _word(run: Run) -> str:
 def inner_run_id(work: Work, key: str) -> str:
     """Return the id of a run inside a step: another one for each round of a repetition, the same for each try."""
     task = work.task
-    text = "\0".join((task.run, task.step, str(task.rounds), key))
-    digits = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    return id_from(task.run, task.step, str(task.rounds), key)
 
 
 def outputs_of(run: Run) -> dict[str, str]:

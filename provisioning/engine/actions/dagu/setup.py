@@ -20,6 +20,7 @@ from provisioning.core.dagu.patterns import finds
 from provisioning.core.dagu.shells import default_shell, with_standard_path
 from provisioning.core.dagu.stored import from_plain
 from provisioning.core.dagu.text import Rules, expand, references
+from provisioning.core.frozen import dataclass
 from provisioning.core.history import UNMET
 from provisioning.core.ports import Outcome, Task
 from provisioning.core.schedules import SCHEDULED_AT
@@ -30,7 +31,6 @@ from provisioning.engine.actions.dagu.secretly import revealed
 from provisioning.engine.actions.dagu.terms import CannotEvaluate, Terms, joined
 from provisioning.engine.actions.dagu.tools import Tools
 from provisioning.errors import ProvisioningError
-from provisioning.frozen import dataclass
 
 DOTENV_BYTES = 1024 * 1024
 _IN_FILES = Rules(escapes=True, keeps_backslash=False)  # what `.env` files say of a dollar

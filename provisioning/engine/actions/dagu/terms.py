@@ -13,10 +13,10 @@ from provisioning.core.dagu.doing import Text
 from provisioning.core.dagu.patterns import finds
 from provisioning.core.dagu.shells import Shell, command_words, split_words
 from provisioning.core.dagu.text import Rules, Scope, StepFacts, expand, for_shell
+from provisioning.core.frozen import dataclass
 from provisioning.core.outside import Ears, Ended, Processes, Program
 from provisioning.core.ports import Output
 from provisioning.core.shown import quote
-from provisioning.frozen import dataclass
 
 PRINTED_BYTES = 1024 * 1024  # of a command in a value
 

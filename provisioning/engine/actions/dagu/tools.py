@@ -8,10 +8,10 @@ from typing import Generic, Protocol, TypeVar
 from provisioning.core.dagu.functions import Function
 from provisioning.core.errands import Filters, Mailer, RemoteShell
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.outside import Disk, Processes
 from provisioning.core.ports import Secrets
 from provisioning.engine.actions import Action
-from provisioning.frozen import dataclass
 
 T = TypeVar("T")
 

@@ -12,13 +12,13 @@ from provisioning.core.dagu.doing import Container
 from provisioning.core.dagu.shells import Shell, default_shell, with_standard_path
 from provisioning.core.dagu.stored import from_plain
 from provisioning.core.dagu.text import StepFacts, expand
+from provisioning.core.frozen import dataclass
 from provisioning.core.outside import Appending, Ears
 from provisioning.core.ports import Task
 from provisioning.engine.actions import Context as Attempt
 from provisioning.engine.actions.dagu.secretly import revealed
 from provisioning.engine.actions.dagu.terms import Terms
 from provisioning.engine.actions.dagu.tools import Tools
-from provisioning.frozen import dataclass
 
 TIMED_OUT = 124
 """The exit code of what took too long."""
