@@ -10,9 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.suggest import nearest
 from provisioning.errors import ConfigError, StoreError
-from provisioning.frozen import dataclass
 
 SIZE_LIMIT_BYTES = 1024 * 1024
 MEND = "mend the file, or remove it"

@@ -19,10 +19,10 @@ from pathlib import Path
 from provisioning.adapters.prepare import DEFAULT_TIMEOUT_S, run_prepare
 from provisioning.adapters.render import Compiled, Renderer
 from provisioning.core.faults import Fault
+from provisioning.core.frozen import dataclass
 from provisioning.core.ports import Bundle, BundleRequest, Secrets
 from provisioning.core.shown import quote
 from provisioning.errors import ConfigError
-from provisioning.frozen import dataclass
 from provisioning.profiles import MAX_BYTES, PREPARE, ProfileFile, install_script, profile_files, too_big
 
 TEMPLATE_SUFFIX = ".j2"

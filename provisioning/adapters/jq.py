@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 
 from provisioning.adapters.unshaken import to_its_end
+from provisioning.core.frozen import dataclass
 from provisioning.core.shown import escaped
 from provisioning.errors import FilterFailed
-from provisioning.frozen import dataclass
 
 _FRAME = re.compile(rb"([a-z]+) ([0-9]{1,15})\n")
 _SAID_CHARS = 1000

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 _PROC = Path("/proc")
 _DEAD = frozenset("ZXx")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from provisioning import wiring
 from provisioning.core.declare import Server
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 from provisioning.operations import Project
 from provisioning.operations.session import run_blocking
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from provisioning import wiring
 from provisioning.core.compile import compile_plan
+from provisioning.core.frozen import dataclass
 from provisioning.core.history import RunDetail
 from provisioning.core.plan import Plan, Selection
 from provisioning.core.planner import check_selection, make_plan
@@ -20,7 +21,6 @@ from provisioning.engine.recorder import Recorder
 from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Place, Worker
 from provisioning.errors import ProvisioningError, StoreError, UsageError
-from provisioning.frozen import dataclass
 from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning.operations.audience import Audience
 from provisioning.operations.catchup import catch_up

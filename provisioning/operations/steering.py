@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from provisioning import wiring
 from provisioning.core.folding import fold
+from provisioning.core.frozen import dataclass
 from provisioning.core.history import RunSummary
 from provisioning.core.model import NO_FIELDS, RUN_ENDED, GateKind, RunState, StepState
 from provisioning.core.ports import Request
@@ -19,7 +20,6 @@ from provisioning.core.run import Run, StepRun
 from provisioning.core.why import Blocker, blockers, holders
 from provisioning.engine.runner import load
 from provisioning.errors import UsageError, WaitTimeout
-from provisioning.frozen import dataclass
 from provisioning.operations import RunResult
 from provisioning.operations.failure import command, explain
 from provisioning.operations.records import find_run

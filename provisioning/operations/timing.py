@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from provisioning.core.analysis import CriticalPath, critical_path, durations
+from provisioning.core.frozen import dataclass
 from provisioning.core.history import RunDetail, StepRecord
 from provisioning.core.model import STEP_ENDED, Step
-from provisioning.frozen import dataclass
 from provisioning.operations.records import find_run, open_history
 from provisioning.operations.steering import folded
 

@@ -14,11 +14,11 @@ import pytest
 
 from provisioning.core.declare import Dag, Formula, FormulaDep, HealthGate, Infra, Node, Profile, Server, Taskserv, Workspace
 from provisioning.core.events import Event, Kind
+from provisioning.core.frozen import dataclass
 from provisioning.core.history import RunDetail, RunSummary, StepRecord
 from provisioning.core.model import RunState, StepState
 from provisioning.core.plan import Plan, Selection
 from provisioning.errors import ProvisioningError
-from provisioning.frozen import dataclass
 from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning_cli.context import App
 from provisioning_cli.main import NAME, call, provisioning

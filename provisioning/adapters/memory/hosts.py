@@ -10,9 +10,9 @@ from typing import TypeVar
 from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.bell import Bell
 from provisioning.core.declare import Server
+from provisioning.core.frozen import dataclass
 from provisioning.core.ports import Bundle, Clock, Exit, Output, Unit
 from provisioning.errors import HostError
-from provisioning.frozen import dataclass
 
 T = TypeVar("T")
 PROBE_OUTPUT_BYTES = 64 * 1024

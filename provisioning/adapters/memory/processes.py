@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from provisioning.adapters.memory.bell import Bell
+from provisioning.core.frozen import dataclass
 from provisioning.core.outside import Content, Ears, Ended, Program
-from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

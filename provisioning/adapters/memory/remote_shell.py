@@ -9,9 +9,9 @@ from dataclasses import field
 from provisioning.adapters.memory.bell import Bell
 from provisioning.adapters.memory.processes import Played
 from provisioning.core.errands import Login
+from provisioning.core.frozen import dataclass
 from provisioning.core.outside import NOTHING, Ears, Ended
 from provisioning.errors import HostError
-from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

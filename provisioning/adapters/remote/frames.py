@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
+from provisioning.core.frozen import dataclass
 from provisioning.errors import HostError
-from provisioning.frozen import dataclass
 
 _HEAD = re.compile(rb"([a-z]{1,16}) (\d{1,9}) (\d{1,9})\n")
 _NUMBER = re.compile(r"[0-9]{1,9}")

@@ -12,9 +12,9 @@ from provisioning.adapters.remote.contents import contents
 from provisioning.adapters.remote.frames import fields, netstrings
 from provisioning.adapters.remote.quote import quote
 from provisioning.core.declare import NAME_PATTERN
+from provisioning.core.frozen import dataclass
 from provisioning.core.ports import Bundle, Unit
 from provisioning.errors import HostError
-from provisioning.frozen import dataclass
 
 Settings = dict[str, str | bytes | int]
 _SECRETS_LIMIT_BYTES = 8 * 1024 * 1024  # they are kept in the server's memory

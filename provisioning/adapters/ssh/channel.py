@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from provisioning.adapters.remote.program import HELLO, SUDO_PROMPT
 from provisioning.adapters.remote.wire import LinkLost, made_in_thread
 from provisioning.adapters.ssh.connect import Connection, quietly
+from provisioning.core.frozen import dataclass
 from provisioning.errors import BecomeRefused
-from provisioning.frozen import dataclass
 
 if TYPE_CHECKING:
     from paramiko import Channel

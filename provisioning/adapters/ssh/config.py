@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioning.core.declare import Become, Server, SshLogin
+from provisioning.core.frozen import dataclass
 from provisioning.errors import ConfigError, HostError
-from provisioning.frozen import dataclass
 
 if TYPE_CHECKING:
     from paramiko import SSHConfig

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 from provisioning.adapters.ssh.config import Target, known_name
 from provisioning.adapters.ssh.hostkeys import HostKey, KnownHosts
 from provisioning.adapters.ssh.keys import KeyRing
+from provisioning.core.frozen import dataclass
 from provisioning.core.text import plain_text
 from provisioning.errors import LoginRefused, Unreachable
-from provisioning.frozen import dataclass
 
 if TYPE_CHECKING:
     from paramiko import Transport

@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
+from provisioning.core.frozen import dataclass
 from provisioning.errors import ConfigError, HostKeyError
-from provisioning.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

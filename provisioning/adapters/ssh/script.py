@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 
-from provisioning.frozen import dataclass
+from provisioning.core.frozen import dataclass
 
 # A process group of our own, so that all of it can be stopped: OpenSSH makes one for every command, others have setsid.
 COMMAND = 'exec sh -c \'kill -s 0 -- -$$ 2>/dev/null || exec setsid sh -c "$0" "$0"; eval "$(cat)"\' \'eval "$(cat)"\''

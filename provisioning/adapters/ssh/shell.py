@@ -21,10 +21,10 @@ from provisioning.adapters.ssh.script import Errand
 from provisioning.adapters.unshaken import to_its_end
 from provisioning.core.declare import Server, SshLogin
 from provisioning.core.errands import Login
+from provisioning.core.frozen import dataclass
 from provisioning.core.outside import NOTHING, Ears, Ended
 from provisioning.core.stopping import stop_script
 from provisioning.errors import HostError, HostKeyError, Unreachable
-from provisioning.frozen import dataclass
 
 if TYPE_CHECKING:
     from paramiko import Channel
