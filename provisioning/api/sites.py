@@ -18,8 +18,11 @@ class Sites:
     def knows(self, host: str) -> bool:
         """Whether the header Host names this server. No page can have an address as its name unless it came from there."""
         try:
-            name = urlsplit(f"//{host}").hostname or ""
+            found = urlsplit(f"//{host}")
+            name, _port = found.hostname or "", found.port
         except ValueError:
+            return False
+        if found.netloc != host or "@" in host:
             return False
         return name.lower().rstrip(".") in self._names or _is_address(name)
 

@@ -11,7 +11,7 @@ from provisioning.adapters.sqlite.rows import write_changes
 from provisioning.adapters.sqlite.stored import Damaged, from_json, number, text
 from provisioning.codec import digest, encode
 from provisioning.core.events import Event
-from provisioning.core.model import RUN_ENDED, Workflow
+from provisioning.core.model import RUN_ENDED, RunState, Workflow
 from provisioning.core.ports import Commit, Timer
 from provisioning.core.projection import Changes, project
 from provisioning.errors import Fenced, NotFoundError, StaleRevision
@@ -95,8 +95,8 @@ def read_events(connection: sqlite3.Connection, run: str, after: int) -> list[Ev
 
 def read_open_runs(connection: sqlite3.Connection) -> list[str]:
     """Return the ids of runs that have not ended, oldest first."""
-    ended = ", ".join(f"'{state.value}'" for state in sorted(RUN_ENDED))
-    return [text(run) for (run,) in connection.execute(f"SELECT run FROM runs WHERE state NOT IN ({ended}) ORDER BY id")]  # noqa: S608
+    going = ", ".join(f"'{state.value}'" for state in sorted(set(RunState) - RUN_ENDED))  # NOT IN would read them all
+    return [text(run) for (run,) in connection.execute(f"SELECT run FROM runs WHERE state IN ({going}) ORDER BY id")]  # noqa: S608
 
 
 def read_expired(connection: sqlite3.Connection, name: str, before: datetime | None, keep: int | None) -> list[str]:

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -15,9 +15,12 @@ from provisioning.adapters.sqlite.database import ERRORS, connect, store_error
 from provisioning.adapters.sqlite.history import RUN_COLUMNS, SqliteHistory, summary_of
 from provisioning.core.events import Event
 from provisioning.core.history import RunSummary
-from provisioning.core.model import RunState
+from provisioning.core.model import RunState, Workflow
 
 INSIDE = "substr(trigger, 1, 7) = 'subdag:'"
+ID = "row_number"
+RACES = timedelta(minutes=1)
+_EDGE = "SELECT id FROM runs WHERE created_at"
 MARKS = 500  # question marks of one statement
 
 
@@ -50,6 +53,7 @@ class RunPages:
         self.history = SqliteHistory(path)
         self._connection: sqlite3.Connection | None = None
         self._busy = threading.Lock()
+        self._workflows = journal.Workflows()
 
     def close(self) -> None:
         """Close the file."""
@@ -62,7 +66,7 @@ class RunPages:
     def page(self, wanted: Wanted, limit: int) -> list[RunSummary]:
         """Return the newest runs first, of the states that are wanted."""
         sql, values = question(wanted, limit)
-        return [summary_of(row) for row in self.rows(sql, *values)]
+        return [summary_of(row[:-1]) for row in self.rows(sql, *values)]
 
     def has(self, run: str) -> bool:
         """Whether there is a run with this exact id."""
@@ -128,6 +132,17 @@ class RunPages:
             except ERRORS as error:
                 raise store_error(self._path, error) from error
 
+    def workflow(self, digest: str) -> Workflow | None:
+        """Return a stored workflow, or None where it is gone."""
+        with self._busy:
+            connection = self._open()
+            if connection is None:
+                return None
+            try:
+                return self._workflows.find(connection, digest)
+            except ERRORS as error:
+                raise store_error(self._path, error) from error
+
     def rows(self, sql: str, *values: object) -> list[Sequence[object]]:
         """Return the rows of a question."""
         with self._busy:
@@ -149,13 +164,37 @@ _OPEN = (RunState.CREATED, RunState.QUEUED, RunState.RUNNING, RunState.PAUSING, 
 
 
 def question(wanted: Wanted, limit: int) -> tuple[str, list[object]]:
-    """Return the SQL of a page and its values."""
+    """Return the SQL of a page and its values. Of several states each has its own seek: the rare ones are found, too."""
+    where, values = _terms(wanted)
+    states = sorted(state.value for state in wanted.states)
+    if len(states) < 2 or wanted.name is not None:
+        marks = ", ".join("?" * len(states))
+        column = "+state" if wanted.name is not None else "state"  # the index of names has the order, too
+        term = f"{column} IN ({marks})" if len(states) > 1 else f"{column} = ?"
+        return _page([*([term] if states else []), *where], [*states, *values], limit)
+    parts = [_page(["state = ?", *where], [state, *values], limit) for state in states]
+    sql = " UNION ALL ".join(f"SELECT * FROM ({part})" for part, _values in parts)  # noqa: S608 - our own text
+    return f"SELECT * FROM ({sql}) ORDER BY {ID} DESC LIMIT ?", [*(each for _sql, given in parts for each in given), limit]  # noqa: S608
+
+
+def _page(where: Sequence[str], values: Sequence[object], limit: int) -> tuple[str, list[object]]:
+    text = f" WHERE {' AND '.join(where)}" if where else ""
+    return f"SELECT {RUN_COLUMNS}, id AS {ID} FROM runs{text} ORDER BY id DESC LIMIT ?", [*values, limit]  # noqa: S608
+
+
+def _terms(wanted: Wanted) -> tuple[list[str], list[object]]:
+    """Return what every run of a page has to be but for its state, with values.
+
+    Times are looked up in their index to find the ids between them, which are in the order of time but for a moment's races.
+    """
     key, sign, value = wanted.label.partition("=")
+    since, until = wanted.since, wanted.until
     terms: list[tuple[str, Sequence[object]]] = [
         ("name = ?", [wanted.name] if wanted.name is not None else []),
-        (f"state IN ({', '.join('?' * len(wanted.states))})", sorted(state.value for state in wanted.states)),
-        ("created_at >= ?", [_text(wanted.since)] if wanted.since else []),
-        ("created_at <= ?", [_text(wanted.until)] if wanted.until else []),
+        (f"id >= ({_EDGE} >= ? ORDER BY created_at LIMIT 1)", [_text(since - RACES)] if since else []),
+        ("+created_at >= ?", [_text(since)] if since else []),
+        (f"id <= ({_EDGE} <= ? ORDER BY created_at DESC LIMIT 1)", [_text(until + RACES)] if until else []),
+        ("+created_at <= ?", [_text(until)] if until else []),
         ("id < (SELECT id FROM runs WHERE run = ?)", [wanted.before] if wanted.before is not None else []),
         ("(substr(run, 1, length(?)) = ? OR substr(name, 1, length(?)) = ?)", [wanted.q] * 4 if wanted.q else []),
         ("EXISTS (SELECT 1 FROM json_each(labels) AS has WHERE has.key = ?)", [key] if key and not sign else []),
@@ -163,9 +202,7 @@ def question(wanted: Wanted, limit: int) -> tuple[str, list[object]]:
     ]
     used = [(text, values) for text, values in terms if values]
     where = [text for text, _values in used] + ([] if wanted.inside else [f"NOT {INSIDE}"])
-    given = [each for _text_, values in used for each in values]
-    sql = f"SELECT {RUN_COLUMNS} FROM runs{' WHERE ' + ' AND '.join(where) if where else ''} ORDER BY id DESC LIMIT ?"  # noqa: S608
-    return sql, [*given, limit]
+    return where, [each for _sql, values in used for each in values]
 
 
 def _text(at: datetime) -> str:

@@ -58,9 +58,9 @@ def list_runs(
     wanted = Wanted(
         name=dag, workspace=workspace, status=status, label=label, q=q, since=since, until=until, inside=inside, before=cursor
     )
-    found = host.reading.page(wanted, limit)
+    found, following = host.reading.page(wanted, limit)
     runs = [shown.run_item(run, status=word, workspace=workspace or "") for run, word in found]
-    return RunPage(runs=runs, next=runs[-1].run_id if len(runs) == limit else "")
+    return RunPage(runs=runs, next=following)
 
 
 def get_run(host: TheHost, run: RunId, steps: bool = True) -> Run:

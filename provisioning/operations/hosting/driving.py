@@ -7,6 +7,7 @@ on the command line is not: whoever did so sees that it ended, and retries it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from provisioning.core.history import RunSummary
 from provisioning.core.model import RUN_ENDED, Workflow
 from provisioning.core.ports import Commit
 from provisioning.core.run import Run, new_run
-from provisioning.errors import ExistsError, LockedError, ProvisioningError, StaleRevision, UsageError
+from provisioning.errors import ExistsError, LockedError, ProvisioningError, StaleRevision, StoreError, UsageError
 from provisioning.operations.dagu.listing import SOURCE
 from provisioning.operations.dagu.queues import Turn, turns_of
 from provisioning.operations.dagu.records import SUBDAG
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from provisioning.adapters.lock import RunLock
     from provisioning.operations.hosting.host import Host
 
+_log = logging.getLogger("provisioning.server")
 TRIGGERS = ("api", "schedule", "catchup", "backfill")
 ADOPT_S = 15.0  # between two looks for runs that have lost their server
 TURN_S = 0.25  # between two tries to get a slot
@@ -143,8 +145,10 @@ class Drivers:
             if driven.dag is not None:
                 store, data, settings = self.host.store, self.host.places.data, self.host.settings
                 await remove_expired(store, data, driven.dag, settings, but=driven.run_id)
-        except ProvisioningError as error:
+        except StoreError as error:
             self.host.fail(error)
+        except ProvisioningError as error:  # it was removed meanwhile, or is damaged: others go on
+            _log.warning("run %s: %s", driven.run_id, error.message)
         finally:
             self.runs.pop(driven.run_id, None)
             driven.give_back()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -254,15 +254,15 @@ async def hosted(places: Places, settings: Settings, *, scheduler: bool = False)
         if scheduler:
             kind = settings.dagu.default_type
             host.scheduling = scheduler_of(places, store, HostRuns(host), default_type=kind, observer=Logged())
-        serving = asyncio.create_task(_guarded(host, host.serve()))
+        serving = asyncio.create_task(_guarded(host))
         stack.push_async_callback(_stop, host, serving)
         yield host
 
 
-async def _guarded(host: Host, serving: Coroutine[None, None, None]) -> None:
+async def _guarded(host: Host) -> None:
     """Serve until cancelled."""
     try:
-        await serving
+        await host.serve()
     except asyncio.CancelledError:
         raise
     except BaseException as error:

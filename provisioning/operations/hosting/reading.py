@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from provisioning import wiring
 from provisioning.core.dagu.report import RunReport, report
 from provisioning.core.events import Event
+from provisioning.core.folding import fold
 from provisioning.core.history import AttemptRecord, DeadLetter, RunDetail, RunSummary
 from provisioning.core.model import RUN_ENDED, RunState, Workflow
+from provisioning.core.run import Run
 from provisioning.core.upstream import awaiting
-from provisioning.engine.runner import load
 from provisioning.errors import NotFoundError
 from provisioning.operations.dagu.listing import SOURCE, status_of
 from provisioning.operations.dagu.records import SUBDAG
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from provisioning.adapters.sqlite.pages import RunPages
     from provisioning.adapters.sqlite.store import SqliteStore
 
+LOOKED_AT_MOST = 5_000  # runs, for one page
 REJECTED, WAITING = "rejected", "waiting"
 _STATES: Mapping[str, tuple[RunState, ...]] = {
     "not_started": (RunState.CREATED,),
@@ -94,19 +96,23 @@ class Reading:
 
     # ------------------------------------------------------------ lists
 
-    def page(self, wanted: Wanted, limit: int) -> list[tuple[RunSummary, str]]:
-        """Return the newest runs first, each with its status in words. Raises NotFoundError for an unknown workspace."""
+    def page(self, wanted: Wanted, limit: int) -> tuple[list[tuple[RunSummary, str]], str]:
+        """Return the newest runs first, each with its status in words, and the id after which the list goes on.
+
+        The page is shorter where few of many runs are wanted: the rest is for the next one. Raises NotFoundError for an unknown
+        workspace.
+        """
         folder = self._folder(wanted.workspace)
         found: list[tuple[RunSummary, str]] = []
-        before = wanted.before
-        while len(found) < limit:
-            page = self.pages(folder).page(replace_before(wanted, before), limit)
+        before, looked = wanted.before, 0
+        while len(found) < limit and looked < LOOKED_AT_MOST:
+            page = self.pages(folder).page(replace(wanted, before=before), limit)
             words = self._words(folder, page)
             found += [(run, words[run.run_id]) for run in page if _wanted(words[run.run_id], wanted.words)]
             if len(page) < limit:
-                break
-            before = page[-1].run_id
-        return found[:limit]
+                return found[:limit], found[limit - 1][0].run_id if len(found) > limit else ""
+            before, looked = page[-1].run_id, looked + len(page)
+        return found[:limit], found[limit - 1][0].run_id if len(found) > limit else before or ""
 
     def recent(self, names: Sequence[str], count: int) -> dict[str, list[RunSummary]]:
         """Return the newest runs of DAGs by name, the newest first; not those that other runs have started."""
@@ -144,7 +150,7 @@ class Reading:
         lost = self.is_lost(folder, detail.summary)
         waiting: tuple[str, ...] = ()
         if detail.summary.state not in RUN_ENDED and not lost:
-            waiting = self._waiting(folder, run_id)
+            waiting = self._waiting(folder, detail.summary)
         told = report(detail, waiting=waiting, lost=lost)
         return Found(folder=folder, workspace=name, detail=detail, report=told, waiting=waiting, lost=lost)
 
@@ -162,7 +168,12 @@ class Reading:
     def flow(self, run_id: str) -> tuple[Workflow, Found]:
         """Return what a run runs, steps that were added to it included. Raises NotFoundError."""
         found = self.run(run_id)
-        return self._fold(found.folder, run_id)[0], found
+        summary = found.detail.summary
+        flow = self.pages(found.folder).workflow(summary.digest)
+        run = self._folded(found.folder, summary, flow) if flow is not None else None
+        if run is None:  # it is just being removed
+            raise NotFoundError(f"there is no run {run_id}")
+        return replace(run.workflow, steps=tuple(step.spec for step in run.steps.values())), found
 
     def is_lost(self, folder: Path, summary: RunSummary) -> bool:
         """Whether a run is open although no process drives it; one inside another is driven by that one's process."""
@@ -184,20 +195,17 @@ class Reading:
     def _folder(self, workspace: str | None) -> Path:
         return self._workspaces.folder(workspace) if workspace else self._data
 
-    def _waiting(self, folder: Path, run_id: str) -> tuple[str, ...]:
-        return self._fold(folder, run_id)[1]
+    def _waiting(self, folder: Path, summary: RunSummary) -> tuple[str, ...]:
+        """Return the steps that wait for a person. Only of a run that has such steps the whole journal is read."""
+        flow = self.pages(folder).workflow(summary.digest)
+        if flow is None or not any(step.gates for step in flow.steps):
+            return ()
+        run = self._folded(folder, summary, flow)
+        return tuple(step.spec.id for step in awaiting(run)) if run is not None else ()
 
-    def _fold(self, folder: Path, run_id: str) -> tuple[Workflow, tuple[str, ...]]:
-        async def look() -> tuple[Workflow, tuple[str, ...]]:
-            store = wiring.open_store(folder)
-            try:
-                run = await load(store, run_id)
-                flow = replace(run.workflow, steps=tuple(step.spec for step in run.steps.values()))
-                return flow, tuple(step.spec.id for step in awaiting(run))
-            finally:
-                store.close()
-
-        return asyncio.run(look())
+    def _folded(self, folder: Path, summary: RunSummary, flow: Workflow) -> Run | None:
+        events = self.pages(folder).events(summary.run_id)
+        return fold(summary.run_id, flow, events) if events else None
 
     def _words(self, folder: Path, page: Sequence[RunSummary]) -> dict[str, str]:
         """Return the status of each run. Those that go on are looked at closely: there are few of them."""
@@ -211,18 +219,13 @@ class Reading:
             return REJECTED if run.run_id in rejected else word_for(run)
         lost = self.is_lost(folder, run)
         detail = self.pages(folder).history.run(run.run_id)
-        waiting = () if lost else self._waiting(folder, run.run_id)
+        waiting = () if lost else self._waiting(folder, run)
         return report(detail, waiting=waiting, lost=lost).status.value
 
 
 def word_for(run: RunSummary) -> str:
     """Return the status of a run in the words of its kind, as far as its state tells."""
     return status_of(run.state).value if run.source == SOURCE else run.state.value
-
-
-def replace_before(wanted: Wanted, before: str | None) -> Wanted:
-    """Return what is wanted, from another place on."""
-    return replace(wanted, before=before)
 
 
 def _states(word: str) -> tuple[RunState, ...]:
