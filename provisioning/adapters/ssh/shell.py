@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 5  # commands on one connection: OpenSSH allows ten, and stopping each of them takes another
 _STOPPING_S = 20.0  # besides the grace; a lost link is made again meanwhile
 _LAST_WORDS_S = 1.0  # of what has been stopped
+_AGAIN_S = 0.1  # until a link that is broken is tried again
 _UNKNOWN_KEY = "compare the fingerprint on the server, then log in once with ssh, or name a file with its key as known_hosts"
 
 
@@ -139,24 +140,38 @@ class SshRemoteShell:
 
     async def _stop(self, job: Job, line: Line, stop: _Stop) -> str:
         """End all of it; return why nobody can say that it is gone, or nothing."""
-        from paramiko import SSHException
-
         try:
             async with asyncio.timeout(stop.grace_s + _STOPPING_S):
                 if not await job.known():
                     return ""  # nothing was begun, or it has ended
                 mark = f"PROVISIONING_ERRAND={job.errand.number}"
                 script = stop_script(mark, group=job.group, signal=stop.signal, grace_s=stop.grace_s)
-                command = f"exec sh -c '{script}'"
-                tell = partial(_exit_code, await line.connection(), command, stop.grace_s + _STOPPING_S)
-                gone = await made_in_thread(self._lines.threads, tell, lambda _code: None) == 0
+                gone = await self._told(line, f"exec sh -c '{script}'", stop.grace_s + _STOPPING_S)
                 await asyncio.wait([job.over], timeout=_LAST_WORDS_S)
             why = "" if gone else f"what runs on {job.host} could not be stopped"
-        except (TimeoutError, HostError, SSHException, EOFError, OSError):
+        except (TimeoutError, HostError):
             why = f"{job.host} cannot be asked whether the command still runs there"
         if why:
             job.ears.note(why)
         return why
+
+
+    async def _told(self, line: Line, command: str, limit_s: float) -> bool:
+        """Have a command run that may run twice, and say whether it ended with 0. A link that breaks meanwhile is made again.
+
+        That one has broken is not seen at once: so nothing but the time ends the attempts. Raises HostError.
+        """
+        from paramiko import SSHException
+
+        while True:
+            tell = partial(_exit_code, await line.connection(), command, limit_s)
+            try:
+                code = await made_in_thread(self._lines.threads, tell, lambda _code: None)
+            except (SSHException, EOFError, OSError):
+                code = -1
+            if code >= 0:
+                return code == 0
+            await asyncio.sleep(_AGAIN_S)
 
 
 async def _trusted(line: Line) -> Connection:
