@@ -1,3 +1,4 @@
+import { type QueryKey, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { type StreamEvent, follow } from "./stream";
 
@@ -79,4 +80,16 @@ export function useCalmly(act: () => void, gap_ms: number): () => void {
       wanted.current();
     }, Math.max(0, last.current + gap_ms - Date.now()));
   };
+}
+
+/** Returns a function that has what is under these keys asked anew, calmly. An answer on its way may be older than what we heard. */
+export function useRefresh(keys: readonly QueryKey[], gap_ms: number, exact = false): () => void {
+  const client = useQueryClient();
+  const again = useCalmly(() => {
+    for (const queryKey of keys) {
+      if (client.isFetching({ queryKey, exact })) again();
+      else void client.invalidateQueries({ queryKey, exact });
+    }
+  }, gap_ms);
+  return again;
 }

@@ -66,7 +66,8 @@ function Place({ to, name, role }: { readonly to: string; readonly name: string;
 }
 
 function Scheme() {
-  const { setColorScheme } = useMantineColorScheme();
+  // Halting transitions for a moment would need a style element, which the server's policy forbids.
+  const { setColorScheme } = useMantineColorScheme({ keepTransitions: true });
   const scheme = useComputedColorScheme("light", { getInitialValueInEffect: false });
   const other = scheme === "dark" ? "light" : "dark";
   return (
@@ -84,8 +85,8 @@ function Person() {
   const leave = async () => {
     try {
       await got(api.POST("/api/v1/logout"));
-      client.clear();
       client.setQueryData(ME, null);
+      client.removeQueries({ predicate: (query) => query.queryKey[0] !== ME[0] });
     } catch (error) {
       complain(error);
     }

@@ -7,7 +7,9 @@ import { useMay } from "../api/session";
 /** The steps of a run that wait for a person. */
 export function Approvals({ run }: { readonly run: Run }) {
   const may = useMay("operator");
-  return run.waiting.map((step) => <Waiting key={step} run={run.run_id} step={step} may={may} />);
+  const steps = run.steps.filter((step) => step.state === "waiting").map((step) => step.id);
+  // What waits is a gate behind a step; people know it by the step.
+  return (steps.length ? steps : run.waiting).map((step) => <Waiting key={step} run={run.run_id} step={step} may={may} />);
 }
 
 function Waiting({ run, step, may }: { readonly run: string; readonly step: string; readonly may: boolean }) {

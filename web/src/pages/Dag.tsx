@@ -1,9 +1,9 @@
 import { Alert, Button, Tabs } from "@mantine/core";
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Suspense, lazy, useState } from "react";
 import { useLocation, useSearchParams } from "wouter";
 import { type DagDetail, type Fault, api, got } from "../api/client";
-import { useCalmly, useLive } from "../api/live";
+import { useLive, useRefresh } from "../api/live";
 import { useMay } from "../api/session";
 import { Page } from "../layout/Page";
 import { Icon } from "../parts/Icon";
@@ -21,13 +21,8 @@ const DagGraph = lazy(() => import("../graph/DagGraph"));
 
 /** One DAG: what it does, when, how it went, and a way to run it now. */
 export default function Dag({ name }: { readonly name: string }) {
-  const client = useQueryClient();
   const dag = useQuery({ queryKey: ["dag", name], queryFn: () => got(api.GET("/api/v1/dags/{name}", { params: { path: { name } } })) });
-  const anew = useCalmly(() => {
-    void client.invalidateQueries({ queryKey: ["dag", name] });
-    void client.invalidateQueries({ queryKey: ["runs"] });
-  }, 1500);
-  useLive(["dags", "runs"], anew);
+  useLive(["dags", "runs"], useRefresh([["dag", name], ["runs"]], 1500));
   const [starting, setStarting] = useState(false);
   const [, go] = useLocation();
   const may = useMay("operator");

@@ -1,10 +1,10 @@
 import { Button, NativeSelect, Switch, TextInput } from "@mantine/core";
-import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { useDeferredValue, useState } from "react";
 import { Link, useLocation, useSearchParams } from "wouter";
 import { type DagItem, api, got } from "../api/client";
 import { useAct } from "../api/act";
-import { useCalmly, useLive } from "../api/live";
+import { useLive, useRefresh } from "../api/live";
 import { useMay } from "../api/session";
 import { Page } from "../layout/Page";
 import { Icon } from "../parts/Icon";
@@ -27,7 +27,6 @@ export function DagsPage() {
   const label = query.get("label") ?? "";
   const [, go] = useLocation();
   const [starting, setStarting] = useState<string | null>(null);
-  const client = useQueryClient();
   const list = useInfiniteQuery({
     queryKey: ["dags", q, label],
     queryFn: ({ pageParam }) => got(api.GET("/api/v1/dags", { params: { query: { q, label, cursor: pageParam, limit: PAGE } } })),
@@ -35,8 +34,7 @@ export function DagsPage() {
     getNextPageParam: (page) => page.next || undefined,
     placeholderData: (before) => before,
   });
-  const anew = useCalmly(() => void client.invalidateQueries({ queryKey: ["dags"] }), 1500);
-  useLive(TOPICS, anew);
+  useLive(TOPICS, useRefresh([["dags"]], 1500));
   const first = list.data?.pages[0];
   const rows = list.data?.pages.flatMap((page) => page.dags) ?? [];
   const choose = (value: string) => setQuery(value ? { label: value } : {});

@@ -1,9 +1,9 @@
 import { Alert, Tabs } from "@mantine/core";
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, Suspense, lazy, useState } from "react";
 import { Link, useSearchParams } from "wouter";
 import { type Graph, type Run, api, got } from "../api/client";
-import { useCalmly } from "../api/live";
+import { useRefresh } from "../api/live";
 import { LivePage } from "../api/logs";
 import { Page } from "../layout/Page";
 import { State } from "../parts/State";
@@ -22,7 +22,6 @@ const MANY = 1000; // steps; the answers for such runs are large
 
 /** One run: live while it goes on, and to be repaired when it failed. */
 export default function RunPage({ run }: { readonly run: string }) {
-  const client = useQueryClient();
   const path = { params: { path: { run } } };
   const found = useQuery({
     queryKey: ["run", run],
@@ -32,7 +31,7 @@ export default function RunPage({ run }: { readonly run: string }) {
   });
   const graph = useQuery({ queryKey: ["run", run, "graph"], queryFn: () => got(api.GET("/api/v1/runs/{run}/graph", path)), staleTime: 60_000 });
   const large = (found.data?.steps.length ?? 0) > MANY;
-  const anew = useCalmly(() => void client.invalidateQueries({ queryKey: ["run", run], exact: true }), large ? 2000 : 300);
+  const anew = useRefresh([["run", run]], large ? 2000 : 300, true);
   const aside = found.data && (
     <>
       <State state={found.data.status} />

@@ -1,9 +1,9 @@
 import { Button, NativeSelect, TextInput } from "@mantine/core";
-import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { useDeferredValue, useState } from "react";
 import { Link, useSearchParams } from "wouter";
 import { type RunItem, api, got } from "../api/client";
-import { useCalmly, useLive } from "../api/live";
+import { useLive, useRefresh } from "../api/live";
 import { Page } from "../layout/Page";
 import { State } from "../parts/State";
 import { type Column, Table } from "../parts/Table";
@@ -19,8 +19,7 @@ export default function Runs() {
   const [words, setWords] = useState(query.get("q") ?? "");
   const q = useDeferredValue(words);
   const status = query.get("status") ?? "";
-  const client = useQueryClient();
-  useLive(["runs"], useCalmly(() => void client.invalidateQueries({ queryKey: ["runs"] }), 1500));
+  useLive(["runs"], useRefresh([["runs"]], 1500));
   return (
     <Page title="Runs">
       <div className="tools" role="search">

@@ -1,9 +1,9 @@
 import { Alert, NativeSelect, Tabs } from "@mantine/core";
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Suspense, lazy, useState } from "react";
 import { useSearchParams } from "wouter";
 import { type ResourceItem, type ServerItem, type Workspace, api, got } from "../api/client";
-import { useCalmly, useLive } from "../api/live";
+import { useLive, useRefresh } from "../api/live";
 import { Page } from "../layout/Page";
 import { State } from "../parts/State";
 import { type Column, Table } from "../parts/Table";
@@ -21,8 +21,7 @@ const DagGraph = lazy(() => import("../graph/DagGraph"));
 export default function WorkspacePage({ name }: { readonly name: string }) {
   const [query, setQuery] = useSearchParams();
   const infra = query.get("infra") ?? undefined;
-  const client = useQueryClient();
-  useLive(["runs"], useCalmly(() => void client.invalidateQueries({ queryKey: ["workspace", name] }), 1500));
+  useLive(["runs"], useRefresh([["workspace", name], ["runs"]], 1500));
   const found = useQuery({
     queryKey: ["workspace", name, infra],
     queryFn: () => got(api.GET("/api/v1/workspaces/{name}", { params: { path: { name }, query: infra === undefined ? {} : { infra } } })),
