@@ -1,12 +1,11 @@
-"""What steps leave for others: captured stdout, entries of structured outputs, files of outputs, documents of sub-DAGs.
+"""What steps leave for others: captured stdout, entries of structured outputs, documents of sub-DAGs.
 
 Files and streams are read elsewhere; here is what their text means.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from provisioning.core.dagu.access import Missing, as_text, parse_json, parse_path, value_at
@@ -16,7 +15,6 @@ from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote
 
 MAX_ITEMS = 1_000  # of a parallel step
-_MARK = re.compile("=|<<")
 
 Decode = Callable[[str, str], object]
 """(text | json | yaml, the text) -> its value; raises ValueError for a text that is none."""
@@ -95,126 +93,6 @@ def _decoded(text: str, kind: str, decode: Decode) -> object:
         return text.strip() if kind == "text" else decode(kind, text)
     except (ValueError, RecursionError, Missing):
         raise _NoValue(f"found {quote(text.strip())}, expected {kind}") from None
-
-
-# ---------------------------------------------------------------- files of outputs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What a step has written to `$DAGU_OUTPUT_FILE`. With faults the step has failed."""
-
-    values: Mapping[str, str]
-    faults: tuple[Fault, ...] = ()
-
-
-def read_output_file(text: str) -> Written:
-    """Return the outputs of a file of `NAME=value` lines, and `NAME<<END`, lines of text, `END`. The last of a name counts.
-
-    Empty lines mean nothing. A line that is neither, and a text without its end, are faults with their lines.
-    """
-    values: dict[str, str] = {}
-    faults: list[Fault] = []
-    lines = iter(enumerate(text.removesuffix("\n").split("\n"), 1))
-    for number, line in lines:
-        if not line.strip():
-            continue
-        name, mark, rest = _parted(line.removesuffix("\r"))
-        if not name or (mark == "<<" and not rest.strip()):
-            faults.append(_line_fault(number, f"found {quote(line)}, expected NAME=value or NAME<<END"))
-        elif mark == "=":
-            values[name] = rest
-        else:
-            _take_lines(name, rest.strip(), number, lines, values, faults)
-    return Written(values=MappingProxyType(values), faults=tuple(faults))
-
-
-def _parted(line: str) -> tuple[str, str, str]:
-    """Return the name, its mark and what follows; the name is empty where there is no mark."""
-    mark = _MARK.search(line)
-    return (line[: mark.start()].strip(), mark[0], line[mark.end() :]) if mark else ("", "", "")
-
-
-def _take_lines(
-    name: str, end: str, number: int, lines: Iterator[tuple[int, str]], values: dict[str, str], faults: list[Fault]
-) -> None:
-    taken: list[str] = []
-    for _, line in lines:
-        if line.removesuffix("\r") == end:
-            values[name] = "\n".join(taken)
-            return
-        taken.append(line)
-    faults.append(_line_fault(number, f"the text of {quote(name)} is never ended by a line {quote(end)}"))
-
-
-def _line_fault(number: int, message: str) -> Fault:
-    return Fault(code="bad_output_file", message=message, line=number)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeclaredOutput:
-    """An output that a step has to write."""
-
-    name: str
-    json: bool = False  # its value is JSON
-
-
-def declared_outputs(declared: Iterable[DeclaredOutput], written: Written) -> Structured:
-    """Return the values of the outputs that a step declares; one that was not written, or is no JSON, is a fault."""
-    values: dict[str, object] = {}
-    faults = list(written.faults)
-    for one in declared:
-        text = written.values.get(one.name)
-        problem = "" if text is not None else "it was not written to $DAGU_OUTPUT_FILE"
-        if text is not None:
-            try:
-                values[one.name] = parse_json(text) if one.json else text
-            except Missing:
-                problem = f"found {quote(text)}, expected json"
-        if problem:
-            faults.append(Fault(code="bad_output", message=f"output {quote(one.name)}: {problem}"))
-    return Structured(values=MappingProxyType(values), faults=tuple(faults))
-
-
-# ---------------------------------------------------------------- who sees them, and the run's
-
-
-def visible(step: str, depends: Mapping[str, Sequence[str]], outputs: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Return the outputs that a step sees: those of everything it depends on, near or far, and of nothing else.
-
-    `depends` has the direct dependencies of every step; `outputs` what each has left, in the order in which they ended: of two
-    with one name the later counts.
-    """
-    above: set[str] = set()
-    rest = list(depends.get(step, ()))
-    while rest:
-        one = rest.pop()
-        if one not in above:
-            above.add(one)
-            rest.extend(depends.get(one, ()))
-    return {name: text for one, left in outputs.items() if one in above for name, text in left.items()}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """What a step has left under a name, and the `key` that it asks for in the outputs of the run, if it does."""
-
-    name: str
-    value: object
-    key: str = ""
-
-
-def run_outputs(left: Iterable[Left]) -> dict[str, object]:
-    """Return the outputs of a run, failed or not, from those of its steps in the order of writing: the last of a key counts."""
-    return {one.key or camel_case(one.name): one.value for one in left}
-
-
-def camel_case(name: str) -> str:
-    """Return `TOTAL_COUNT` as `totalCount`. A name without underscores that has small letters stays."""
-    words = [word for word in name.split("_") if word]
-    if not words or (words == [name] and name != name.upper()):
-        return name
-    return words[0].lower() + "".join(word.capitalize() for word in words[1:])
 
 
 # ---------------------------------------------------------------- sub-DAGs
