@@ -12,6 +12,7 @@ from provisioning.api.routes.dags import DagName
 from provisioning.api.shapes.schedules import Backfill, BackfillList, BackfillState, Due, DueList, ScheduleItem, ScheduleList
 from provisioning.api.table import API, Endpoint
 from provisioning.core.access import Role
+from provisioning.operations.hosting.backfills import Range
 from provisioning.operations.hosting.library import Shelved
 
 
@@ -28,12 +29,12 @@ def list_due(host: TheHost, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> 
 
 async def backfill_dag(host: TheHost, caller: TheCaller, name: DagName, body: Backfill) -> BackfillState:
     """Run past times of a schedule, each exactly once. With `dry_run` only say which."""
-    return BackfillState.model_validate(await host.backfill(name, caller.actor, **body.model_dump()))
+    return BackfillState.model_validate(await host.backfills.begin(name, caller.actor, Range(**body.model_dump())))
 
 
 def list_backfills(host: TheHost) -> BackfillList:
     """List the backfills of this server and how far they are."""
-    return BackfillList(backfills=[BackfillState.model_validate(one) for one in host.backfills()])
+    return BackfillList(backfills=[BackfillState.model_validate(one) for one in host.backfills.all()])
 
 
 def _item(one: Shelved) -> ScheduleItem:

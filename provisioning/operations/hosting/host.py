@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from provisioning import wiring
 from provisioning.core.dagu.compile import compile_dag
@@ -30,6 +30,7 @@ from provisioning.operations.dagu.places import Places
 from provisioning.operations.dagu.queues import turns_of
 from provisioning.operations.dagu.running import AT_ONCE, Start, check_params
 from provisioning.operations.hosting import steering
+from provisioning.operations.hosting.backfills import Backfills
 from provisioning.operations.hosting.driving import Drivers
 from provisioning.operations.hosting.feeds import Feeds
 from provisioning.operations.hosting.formulas import Formulas
@@ -45,18 +46,6 @@ from provisioning.settings import Settings
 if TYPE_CHECKING:
     from provisioning.adapters.sqlite.store import SqliteStore
     from provisioning.engine.actions.dagu.tools import Tools
-
-
-class Backfilling(Protocol):
-    """Runs past times of schedules."""
-
-    async def begin(self, name: str, actor: str, asked: Mapping[str, object]) -> Mapping[str, object]:
-        """Begin, and return how far it is. Raises NotFoundError, UsageError."""
-        ...
-
-    def all(self) -> Sequence[Mapping[str, object]]:
-        """Return how far all of this server are, the newest first."""
-        ...
 
 
 class Watched:
@@ -87,7 +76,6 @@ class Host:
         self.logs = Logs(self.reading)
         self.feeds = Feeds(Looker(self.reading, places.data, places.dags), self._clock)
         self.observers: list[Any] = []  # called with (run, events) for each commit
-        self.backfilling: Backfilling | None = None
         self.scheduling: Scheduler | None = None
         self.formulas = Formulas(self.workspaces, self.feeds)
         self.failure: BaseException | None = None
@@ -109,6 +97,7 @@ class Host:
             place=Place(slots=AT_ONCE),
         )
         self.drivers = Drivers(self)
+        self.backfills = Backfills(self)
 
     # ------------------------------------------------------------ the server's own
 
@@ -217,16 +206,6 @@ class Host:
         """Work on a workspace; return the run's id, nothing where there is nothing to do. Raises as `Project.provision`."""
         return await self.formulas.provision(workspace, infra, selection, options)
 
-    async def backfill(self, name: str, actor: str, **asked: object) -> Mapping[str, object]:
-        """Run past times of a schedule. Raises UsageError where this server cannot."""
-        if self.backfilling is None:
-            raise UsageError("this server runs no past times", hint="provisioning schedule backfill")
-        return await self.backfilling.begin(name, actor, asked)
-
-    def backfills(self) -> Sequence[Mapping[str, object]]:
-        """Return how far the backfills of this server are, the newest first."""
-        return self.backfilling.all() if self.backfilling is not None else ()
-
 
 class _Definitions:
     """Finds DAGs for steps that run others, in the folder as it is then."""
@@ -273,6 +252,7 @@ async def _stop(host: Host, serving: asyncio.Task[None]) -> None:
     serving.cancel()
     await host.formulas.stop()
     await asyncio.gather(serving, return_exceptions=True)
+    await host.backfills.stop()
     await host.drivers.stop()
 
 
