@@ -18,10 +18,11 @@ from provisioning.core.dagu.outputs import SubRun, items_of, parallel_document, 
 from provisioning.core.dagu.params import parse_params
 from provisioning.core.decide import Extent
 from provisioning.core.frozen import dataclass
-from provisioning.core.model import RunState, Workflow
+from provisioning.core.model import RunState
 from provisioning.core.naming import id_from
 from provisioning.core.run import Run
 from provisioning.core.upstream import REJECTED
+from provisioning.engine.actions import workflow
 from provisioning.engine.actions.dagu.programs import arguments_of
 from provisioning.engine.actions.dagu.terms import CannotEvaluate
 from provisioning.engine.actions.dagu.work import Done, Work, failed
@@ -36,28 +37,8 @@ _WORDS = {
 }
 
 
-class Runs(Protocol):
+class Runs(workflow.Runs, Protocol):
     """The runner, as far as steps that start other runs need it."""
-
-    async def submit(
-        self,
-        run_id: str,
-        workflow: Workflow,
-        *,
-        trigger: str = "manual",
-        actor: str = "",
-        params: Mapping[str, object] | None = None,
-    ) -> Run:
-        """Create a run and start it. Raises StaleRevision when the id exists."""
-        ...
-
-    async def ended(self, run_id: str) -> Run:
-        """Wait until the run has ended."""
-        ...
-
-    async def cancel(self, run_id: str, reason: str, actor: str = "") -> None:
-        """Ask for a run to be cancelled."""
-        ...
 
     async def retry(self, run_id: str, *, extent: Extent = Extent.NEEDED) -> Run:
         """Run what failed of an ended run again. Raises UsageError when nothing did."""
