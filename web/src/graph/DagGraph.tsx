@@ -91,7 +91,7 @@ export default function DagGraph({ label, steps, selected, onSelect }: Props) {
         minZoom={0.05}
         maxZoom={1.5}
         fitView
-        fitViewOptions={{ maxZoom: 1, padding: 0.08 }}
+        fitViewOptions={{ minZoom: 0.4, maxZoom: 1, padding: 0.08 }}
       >
         <Background gap={24} />
         <Controls showInteractive={false} />

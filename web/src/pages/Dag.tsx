@@ -11,7 +11,7 @@ import { State } from "../parts/State";
 import { Empty, Loaded } from "../parts/Told";
 import { useNow } from "../parts/now";
 import { away, clock } from "../parts/times";
-import { Suspend } from "./Dags";
+import { Suspend, hasTimes } from "./Dags";
 import { HistoryGrid } from "./HistoryGrid";
 import { RunForm } from "./RunForm";
 import { RunRows } from "./Runs";
@@ -30,7 +30,7 @@ export default function Dag({ name }: { readonly name: string }) {
     <>
       <State state={dag.data.status} />
       <span className="head-space" />
-      <Suspend dag={dag.data} label="Schedule active" />
+      {hasTimes(dag.data) && <Suspend dag={dag.data} label="Schedule active" />}
       {may && (
         <Button leftSection={<Icon name="play" />} disabled={!dag.data.valid} onClick={() => setStarting(true)}>
           Run now

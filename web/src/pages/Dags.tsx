@@ -92,7 +92,7 @@ function Rows({ rows, onRun, onEnd }: RowsProps) {
     { key: "status", head: "Last run", width: "minmax(105px, 1fr)", narrow: true, cell: (dag) => <Last dag={dag} now={now} /> },
     { key: "past", head: "Durations", width: "104px", cell: (dag) => <Sparkline past={pastOf(dag)} /> },
     { key: "schedule", head: "Schedule", width: "minmax(110px, 1fr)", cell: (dag) => <Plan dag={dag} now={now} /> },
-    { key: "live", head: "Active", width: "64px", cell: (dag) => <Suspend dag={dag} /> },
+    { key: "live", head: "Active", width: "64px", cell: (dag) => hasTimes(dag) && <Suspend dag={dag} /> },
     {
       key: "run",
       head: "",
@@ -160,6 +160,11 @@ function Plan({ dag, now }: { readonly dag: DagItem; readonly now: number }) {
       </div>
     </>
   );
+}
+
+/** Whether a DAG has a schedule that could be suspended. */
+export function hasTimes({ schedule }: DagItem): boolean {
+  return [schedule.start, schedule.stop, schedule.restart, schedule.at].some((times) => times.length > 0);
 }
 
 /** The switch of a schedule: off means suspended. */

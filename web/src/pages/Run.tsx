@@ -41,7 +41,7 @@ export default function RunPage({ run }: { readonly run: string }) {
   );
   return (
     <LivePage topics={[`run:${run}`]} onMessage={anew}>
-      <Page title={found.data?.workflow ?? "Run"} aside={aside}>
+      <Page title={found.data ? [found.data.workspace, found.data.workflow].filter(Boolean).join(" · ") : "Run"} aside={aside}>
         <Loaded query={found}>{(one) => <Body run={one} graph={graph.data} />}</Loaded>
       </Page>
     </LivePage>
