@@ -65,6 +65,7 @@ async def serve(places: Places, settings: Settings, listen: Listen, say: Say) ->
     bound = _bound(listen)
     people = open_people(wiring.people_store(places.data))
     try:
+        people.tidy()
         async with hosted(places, settings, scheduler=listen.scheduler) as host:
             await _until_asked(host, people, listen, bound, say)
             if host.failure is not None:
