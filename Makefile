@@ -10,7 +10,7 @@ LAB := PYTHONPATH=tests:workspaces/demo $(BIN)/python -m lab.cli
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-up demo-down ui test test-lab soak lab-up lab-down lab-purge check fmt bench lock clean packages packages-lab
+.PHONY: help demo demo-up demo-down ui test test-lab soak lab-up lab-down lab-purge check fmt bench lock clean packages packages-test packages-lab
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ demo-down: ## end them, and everything that was installed on them
 ui: $(READY) ## build the web UI, where there is Node
 	@$(BIN)/python web/build.py
 
-test: $(READY) packages ## every test this machine can run; lists what was skipped and why
+test: $(READY) packages-test ## every test this machine can run; lists what was skipped and why
 	@$(BIN)/python web/build.py test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -rs $(ARGS)
 
@@ -71,6 +71,9 @@ clean: ## remove everything that make has made, the virtual environment too
 
 packages:
 	@.ci/packages
+
+packages-test:
+	@.ci/packages test
 
 packages-lab:
 	@.ci/packages lab

@@ -67,9 +67,33 @@ def test_colours_can_be_chosen_and_are_remembered(visit: Visits) -> None:
     assert root.get_attribute("data-mantine-color-scheme") == "dark"
 
 
+def large(first: str) -> str:
+    """Return a DAG of 5,000 steps: a tree of which each step has fifty branches."""
+    wide = "".join(f"  - name: s{index}\n    command: 'true'\n    depends: s{(index - 1) // 50}\n" for index in range(1, 5000))
+    return f"type: graph\nsteps:\n  - name: s0\n    command: {first}\n{wide}"
+
+
+def test_a_run_of_5000_steps_is_usable_while_it_goes_on(visit: Visits, engine: Engine) -> None:
+    engine.dag("large", large("sleep 600"))
+    one = visit()
+    one.run("large")
+    one.status("running")
+    table = one.page.get_by_role("table", name="Steps")
+    table.get_by_text("running").wait_for()
+    assert table.get_attribute("aria-rowcount") == "5001"
+    assert table.get_by_role("row").count() < 60
+    assert one.page.locator(".box").count() <= 120
+    one.page.get_by_label("Search steps").fill("s4999")
+    table.get_by_role("button", name="s4999", exact=True).wait_for()
+    assert table.get_by_role("row").count() == 2
+    one.picture("large-run")
+    one.button("Cancel").click()
+    one.button("Stop it").click()
+    one.status("aborted")
+
+
 def test_a_graph_of_5000_steps_comes_as_groups_that_open(visit: Visits, engine: Engine) -> None:
-    wide = "".join(f"  - name: s{index}\n    command: 'true'\n    depends: s{index // 50}\n" for index in range(1, 5000))
-    engine.dag("large", f"type: graph\nsteps:\n  - name: s0\n    command: 'true'\n{wide}")
+    engine.dag("large", large("echo first"))
     one = visit()
     one.open("/dags/large")
     graph = one.page.get_by_role("region", name="Graph of large")

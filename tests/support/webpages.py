@@ -95,8 +95,10 @@ class Visit:
 
     def settle(self) -> None:
         """Wait until what was asked for is there."""
+        from playwright.sync_api import expect
+
         self.page.locator("h1").wait_for()
-        self.page.wait_for_function("document.querySelector('.loading') === null")
+        expect(self.page.locator(".loading")).to_have_count(0, timeout=LONG_S * 1000)
 
     def field(self, name: str) -> Locator:
         """Return an input by the beginning of its label; a required one has a star at its end."""
