@@ -1,12 +1,13 @@
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, Suspense, lazy } from "react";
-import { Link, Route, Switch } from "wouter";
+import { Link, Route, Switch, useLocation } from "wouter";
 import { api, got } from "./api/client";
 import { SessionOf, useMe } from "./api/session";
 import { Page } from "./layout/Page";
 import { Shell } from "./layout/Shell";
 import { Login, SetUp } from "./pages/Door";
 import { DagsPage } from "./pages/Dags";
+import { Boundary } from "./parts/Boundary";
 import { Say } from "./parts/Say";
 import { Empty, Loaded } from "./parts/Told";
 
@@ -50,24 +51,27 @@ function Outside() {
 }
 
 function Pages() {
+  const [at] = useLocation();
   return (
-    <Suspense fallback={<p className="loading">Loading</p>}>
-      <Switch>
-        <Route path="/">{<DagsPage />}</Route>
-        <Route path="/dags/:name">{({ name }) => <Dag key={name} name={name} />}</Route>
-        <Route path="/runs">{<Runs />}</Route>
-        <Route path="/runs/:run">{({ run }) => <RunPage key={run} run={run} />}</Route>
-        <Route path="/schedules">{<Schedules />}</Route>
-        <Route path="/workspaces">{<Workspaces />}</Route>
-        <Route path="/workspaces/:name">{({ name }) => <WorkspacePage key={name} name={name} />}</Route>
-        <Route path="/dead-letters">{<DeadLetters />}</Route>
-        <Route path="/tokens">{<Tokens />}</Route>
-        <Route path="/users">{<Users />}</Route>
-        <Route path="/audit">{<Audit />}</Route>
-        <Route path="/account">{<Account />}</Route>
-        <Route>{<Nowhere />}</Route>
-      </Switch>
-    </Suspense>
+    <Boundary at={at}>
+      <Suspense fallback={<p className="loading">Loading</p>}>
+        <Switch>
+          <Route path="/">{<DagsPage />}</Route>
+          <Route path="/dags/:name">{({ name }) => <Dag key={name} name={name} />}</Route>
+          <Route path="/runs">{<Runs />}</Route>
+          <Route path="/runs/:run">{({ run }) => <RunPage key={run} run={run} />}</Route>
+          <Route path="/schedules">{<Schedules />}</Route>
+          <Route path="/workspaces">{<Workspaces />}</Route>
+          <Route path="/workspaces/:name">{({ name }) => <WorkspacePage key={name} name={name} />}</Route>
+          <Route path="/dead-letters">{<DeadLetters />}</Route>
+          <Route path="/tokens">{<Tokens />}</Route>
+          <Route path="/users">{<Users />}</Route>
+          <Route path="/audit">{<Audit />}</Route>
+          <Route path="/account">{<Account />}</Route>
+          <Route>{<Nowhere />}</Route>
+        </Switch>
+      </Suspense>
+    </Boundary>
   );
 }
 

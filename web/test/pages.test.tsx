@@ -131,6 +131,18 @@ describe("a run", () => {
     expect(await screen.findByText("stderr of 1")).toBeTruthy();
   });
 
+  it("shows the end of a very long log from a whole line on, and where all of it is", async () => {
+    const headers = { "Content-Range": "bytes 5000000-8999999/9000000" };
+    server({ ...answers, "GET /api/v1/runs/run-1/steps/b/log": new Response("half a line\nwhole line\n", { status: 206, headers }) });
+    const user = show("/runs/run-1");
+    await user.click(await screen.findByRole("button", { name: "b", expanded: false }));
+    const out = await screen.findByRole("log", { name: "stdout of b" });
+    await within(out).findByText("whole line");
+    expect(within(out).queryByText("half a line")).toBeNull();
+    const [all] = screen.getAllByRole<HTMLAnchorElement>("link", { name: "Download all of it" });
+    expect(all?.getAttribute("href")).toBe("/api/v1/runs/run-1/steps/b/log?stream=stdout&attempt=2&download=true");
+  });
+
   it("is run again where it failed, or from a step", async () => {
     const asked = server(answers);
     const user = show("/runs/run-1");

@@ -47,6 +47,23 @@ export async function gotText(path: string): Promise<string> {
   return answer.text();
 }
 
+export interface LogEnd {
+  readonly text: string;
+  readonly left_b: number; // bytes before it, which were left out
+}
+
+const LOG_END_B = 4_000_000; // more makes a page slow, and nobody reads it there
+
+/** Returns a log, or the end of a very long one from a whole line on. */
+export async function gotLog(place: LogPlace): Promise<LogEnd> {
+  const answer = await fetch(logPath(place), { credentials: "same-origin", headers: { Range: `bytes=-${LOG_END_B}` } });
+  if (answer.status === 416) return { text: "", left_b: 0 };
+  if (!answer.ok) throw refusal(answer.status, await answer.json().catch(() => null));
+  const text = await answer.text();
+  const left_b = Number(/^bytes (\d+)-/.exec(answer.headers.get("Content-Range") ?? "")?.[1] ?? 0);
+  return { text: left_b ? text.slice(text.indexOf("\n") + 1) : text, left_b };
+}
+
 export interface LogPlace {
   readonly run: string;
   readonly step: string;

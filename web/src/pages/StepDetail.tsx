@@ -1,7 +1,7 @@
 import { Button, Group, NativeSelect } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { type Attempt, type Run, type StepItem, api, got, gotText, logPath } from "../api/client";
+import { type Attempt, type Run, type StepItem, api, got, gotLog, logPath } from "../api/client";
 import { useAct } from "../api/act";
 import { logTopic, useLogText } from "../api/logs";
 import { useMay } from "../api/session";
@@ -84,11 +84,24 @@ function LiveLog({ run, step, stream }: LogProps) {
 function KeptLog({ run, step, stream, attempt, state }: LogProps & { readonly attempt: number; readonly state: string }) {
   const log = useQuery({
     queryKey: ["run", run, "log", step, stream, attempt, state],
-    queryFn: () => gotText(logPath({ run, step, stream, attempt })),
+    queryFn: () => gotLog({ run, step, stream, attempt }),
   });
   if (log.isError) return <Failed error={log.error} again={() => void log.refetch()} />;
   if (log.data === undefined) return <p className="loading">Loading</p>;
-  return <LogViewer label={`${stream} of ${step}`} text={log.data} file={`${step}.${attempt}.${stream}.log`} note={stream} />;
+  const { text, left_b } = log.data;
+  return (
+    <>
+      {left_b > 0 && (
+        <p className="quiet">
+          {`The first ${(left_b / 1e6).toFixed(1)} MB are not shown. `}
+          <a href={`${logPath({ run, step, stream, attempt })}&download=true`} download>
+            Download all of it
+          </a>
+        </p>
+      )}
+      <LogViewer label={`${stream} of ${step}`} text={text} file={`${step}.${attempt}.${stream}.log`} note={stream} />
+    </>
+  );
 }
 
 function Again({ run, step }: { readonly run: Run; readonly step: StepItem }) {
