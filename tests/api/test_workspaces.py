@@ -1,0 +1,92 @@
+"""Workspaces through the API: what they hold, what would be done, and a run that works on one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from support.served import eventually, served
+
+from provisioning import userfile
+from provisioning.core.access import Role
+
+SERVERS = {"servers": [{"hostname": "cp-0", "address": "127.0.0.1", "ssh": {"user": "nobody", "port": 1}}]}
+DAG = {"formulas": [{"id": "cp", "server": "cp-0", "nodes": [{"taskserv": {"name": "thing", "profile": "default"}}]}]}
+
+
+def workspace(folder: Path, dag: object = DAG) -> None:
+    """Make a workspace whose one server nobody answers on, and have this user know it as `demo`."""
+    files = {
+        "workspace.toml": 'name = "demo"\ndefault_infra = "main"\n[settings]\nssh.connect_attempts = 1\nssh.reconnect_s = 0\n',
+        "infra/main/servers.json": json.dumps(SERVERS),
+        "infra/main/dag.json": json.dumps(dag),
+        "taskservs/thing/default/install-thing.sh": "#!/usr/bin/env bash\necho installed\n",
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    userfile.write(userfile.UserFile(path=userfile.config_path(), workspaces={"demo": str(folder)}))
+
+
+def test_servers_states_plan_and_graph_of_a_workspace_are_shown(tmp_path: Path) -> None:
+    workspace(tmp_path / "demo")
+
+    async def story() -> None:
+        async with served(tmp_path) as here:
+            assert [one["name"] for one in (await here.get("/workspaces"))["workspaces"]] == ["demo"]
+            found = await here.get("/workspaces/demo", Role.VIEWER)
+            assert (found["valid"], found["infra"], found["busy"]) == (True, "main", "")
+            assert [one["hostname"] for one in found["servers"]] == ["cp-0"]
+            assert "thing" in [one["name"] for one in found["taskservs"]]
+            await eventually(idle)  # the states are written, and the workspace is free
+            assert (await here.get("/workspaces/demo/state"))["resources"] == []
+            plan = await here.get("/workspaces/demo/plan", Role.VIEWER)
+            assert next((one["id"], one["action"], one["runs"]) for one in plan["steps"]) == ("cp/thing", "create", True)
+            assert [node["id"] for node in (await here.get("/workspaces/demo/graph"))["nodes"]] == ["cp"]
+            assert (await here.call("GET", "/api/v1/workspaces/demo/plan?taskserv=thin")).status_code == 404
+            assert (await here.call("GET", "/api/v1/workspaces/nosuch")).status_code == 404
+
+    asyncio.run(story())
+
+
+def test_every_fault_of_a_broken_workspace_is_shown(tmp_path: Path) -> None:
+    workspace(tmp_path / "demo", {"formulas": [{"id": "cp", "server": "nosuch", "nodes": [{"taskserv": {"name": "no"}}]}]})
+
+    async def story() -> None:
+        async with served(tmp_path) as here:
+            found = await here.get("/workspaces/demo")
+            assert (found["valid"], len(found["faults"])) == (False, 2)
+            assert (await here.call("GET", "/api/v1/workspaces/demo/plan")).status_code == 422
+
+    asyncio.run(story())
+
+
+def test_a_run_on_a_workspace_is_begun_followed_and_found_among_all_runs(tmp_path: Path) -> None:
+    workspace(tmp_path / "demo")
+
+    async def story() -> None:
+        async with served(tmp_path) as here:
+
+            async def idle() -> bool:
+                return not here.host.driven()
+
+            asked = {"taskserv": "thing"}
+            assert (await here.post("/workspaces/demo/provision", asked, Role.VIEWER)).status_code == 403
+            assert (await here.post("/workspaces/demo/provision", {})).status_code == 400
+            answer = await here.post("/workspaces/demo/provision", asked, Role.OPERATOR)
+            assert answer.status_code == 202, answer.text
+            id = answer.json()["run_id"]
+            async with here.stream(f"run:{id}") as stream:
+                events = await stream.events()
+            assert events[0][1]["kind"] == "run_created"
+            run = await here.until(id)
+            assert (run["status"], run["kind"], run["workspace"], run["exit_code"]) == ("failed", "formula", "demo", 7)
+            assert [one["run_id"] for one in (await here.get("/runs?workspace=demo"))["runs"]] == [id]
+            assert (await here.get("/workspaces/demo/state"))["resources"][0]["state"] == "failed"
+            graph = await here.get(f"/runs/{id}/graph")
+            assert ("cp/thing", "cp") in [(node["id"], node["group"]) for node in graph["nodes"]]
+            assert (await here.post(f"/runs/{id}/retry", role=Role.OPERATOR)).status_code == 202
+            assert (await here.until(id))["ended"]
+
+    asyncio.run(story())
