@@ -29,7 +29,8 @@ KNOWN = {"name": "hello", "run": "known", "letter": 1, "step": "one"}
 
 load_all_checks()
 CONTRACTED = schemathesis.openapi.from_dict(json.loads(CONTRACT.read_text()))
-OPERATIONS = {found.label: found for result in CONTRACTED.get_all_operations() if (found := result.ok()).label != ENDLESS}
+ALL: list[Any] = [result.ok() for result in CONTRACTED.get_all_operations()]  # type: ignore[union-attr]
+OPERATIONS = {one.label: one for one in ALL if one.label != ENDLESS}
 
 
 class Background:

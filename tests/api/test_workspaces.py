@@ -39,7 +39,6 @@ def test_servers_states_plan_and_graph_of_a_workspace_are_shown(tmp_path: Path) 
             assert (found["valid"], found["infra"], found["busy"]) == (True, "main", "")
             assert [one["hostname"] for one in found["servers"]] == ["cp-0"]
             assert "thing" in [one["name"] for one in found["taskservs"]]
-            await eventually(idle)  # the states are written, and the workspace is free
             assert (await here.get("/workspaces/demo/state"))["resources"] == []
             plan = await here.get("/workspaces/demo/plan", Role.VIEWER)
             assert next((one["id"], one["action"], one["runs"]) for one in plan["steps"]) == ("cp/thing", "create", True)
@@ -83,6 +82,7 @@ def test_a_run_on_a_workspace_is_begun_followed_and_found_among_all_runs(tmp_pat
             run = await here.until(id)
             assert (run["status"], run["kind"], run["workspace"], run["exit_code"]) == ("failed", "formula", "demo", 7)
             assert [one["run_id"] for one in (await here.get("/runs?workspace=demo"))["runs"]] == [id]
+            await eventually(idle)  # the states are written, and the workspace is free
             assert (await here.get("/workspaces/demo/state"))["resources"][0]["state"] == "failed"
             graph = await here.get(f"/runs/{id}/graph")
             assert ("cp/thing", "cp") in [(node["id"], node["group"]) for node in graph["nodes"]]
