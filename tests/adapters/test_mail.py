@@ -59,7 +59,7 @@ async def test_text_arrives_as_it_was_in_any_script(posts: Callable[..., Post], 
     post = posts()
     file = tmp_path / "fünf.json"
     file.write_bytes(b'{"a": 5}\n\xff')
-    letter = replace(LETTER, subject="fünf → 五", text=".\nFünf\n..\n", attachments=(file,))
+    letter = replace(LETTER, subject="fünf → 五", text=".\nFünf\n..\n", attachments=(str(file),))
     await send(post, letter)
     message = post.taken[0].message
     body, attached = message.get_body(), [*message.iter_attachments()]

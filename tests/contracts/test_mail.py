@@ -91,9 +91,9 @@ async def test_attachments_have_a_limit(sending: Sending, tmp_path: Path, monkey
     files = [tmp_path / name for name in ("a.txt", "b.txt")]
     for file in files:
         file.write_bytes(b"x" * 60)
-    await sending.mailer.send(sending.server, replace(LETTER, attachments=(files[0],)))
+    await sending.mailer.send(sending.server, replace(LETTER, attachments=(str(files[0]),)))
     with pytest.raises(MailRefused, match=r'the attachments have more than 100 bytes; the first too many: "b\.txt"'):
-        await sending.mailer.send(sending.server, replace(LETTER, attachments=tuple(files)))
+        await sending.mailer.send(sending.server, replace(LETTER, attachments=tuple(map(str, files))))
 
     assert sending.arrived() == 1
 

@@ -73,7 +73,7 @@ def test_a_letter_has_what_the_step_says(dagu: DaguRuns) -> None:
     (letter,) = dagu.mailer.sent
 
     assert (letter.sender, letter.to, letter.subject, letter.text) == ("a@b.c", ("x@y.z", "u@v.w"), "for ann", "see below")
-    assert [path.name for path in letter.attachments] == ["report.csv"]
+    assert [Path(path).name for path in letter.attachments] == ["report.csv"]
     assert [(server.host, server.port) for server in dagu.mailer.servers] == [("mail.lan", 2525)]
 
 
