@@ -18,6 +18,7 @@ CHAIN = "type: chain\nlabels: team=data\nschedule: '0 4 * * *'\nsteps:\n  - echo
 PLACES = ("/", "/runs", "/schedules", "/workspaces", "/dead-letters", "/tokens", "/users", "/audit", "/account", "/nowhere")
 
 
+@pytest.mark.soak  # looks at much: make soak
 def test_every_page_fits_on_a_phone_in_the_dark(visit: Visits, engine: Engine) -> None:
     engine.dag("a-dag-with-quite-a-long-name-that-goes-on", CHAIN)
     one = visit(**PHONE)
@@ -73,6 +74,7 @@ def large(first: str) -> str:
     return f"type: graph\nsteps:\n  - name: s0\n    command: {first}\n{wide}"
 
 
+@pytest.mark.soak  # looks at much: make soak
 def test_a_run_of_5000_steps_is_usable_while_it_goes_on(visit: Visits, engine: Engine) -> None:
     engine.dag("large", large("sleep 600"))
     one = visit()
@@ -92,6 +94,7 @@ def test_a_run_of_5000_steps_is_usable_while_it_goes_on(visit: Visits, engine: E
     one.status("aborted")
 
 
+@pytest.mark.soak  # looks at much: make soak
 def test_a_graph_of_5000_steps_comes_as_groups_that_open(visit: Visits, engine: Engine) -> None:
     engine.dag("large", large("echo first"))
     one = visit()
