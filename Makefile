@@ -1,7 +1,7 @@
 # Every target does its own set-up; the first one to run takes about a minute, the others none.
 SHELL := /bin/bash
 PYTHON ?= python3
-WORKERS ?= 3 # one more than most machines have cores: many tests wait for servers
+WORKERS ?= 4 # more than most machines have cores: many tests wait for servers and limits
 BIN := .venv/bin
 READY := .venv/.ready
 DEMO_FOLDER := .provisioning-demo

@@ -96,7 +96,8 @@ def run_on_hung_gates(workspace: RealWorkspace) -> Hung:
     wholes = {name: float(seconds) for name, seconds in VERDICT.findall(seen.ended.err)}
     assert set(wholes) == set(tries)
     assert all(seconds >= WHOLE_S for seconds in wholes.values()), wholes
-    assert all(len(calls) == 3 and min(calls[:2]) >= TRY_S for calls in tries.values()), tries
+    reached = 0.9 * TRY_S  # a target is reached a moment after its try has begun, on a busy machine a long one
+    assert all(len(calls) == 3 and min(calls[:2]) >= reached for calls in tries.values()), tries
     return Hung(seen=seen, tries=tries, wholes=wholes)
 
 
