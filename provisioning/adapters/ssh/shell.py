@@ -155,7 +155,6 @@ class SshRemoteShell:
             job.ears.note(why)
         return why
 
-
     async def _told(self, line: Line, command: str, limit_s: float) -> bool:
         """Have a command run that may run twice, and say whether it ended with 0. A link that breaks meanwhile is made again.
 
