@@ -31,6 +31,10 @@ class CannotBuild(Exception):
     """Why there is no UI."""
 
 
+class NothingToBuildWith(CannotBuild):
+    """There is no Node, or no way to its packages: nothing is wrong with ours."""
+
+
 def npm() -> list[str] | None:
     """Return how npm is called; None where no usable Node is."""
     node, script = shutil.which("node"), shutil.which("npm")
@@ -82,16 +86,20 @@ def _sources(folder: Path) -> list[Path]:
 def _install() -> None:
     """Have node_modules as the lock says."""
     lock = hashlib.sha256((WEB / "package-lock.json").read_bytes()).hexdigest()
-    if _noted("modules") != lock:
+    if _noted("modules") == lock:
+        return
+    try:
         _run("ci")
-        _note("modules", lock)
+    except CannotBuild as error:
+        raise NothingToBuildWith(str(error)) from error
+    _note("modules", lock)
 
 
 def _run(*arguments: str) -> None:
     command = npm()
     if command is None:
         wanted = ".".join(map(str, NODE_SINCE))
-        raise CannotBuild(f"there is no Node from {wanted} on, and no {NODE_PACKAGE.partition('>')[0]}")
+        raise NothingToBuildWith(f"there is no Node from {wanted} on, and no {NODE_PACKAGE.partition('>')[0]}")
     paths = [str(Path(command[0]).parent), os.environ.get("PATH", "")]
     environment = {**os.environ, "PATH": os.pathsep.join(paths), "npm_config_update_notifier": "false", "CI": "1"}
     done = subprocess.run([*command, "--loglevel=error", *arguments], cwd=WEB, env=environment, check=False)
@@ -121,7 +129,7 @@ def main() -> int:
             told += ", Vitest passed" if test() else ", as when Vitest passed"
     except CannotBuild as error:
         print(f"web UI: {error}", file=sys.stderr)
-        return 1 if npm() else 0
+        return 0 if isinstance(error, NothingToBuildWith) else 1
     print(told)
     return 0
 
