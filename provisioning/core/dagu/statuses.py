@@ -56,11 +56,6 @@ def number(status: Status) -> int:
     return list(type(status)).index(status)
 
 
-def old_word(status: Status) -> str:
-    """Return the word that Dagu had for a status up to its version 1.17. What it did not have yet is as it is now."""
-    return _OLD_WORDS.get(status.value, status.value)
-
-
 def run_status_of(word: str) -> RunStatus | None:
     """Return what a word of either vocabulary means for a run, or None. Case, blanks and underscores do not matter."""
     plain = word.strip().lower().replace("_", " ")
@@ -206,20 +201,3 @@ def exit_code(run: RunNow) -> int:
     status = derive(run)
     fine = status in {RunStatus.SUCCEEDED, RunStatus.PARTIALLY_SUCCEEDED}
     return 0 if fine or (status is RunStatus.ABORTED and run.precondition_unmet) else 1
-
-
-def handlers_for(status: RunStatus) -> tuple[str, ...]:
-    """Return the handlers of an end, in their order; `exit` is the last of every end, `wait` is for a run that goes on."""
-    if status is RunStatus.WAITING:
-        return ("wait",)
-    first = _HANDLERS.get(status)
-    return (first, "exit") if first else ()
-
-
-_HANDLERS = {
-    RunStatus.SUCCEEDED: "success",
-    RunStatus.PARTIALLY_SUCCEEDED: "success",
-    RunStatus.FAILED: "failure",
-    RunStatus.REJECTED: "failure",
-    RunStatus.ABORTED: "abort",
-}

@@ -7,7 +7,7 @@ written, so that a shell may still make something of it. So do the shell's own f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from types import MappingProxyType
 
@@ -80,12 +80,6 @@ class Reference:
 def references(text: str, rules: Rules = PLAIN_RULES) -> tuple[Reference, ...]:
     """Return all references in a text that the rules do not protect, in order. Takes linear time."""
     return tuple(_reference(found) for found in _REFERENCE.finditer(text) if not _protected(text, found.start(), rules))
-
-
-def steps_in(text: str, ids: Collection[str], rules: Rules = PLAIN_RULES) -> tuple[str, ...]:
-    """Return the ids of the steps that a text refers to, each once, in order."""
-    named = (one.name for one in references(text, rules) if one.name in ids and _property(one) in STEP_PROPERTIES)
-    return tuple(dict.fromkeys(named))
 
 
 def expand(text: str, scope: Scope, *, rules: Rules = PLAIN_RULES) -> str:
@@ -177,10 +171,6 @@ def _protected(text: str, dollar: int, rules: Rules) -> bool:
     while first and text[first - 1] == "\\":
         first -= 1
     return (dollar - first) % 2 == 1
-
-
-def _property(reference: Reference) -> object:
-    return reference.path[0] if reference.path else None
 
 
 # ---------------------------------------------------------------- what it means

@@ -17,7 +17,6 @@ from provisioning.core.dagu.text import (
     StepFacts,
     expand,
     references,
-    steps_in,
 )
 from provisioning.errors import ConfigError
 
@@ -147,12 +146,6 @@ def test_references_are_listed_with_their_places() -> None:
     ]
     assert (found[0].offset, found[0].length) == (1, 2)
     assert [one.name for one in references(text)] == ["x", "y", "params", "1"]
-
-
-def test_the_steps_that_a_text_needs() -> None:
-    text = "${b.stdout} ${a.output.x} ${b.exitCode} ${a.x} ${c.stdout} $a"
-    assert steps_in(text, {"a", "b"}) == ("b", "a")
-    assert steps_in(r"\${a.stdout}", {"a"}, CURRENT_RULES) == ()
 
 
 def test_a_dash_may_be_in_the_id_of_a_step_but_a_default_is_the_shells() -> None:
