@@ -84,6 +84,25 @@ def test_d35_items_may_be_json_or_words_in_one_text(text: str) -> None:
     assert doing.parallel.reference.raw == text
 
 
+@pytest.mark.parametrize("key", ["timeout_sec", "retry_policy: {limit: 1, interval_sec"])
+@pytest.mark.parametrize("text", ["soon", '"5 minutes"', "1.5.2"])
+def test_a10_a_time_that_is_none_names_the_step_by_its_place_and_the_key(key: str, text: str) -> None:
+    ends = "}" if "{" in key else ""
+    read = read_dag(f"steps:\n  - name: slow\n    command: x\n    {key}: {text}{ends}\n".encode(), file="x.yaml")
+
+    (fault,) = read.faults
+    assert (fault.severity, fault.line) == ("error", 4)
+    assert fault.path.startswith("$.steps[0].")
+    assert fault.path.endswith(key.rpartition(" ")[2].lstrip("{"))
+
+
+def test_a10_a_window_that_is_no_duration_names_its_key() -> None:
+    (fault,) = read_dag(b"catchup_window: soon\nsteps: [{command: x}]\n", file="x.yaml").faults
+
+    assert (fault.code, fault.path) == ("bad_duration", "$.catchup_window")
+    assert "expected a duration such as 6h or 2d12h" in fault.message
+
+
 @pytest.mark.parametrize("nothing", ['""', "null", "~", ""])
 def test_d36_an_empty_schedule_is_none(nothing: str) -> None:
     assert dag(f"schedule: {nothing}\nsteps: [{{command: x}}]\n").schedule.start == ()

@@ -135,3 +135,21 @@ def test_the_case_of_a_key_does_not_matter(key: str) -> None:
 def _now(value: str) -> str:
     words = value.replace("{", "{ ").replace(",", " ,").split(" ")
     return " ".join(snake(word) if word.endswith(":") else word for word in words)
+
+
+@pytest.mark.parametrize(
+    ("older", "now"),
+    [("shell", "command"), ("http.request", "http"), ("subworkflow", "dag"), ("jq.filter", "jq"), ("mail.send", "mail")],
+)
+def test_a09_kinds_of_steps_with_two_names_are_the_same_kind(older: str, now: str) -> None:
+    what = {
+        "http": "command: GET http://h",
+        "dag": "call: child",
+        "jq": "command: .a",
+        "mail": "with: {to: x@y.z, from: a@b.c}",
+    }
+
+    def steps(kind: str) -> str:
+        return f"steps: [{{name: a, {what.get(now, 'command: x')}, type: {kind}}}]\n"
+
+    assert dag(steps(older)).steps == dag(steps(now)).steps
