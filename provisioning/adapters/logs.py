@@ -7,6 +7,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from provisioning.adapters.capping import Capped
 from provisioning.adapters.files import PRIVATE_FILE, private_folder, run_name, slug, store_error, write_all
 from provisioning.core.text import plain_text
 from provisioning.errors import NotFoundError
@@ -80,10 +81,7 @@ class FileLog:
     def __init__(self, path: Path, fd: int, *, head_bytes: int = HEAD_BYTES, tail_bytes: int = TAIL_BYTES) -> None:
         self._path = path
         self._fd: int | None = fd
-        self._room = head_bytes
-        self._tail_bytes = tail_bytes
-        self._tail = bytearray()  # the newest bytes that found no room in the head
-        self._left_out = 0  # bytes
+        self._capped = Capped(head_bytes=head_bytes, tail_bytes=tail_bytes)
 
     @property
     def path(self) -> str:
@@ -94,19 +92,14 @@ class FileLog:
         """Append. Raises StoreError when the disk refuses; writing after `close` is an error of the caller."""
         if self._fd is None:
             raise ValueError(f"{self._path} is closed")
-        head, rest = data[: self._room], data[self._room :]
+        head = self._capped.take(data)
         if head:
             self._to_disk(self._fd, head)
-            self._room -= len(head)
-        if rest:
-            self._tail += rest
-            if len(self._tail) > self._tail_bytes * 5 // 4:  # not at every write: each trim moves bytes
-                self._trim()
 
     def tail(self, lines: int = 10) -> list[str]:
         """Return the last lines, invalid UTF-8 replaced, control codes removed; also after `close`."""
-        recent = bytes(self._tail[-LOOK_BACK_BYTES:])
-        if len(recent) < LOOK_BACK_BYTES and (self._fd is None or not self._left_out):
+        recent = self._capped.newest(LOOK_BACK_BYTES)
+        if len(recent) < LOOK_BACK_BYTES and (self._fd is None or not self._capped.is_cut):
             recent = _end_of(self._path, LOOK_BACK_BYTES - len(recent)) + recent
         return last_lines(recent, lines)
 
@@ -115,19 +108,11 @@ class FileLog:
         if self._fd is None:
             return
         fd, self._fd = self._fd, None
-        self._trim()
-        mark = f"\n[... {self._left_out} bytes left out here ...]\n".encode() if self._left_out else b""
         try:
-            self._to_disk(fd, mark + bytes(self._tail))
-            self._tail.clear()
+            self._to_disk(fd, self._capped.end())
+            self._capped.clear()
         finally:
             os.close(fd)
-
-    def _trim(self) -> None:
-        surplus = len(self._tail) - self._tail_bytes
-        if surplus > 0:
-            del self._tail[:surplus]
-            self._left_out += surplus
 
     def _to_disk(self, fd: int, data: bytes) -> None:
         try:
