@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 
 from provisioning import __version__, wiring
 from provisioning.api import problems
+from provisioning.api.contract import contract
 from provisioning.api.gate import Gate
 from provisioning.api.metrics import Metrics
 from provisioning.api.routes import dags, health, letters, logs, pages, people, runs, schedules, sessions, stream, workspaces
@@ -23,7 +24,7 @@ from provisioning.operations.people import People
 
 def get_openapi(request: Request) -> JSONResponse:
     """Return the contract of this API."""
-    return JSONResponse(request.app.openapi())
+    return JSONResponse(contract(request.app))
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

@@ -30,10 +30,11 @@ _MEANINGS = {
     421: "the server does not have this name",
     422: "a value is not what it has to be; `faults` has all of them",
     429: "too many calls",
+    500: "the server failed; its log says more",
     502: "a server could not be reached",
     503: "the server cannot do it now",
 }
-COMMON = (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 502, 503)
+COMMON = (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 500, 502, 503)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

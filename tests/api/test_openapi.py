@@ -33,6 +33,28 @@ def test_every_operation_says_what_it_does_what_it_answers_and_who_may_call_it()
         assert "x-role" in one or one["security"] == [], (path, method)
 
 
+def references(part: object) -> set[str]:
+    """Return what all `$ref`s in a part of the document point at."""
+    if isinstance(part, dict):
+        own = {part["$ref"]} if isinstance(part.get("$ref"), str) else set()
+        return own.union(*(references(each) for each in part.values()))
+    return set[str]().union(*(references(each) for each in part)) if isinstance(part, list) else set()
+
+
+def test_every_reference_leads_to_a_shape_that_is_there() -> None:
+    document = json.loads(CONTRACT.read_text())
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert references(document) <= known
+    assert "#/components/schemas/Problem" in known
+
+
+def test_every_error_is_a_problem() -> None:
+    for path, method, one in operations():
+        for code, answer in one["responses"].items():
+            if int(code) >= 400:
+                assert list(answer["content"]) == ["application/problem+json"], (path, method, code)
+
+
 def test_no_two_operations_have_one_name() -> None:
     names = [one["operationId"] for _path, _method, one in operations()]
     assert len(names) == len(set(names))
