@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from provisioning.api.shapes.base import fault
 from provisioning.api.shapes.dags import DagDetail, DagItem, LastRun, Param, Schedule
-from provisioning.api.shapes.runs import Attempt, EventItem, LetterItem, Run, RunItem, StepItem
+from provisioning.api.shapes.runs import Approval, Attempt, EventItem, LetterItem, Run, RunItem, StepItem
 from provisioning.api.table import API
 from provisioning.codec import plain
 from provisioning.core.dagu.declared import DagFile
@@ -143,7 +143,8 @@ def run(found: Found, *, steps: bool = True) -> Run:
         params=plain(pairs),
         outputs=plain(dict(detail.outputs)),
         steps=run_steps(found) if steps else [],
-        waiting=list(found.waiting),
+        waiting=[one.step for one in found.waiting],
+        approvals=[Approval.model_validate(one, from_attributes=True) for one in found.waiting],
         paused=detail.summary.state in PAUSED,
         lost=found.lost,
     )

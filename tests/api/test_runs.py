@@ -164,13 +164,37 @@ def test_a_step_that_waits_for_a_person_is_approved_or_rejected(tmp_path: Path, 
         async with served(tmp_path, {"asks": ASKS}) as here:
             id = await here.started("asks")
             run = await here.until(id, "waiting")
-            assert run["waiting"]
+            assert run["waiting"] == ["one"], "the name that approve and reject take"
             assert [one["run_id"] for one in (await here.get("/runs?status=waiting"))["runs"]] == [id]
             assert (await here.post(f"/runs/{id}/{verb}", {"step": "two"})).status_code == 400
             assert (await here.post(f"/runs/{id}/{verb}", {"step": "one"}, Role.VIEWER)).status_code == 403
             assert (await here.post(f"/runs/{id}/{verb}", {"step": "one"}, Role.OPERATOR)).status_code == 202
             assert (await here.until(id))["status"] == status
             assert [one["status"] for one in (await here.get(f"/runs?status={status}"))["runs"]] == [status]
+
+    asyncio.run(story())
+
+
+def test_what_an_approval_asks_is_in_the_run_and_is_asked_for(tmp_path: Path) -> None:
+    async def story() -> None:
+        asked = "approval: {prompt: really, input: [WHY, WHO], required: [WHO]}"
+        text = f"""
+steps:
+  - {{name: 'one, two', command: 'true', {asked}}}
+  - {{name: last, command: 'echo $WHO', depends: 'one, two'}}
+"""
+        async with served(tmp_path, {"asks": text.replace("depends: 'one, two'", "depends: ['one, two']")}) as here:
+            id = await here.started("asks")
+            run = await here.until(id, "waiting")
+            question = {"step": "one, two", "prompt": "really", "inputs": ["WHY", "WHO"], "required": ["WHO"]}
+            assert (run["waiting"], run["approvals"]) == (["one, two"], [question])
+            step = {"step": run["waiting"][0]}
+            assert (await here.post(f"/runs/{id}/approve", step)).status_code == 400, "WHO is missing"
+            assert (await here.post(f"/runs/{id}/approve", {**step, "inputs": {"WHO": "me", "X": "1"}})).status_code == 400
+            assert (await here.post(f"/runs/{id}/approve", {**step, "inputs": {"WHO": "me"}})).status_code == 202
+            run = await here.until(id)
+            assert (run["status"], run["waiting"], run["approvals"]) == ("succeeded", [], [])
+            assert (await here.call("GET", f"/api/v1/runs/{id}/steps/last/log")).text == "me\n"
 
     asyncio.run(story())
 

@@ -64,13 +64,23 @@ class StepItem(Shape):
     stderr: str = ""
 
 
+class Approval(Shape):
+    """What a step asks a person: the name for `approve` and `reject`, and what can be filled in."""
+
+    step: str
+    prompt: str = ""
+    inputs: list[str] = Field(default=[], description="names that may be filled in")
+    required: list[str] = Field(default=[], description="names that have to be filled in")
+
+
 class Run(RunItem):
     """A run with its steps in declaration order."""
 
     params: list[list[JsonValue]] = Field(default=[], description="pairs of name, null for positional ones, and value")
     outputs: dict[str, JsonValue] = {}
     steps: list[StepItem] = []
-    waiting: list[str] = Field(default=[], description="steps that wait for a person now")
+    waiting: list[str] = Field(default=[], description="what waits for a person now, by the names that approve and reject take")
+    approvals: list[Approval] = Field(default=[], description="the same, with what is asked")
     paused: bool = False
     lost: bool = Field(default=False, description="it is open, and its process is gone")
 

@@ -20,6 +20,7 @@ from provisioning.core.upstream import awaiting
 from provisioning.errors import NotFoundError
 from provisioning.operations.dagu.listing import SOURCE, status_of
 from provisioning.operations.dagu.records import SUBDAG
+from provisioning.operations.hosting.asking import Question, questions
 from provisioning.operations.hosting.places import Workspaces
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Found:
     workspace: str
     detail: RunDetail
     report: RunReport | None = None  # of runs of DAG files
-    waiting: tuple[str, ...] = ()
+    waiting: tuple[Question, ...] = ()
     lost: bool = False
 
     @property
@@ -145,14 +146,10 @@ class Reading:
         """Return one run (exact id) as it stands. Raises NotFoundError."""
         folder, name = self.place(run_id)
         detail = self.pages(folder).history.run(run_id)
-        if detail.summary.source != SOURCE:
-            return Found(folder=folder, workspace=name, detail=detail)
         lost = self.is_lost(folder, detail.summary)
-        waiting: tuple[str, ...] = ()
-        if detail.summary.state not in RUN_ENDED and not lost:
-            waiting = self._waiting(folder, detail.summary)
-        told = report(detail, waiting=waiting, lost=lost)
-        return Found(folder=folder, workspace=name, detail=detail, report=told, waiting=waiting, lost=lost)
+        ids, asked = ((), ()) if detail.summary.state in RUN_ENDED or lost else self._waiting(folder, detail.summary)
+        told = report(detail, waiting=ids, lost=lost) if detail.summary.source == SOURCE else None
+        return Found(folder=folder, workspace=name, detail=detail, report=told, waiting=asked, lost=lost)
 
     def attempts(self, run_id: str, step: str | None = None) -> list[AttemptRecord]:
         """Return the attempts of a run (exact id), with where their logs are. Raises NotFoundError."""
@@ -176,9 +173,14 @@ class Reading:
         return replace(run.workflow, steps=tuple(step.spec for step in run.steps.values())), found
 
     def is_lost(self, folder: Path, summary: RunSummary) -> bool:
-        """Whether a run is open although no process drives it; one inside another is driven by that one's process."""
+        """Whether a run is open although no process drives it; one inside another is driven by that one's process.
+
+        A run of a DAG file has a lock of its own; all others of a folder are driven by whoever has the folder's.
+        """
         if summary.state in RUN_ENDED:
             return False
+        if summary.source != SOURCE:
+            return wiring.workspace_lock(folder).holder() is None
         root = summary
         while root.trigger.startswith(SUBDAG):
             root = self.pages(folder).history.summary(root.trigger.removeprefix(SUBDAG))
@@ -195,13 +197,17 @@ class Reading:
     def _folder(self, workspace: str | None) -> Path:
         return self._workspaces.folder(workspace) if workspace else self._data
 
-    def _waiting(self, folder: Path, summary: RunSummary) -> tuple[str, ...]:
-        """Return the steps that wait for a person. Only of a run that has such steps the whole journal is read."""
+    def _waiting(self, folder: Path, summary: RunSummary) -> tuple[tuple[str, ...], tuple[Question, ...]]:
+        """Return the ids of the steps that wait for a person, and what they ask.
+
+        Only of a run that has such steps the whole journal is read.
+        """
         flow = self.pages(folder).workflow(summary.digest)
         if flow is None or not any(step.gates for step in flow.steps):
-            return ()
+            return (), ()
         run = self._folded(folder, summary, flow)
-        return tuple(step.spec.id for step in awaiting(run)) if run is not None else ()
+        waiting = awaiting(run) if run is not None else []
+        return tuple(step.spec.id for step in waiting), questions(run, waiting) if run is not None else ()
 
     def _folded(self, folder: Path, summary: RunSummary, flow: Workflow) -> Run | None:
         events = self.pages(folder).events(summary.run_id)
@@ -219,7 +225,7 @@ class Reading:
             return REJECTED if run.run_id in rejected else word_for(run)
         lost = self.is_lost(folder, run)
         detail = self.pages(folder).history.run(run.run_id)
-        waiting = () if lost else self._waiting(folder, run)
+        waiting = () if lost else self._waiting(folder, run)[0]
         return report(detail, waiting=waiting, lost=lost).status.value
 
 

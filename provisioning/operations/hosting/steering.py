@@ -14,6 +14,7 @@ from provisioning.errors import UsageError
 from provisioning.operations import steering as formulas
 from provisioning.operations.dagu import records
 from provisioning.operations.dagu.approvals import check_inputs
+from provisioning.operations.dagu.listing import SOURCE
 from provisioning.operations.dagu.removing import remove_run
 from provisioning.operations.hosting.reading import Reading
 
@@ -48,21 +49,16 @@ def open_gate(reading: Reading, run_id: str, actor: str, kind: GateKind, name: s
 
 def approve(reading: Reading, run_id: str, actor: str, step: str, inputs: Mapping[str, str]) -> None:
     """Approve a step that waits. Raises as `cancel`, UsageError for one that does not wait or for wrong inputs."""
-    folder, workspace = reading.place(run_id)
-    if workspace:
-        _ask(reading, run_id, actor, "open_gate", _gate(step, dict(inputs)))
-        return
+    _check_waits(reading, run_id, step)
+    folder, _workspace = reading.place(run_id)
     check_inputs(records.flow_of(folder, reading.summary(run_id)), step, inputs)
-    records.answer(folder, run_id, step, actor, approve=True, payload=dict(inputs))
+    _ask(reading, run_id, actor, "open_gate", _gate(step, dict(inputs)))
 
 
 def reject(reading: Reading, run_id: str, actor: str, step: str, reason: str) -> None:
     """Reject a step that waits. Raises as `approve`."""
-    folder, workspace = reading.place(run_id)
-    if workspace:
-        _ask(reading, run_id, actor, "reject", {**_gate(step, None), "reason": reason})
-        return
-    records.answer(folder, run_id, step, actor, approve=False, reason=reason)
+    _check_waits(reading, run_id, step)
+    _ask(reading, run_id, actor, "reject", {**_gate(step, None), "reason": reason})
 
 
 def delete(reading: Reading, run_id: str) -> None:
@@ -74,25 +70,34 @@ def delete(reading: Reading, run_id: str) -> None:
         remove_run(folder, run_id)
 
 
+def _check_waits(reading: Reading, run_id: str, step: str) -> None:
+    found = reading.run(run_id)
+    _check_goes_on(reading, found.folder, found.detail.summary)
+    names = [one.step for one in found.waiting]
+    if step not in names:
+        hint = f"waiting are: {', '.join(names)}" if names else "no step of it waits for a person"
+        raise UsageError(f"step {step} of run {run_id} does not wait for a person", hint=hint)
+
+
 def _gate(step: str, payload: object) -> dict[str, object]:
     return {"kind": GateKind.APPROVAL.value, "name": step, "payload": payload}
 
 
 def _ask(reading: Reading, run_id: str, actor: str, kind: str, data: Mapping[str, object] = NO_FIELDS) -> None:
-    folder, workspace = reading.place(run_id)
-    summary = reading.summary(run_id)
-    if summary.state in RUN_ENDED:
-        raise UsageError(f"run {run_id} has ended: {summary.state.value}")
-    _check_driven(reading, folder, workspace, summary)
+    folder, _workspace = reading.place(run_id)
+    _check_goes_on(reading, folder, reading.summary(run_id))
     asyncio.run(_leave(folder, Request(run=run_id, kind=kind, actor=actor, data=data)))
 
 
-def _check_driven(reading: Reading, folder: Path, workspace: str, summary: RunSummary) -> None:
+def _check_goes_on(reading: Reading, folder: Path, summary: RunSummary) -> None:
     """Refuse what nobody would hear."""
-    if workspace and not formulas.is_driven(folder):
-        raise UsageError(f"run {summary.run_id} has no runner any more: it was cut off", hint=formulas.CUT_OFF_HINT)
-    if not workspace and reading.is_lost(folder, summary):
+    if summary.state in RUN_ENDED:
+        raise UsageError(f"run {summary.run_id} has ended: {summary.state.value}")
+    if not reading.is_lost(folder, summary):
+        return
+    if summary.source == SOURCE:
         raise UsageError(f"run {summary.run_id} does not go on: its process is gone", hint="retry it")
+    raise UsageError(f"run {summary.run_id} has no runner any more: it was cut off", hint=formulas.CUT_OFF_HINT)
 
 
 async def _leave(folder: Path, request: Request) -> None:
