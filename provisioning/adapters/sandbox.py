@@ -12,6 +12,7 @@ from functools import wraps
 from math import prod
 from typing import Any
 
+from jinja2.filters import FILTERS
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -30,8 +31,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 as jinja2 has it
         super().__init__(**options)
-        self.filters |= {name: _bounded(self.filters[name], lambda args: args[1:]) for name in _PADDING_FILTERS}
-        self.filters["format"] = _bounded(self.filters["format"], lambda args: args)
+        self.filters |= _BOUNDED
 
     def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 as jinja2 has it
         """Return an attribute, of a mapping the item."""
@@ -91,3 +91,9 @@ def _bounded(plain: Callable[..., Any], chosen: Callable[[tuple[Any, ...]], Iter
         return plain(*args, **kwargs)
 
     return limited
+
+
+_BOUNDED = {name: _bounded(FILTERS[name], lambda args: args[1:]) for name in _PADDING_FILTERS} | {
+    "format": _bounded(FILTERS["format"], lambda args: args)
+}
+"""The filters of jinja2 that need a limit; made once, since every bundle has an environment of its own."""

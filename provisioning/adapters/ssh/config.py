@@ -48,10 +48,11 @@ class SshConfig:
 
     def __init__(self, paths: Sequence[Path] | None = None) -> None:
         self.home = Path("~/.ssh").expanduser()
-        self._parsed: dict[str, SSHConfig] = {}
+        self._parsed: dict[tuple[bool, ...], SSHConfig] = {}
         self._lines = [
             line for path in (paths or (self.home / "config", Path("/etc/ssh/ssh_config"))) for line in _read(path, path.parent)
         ]
+        self._blocks = [_words(rest) for word, rest in map(_option, self._lines) if word == "host"]
 
     def lookup(self, *names: str) -> Mapping[str, object]:
         """Return the options, keys in lower case, for a host known by any of `names`; the first is %h and %n."""
@@ -60,17 +61,17 @@ class SshConfig:
         if not self._lines:
             return {}
         try:
-            return dict(self._parse("\n".join(_for_names(self._lines, names))).lookup(names[0]))
+            return dict(self._parse(tuple(_matches(patterns, names) for patterns in self._blocks)).lookup(names[0]))
         except ConfigParseError as wrong:
             raise ConfigError(f"the ssh configuration cannot be read: {wrong}") from wrong
 
-    def _parse(self, text: str) -> SSHConfig:
+    def _parse(self, chosen: tuple[bool, ...]) -> SSHConfig:
         """Parse, once for all hosts that the same blocks are for."""
         from paramiko import SSHConfig
 
-        if text not in self._parsed:
-            self._parsed[text] = SSHConfig.from_text(text)
-        return self._parsed[text]
+        if chosen not in self._parsed:
+            self._parsed[chosen] = SSHConfig.from_text("\n".join(_decided(self._lines, chosen)))
+        return self._parsed[chosen]
 
 
 class Resolver:
@@ -205,14 +206,11 @@ def _option(line: str) -> tuple[str, str]:
     return word.lower(), rest.strip()
 
 
-def _for_names(lines: Sequence[str], names: Sequence[str]) -> Iterator[str]:
-    """Yield the lines with each `Host` line decided for any of the names; paramiko knows one name per host only."""
+def _decided(lines: Sequence[str], chosen: Sequence[bool]) -> Iterator[str]:
+    """Yield the lines with each `Host` line replaced by whether it was chosen; paramiko knows one name per host only."""
+    whether = iter(chosen)
     for line in lines:
-        word, rest = _option(line)
-        if word != "host":
-            yield line
-        else:
-            yield "Host *" if _matches(_words(rest), names) else "Host !*"
+        yield line if _option(line)[0] != "host" else "Host *" if next(whether) else "Host !*"
 
 
 def _matches(patterns: Sequence[str], names: Sequence[str]) -> bool:
