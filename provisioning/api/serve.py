@@ -136,13 +136,13 @@ def _bound(listen: Listen) -> socket.socket:
     try:
         family = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM)[0][0]
         bound = socket.create_server((listen.host, listen.port), family=family, backlog=512)
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it: no answer waits 40 ms for an ACK
-        return bound
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(
             f"cannot listen on {listen.host} port {listen.port}: {reason}", hint="choose another --port"
         ) from error
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it: no answer waits 40 ms for an ACK
+    return bound
 
 
 def _told(failure: BaseException) -> ProvisioningError:

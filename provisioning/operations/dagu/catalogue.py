@@ -211,7 +211,7 @@ def dag_paths(folder: Path, *, must_exist: bool = True) -> list[Path]:
     """
     try:
         with os.scandir(folder) as found:
-            wanted = [one for one in found if is_dag_path(one.name) and not one.name.startswith(".") and not one.is_dir()]
+            wanted = [one.name for one in found if is_dag_path(one.name) and not one.name.startswith(".") and not one.is_dir()]
     except FileNotFoundError:
         if must_exist:
             raise NotFoundError(f"there is no folder {folder}", hint="say where the DAG files are with --dags DIR") from None
@@ -219,7 +219,7 @@ def dag_paths(folder: Path, *, must_exist: bool = True) -> list[Path]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigError(f"the folder {folder} cannot be read: {reason.lower()}") from error
-    return sorted(folder / one.name for one in wanted)
+    return [folder / name for name in sorted(wanted)]
 
 
 def every_fault(entries: Iterable[Entry]) -> tuple[Fault, ...]:

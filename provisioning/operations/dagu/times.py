@@ -17,6 +17,7 @@ from provisioning.core.shown import quote
 
 LOOKED_AHEAD = timedelta(days=366)
 SCHEDULES_MOST = 1_000  # of one DAG that are asked for their next time: it is a question for people
+KEPT = 4_096  # next times that are remembered
 CHANGES_MOST = 50  # schedules of one DAG whose clock changes are looked up
 _LOCALTIME = Path("/etc/localtime")
 
@@ -47,11 +48,16 @@ def local_zone() -> tzinfo:
         return said
     if "TZ" not in os.environ:
         try:
-            with _LOCALTIME.open("rb") as file:
-                return ZoneInfo.from_file(file, key=_LOCALTIME.resolve().as_posix().rpartition("zoneinfo/")[2])
+            return _localtime(_LOCALTIME.stat().st_mtime_ns)
         except (OSError, ValueError):
             pass
     return datetime.now().astimezone().tzinfo or UTC
+
+
+@lru_cache(maxsize=1)
+def _localtime(_changed_ns: int) -> tzinfo:
+    with _LOCALTIME.open("rb") as file:
+        return ZoneInfo.from_file(file, key=_LOCALTIME.resolve().as_posix().rpartition("zoneinfo/")[2])
 
 
 def zone_faults(dags: Iterable[DagFile], file: str) -> tuple[Fault, ...]:
@@ -97,5 +103,12 @@ def _zone_fault(cron: Cron, file: str) -> Fault | None:
 
 
 def _next(expression: str, now: datetime, local: tzinfo) -> datetime | None:
+    """Return the next time of one schedule. Within a minute that is the same: a list of 1,000 DAGs asks again and again."""
+    found = _next_after(expression, now.replace(second=0, microsecond=0), local)
+    return found if found is None or found > now else _next_after(expression, now, local)
+
+
+@lru_cache(maxsize=KEPT)
+def _next_after(expression: str, at: datetime, local: tzinfo) -> datetime | None:
     schedule = parse(expression)
-    return next_after(schedule, now, (zone(schedule.zone) or local) if schedule.zone else local)
+    return next_after(schedule, at, (zone(schedule.zone) or local) if schedule.zone else local)
