@@ -70,6 +70,8 @@ class Options(TypedDict, total=False):
     colocate_with: StepLike | None  # the worker that ran that step
     follow_target_of: StepLike | None  # the target that step has
     colocate_here: bool  # the worker that runs the step which adds this one
+    selector: Mapping[str, str] | None  # labels that the worker has to have
+    if_gone: str  # wait, fail, retarget: what it does while no such worker is there
     pool: str | Sequence[str] | None
     key: str | Sequence[str] | None
     priority: int
@@ -105,6 +107,8 @@ def wish_of(id: str, options: Options, act: Act | None = None, handler: HandlerO
         colocate_with=_id(options.get("colocate_with")),
         follow_target_of=_id(options.get("follow_target_of")),
         colocate_here=options.get("colocate_here", False),
+        selector=options.get("selector") or {},
+        if_gone=options.get("if_gone", "wait"),
         pools=_names(options.get("pool")),
         keys=(*_names(options.get("key")), *(act.keys if act is not None else ())),
         priority=options.get("priority", 0),

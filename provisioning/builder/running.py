@@ -9,11 +9,10 @@ from typing import Protocol, Unpack
 
 from provisioning.builder.options import Act, Options, Step, act_of, wish_of
 from provisioning.builder.registry import Function, find
-from provisioning.core.authoring import make_step
+from provisioning.core.authoring import fallback_of, make_step
 from provisioning.core.model import Dep, On, Placement
 from provisioning.core.model import Step as Spec
 from provisioning.core.ports import Task
-from provisioning.core.starting import worker_target
 from provisioning.core.values import Ref
 from provisioning.errors import UsageError
 
@@ -90,7 +89,7 @@ class Current:
         wish = wish_of(id, options, fn if isinstance(fn, Act) else None)
         spec = make_step(id, action, stored, replace(wish, colocate_here=False))
         if wish.colocate_here:
-            spec = replace(spec, placement=Placement(target=worker_target(self.worker)))
+            spec = replace(spec, placement=Placement(colocate_with=self.step_id, fallback=fallback_of(id, wish)))
         if all(dep.step != self.step_id for dep in spec.deps):
             spec = replace(spec, deps=(Dep(step=self.step_id, on=On.SUCCESS), *spec.deps))
         self.added.append(spec)

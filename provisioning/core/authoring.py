@@ -16,6 +16,7 @@ from provisioning.core.model import (
     Action,
     Breaker,
     Dep,
+    Fallback,
     Gate,
     GateKind,
     HandlerOn,
@@ -50,6 +51,8 @@ class Wish:
     colocate_with: str | None = None
     follow_target_of: str | None = None
     colocate_here: bool = False
+    selector: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
+    if_gone: str = Fallback.WAIT.value
     pools: Sequence[str] = ()
     keys: Sequence[str] = ()
     priority: int = 0
@@ -183,9 +186,34 @@ def _placement(id: str, wish: Wish) -> Placement:
             f"step {id}: colocate_here is for steps that a running step adds",
             hint="use colocate_with and the id of the step whose worker is meant",
         )
-    if not chosen:
+    if not chosen and not wish.selector:
         return ANYWHERE
-    return Placement(target=wish.on_target, colocate_with=wish.colocate_with, follow_target_of=wish.follow_target_of)
+    return Placement(
+        target=wish.on_target,
+        colocate_with=wish.colocate_with,
+        follow_target_of=wish.follow_target_of,
+        selector=_selector(id, wish, chosen),
+        fallback=fallback_of(id, wish),
+    )
+
+
+def _selector(id: str, wish: Wish, chosen: Sequence[str]) -> Mapping[str, str]:
+    """Return the labels that the worker has to have. A step that belongs beside another one goes where that went."""
+    if wish.selector and chosen and wish.on_target is None:
+        raise UsageError(f"step {id} is placed twice: {chosen[0]} and selector", hint="give one of them")
+    odd = next((name for name, value in wish.selector.items() if not isinstance(value, str) or not name), None)
+    if odd is not None:
+        raise UsageError(f"step {id}: the selector's label {odd!r} is no text", hint='selector={"gpu": "yes"}')
+    return dict(wish.selector) or NO_LABELS
+
+
+def fallback_of(id: str, wish: Wish) -> Fallback:
+    """Return what the step does while no worker is there for it. Raises UsageError for another word."""
+    try:
+        return Fallback(wish.if_gone)
+    except ValueError:
+        known = ", ".join(one.value for one in Fallback)
+        raise UsageError(f"step {id}: if_gone is {wish.if_gone!r}, expected one of {known}") from None
 
 
 # ---------------------------------------------------------------- the whole

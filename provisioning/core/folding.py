@@ -11,6 +11,8 @@ from dataclasses import replace
 
 from provisioning.core.events import Event, Kind
 from provisioning.core.model import GateKind, HandlerOn, OnFailure, RunState, Step, StepState, Workflow
+from provisioning.core.placement import anchor_of
+from provisioning.core.presence import is_own
 from provisioning.core.run import ACTIVE, Run, StepRun, applies, new_run
 
 
@@ -179,12 +181,15 @@ def _dispatched(run: Run, event: Event) -> None:
         step.attempt, step.epoch, step.lost, step.due = event.attempt, event.epoch, False, ""
         step.target = str(event.data.get("target", ""))
         step.started_at = step.ended_at = None
+        if is_own(step.target) and (anchor := anchor_of(run, step)):
+            run.homes[anchor] = step.target
 
 
 def _step_started(run: Run, event: Event) -> None:
     if step := _current(run, event, StepState.DISPATCHED):
         run.move(step, StepState.RUNNING)
         step.started_at, step.worker = event.at, str(event.data.get("worker", ""))
+        run.homes.pop(step.spec.id, None)
 
 
 def _ender(state: StepState, *sources: StepState) -> Callable[[Run, Event], None]:

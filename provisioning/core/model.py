@@ -122,6 +122,14 @@ class HandlerOn(StrEnum):
     WAIT = "wait"  # no end: nothing goes on but waiting for a person
 
 
+class Fallback(StrEnum):
+    """What becomes of a step while no worker is there that may run it."""
+
+    WAIT = "wait"  # until there is one
+    FAIL = "fail"
+    RETARGET = "retarget"  # it belongs beside a step whose worker is gone: to another one that could have run that step
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """Which worker may run the step. Without any field: every worker."""
@@ -130,7 +138,8 @@ class Placement:
     colocate_with: str | None = None
     follow_target_of: str | None = None
     colocate_here: bool = False
-    selector: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
+    selector: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)  # labels that the worker has to have, all of them
+    fallback: Fallback = Fallback.WAIT
 
 
 ANYWHERE = Placement()
@@ -186,6 +195,8 @@ class Policy:
     priority: int = 0  # of its steps, and of the run while it is queued: higher first
     max_runs: int = 0  # runs of this workflow at once, the others are queued; 0 is no limit
     rerun: Retry | None = None  # what a failed run does before it ends: everything that failed, and all below it, once more
+    beside: str = ""  # the step whose worker runs the others too, those apart that are placed; one machine has no need of it
+    if_gone: Fallback = Fallback.RETARGET  # what they do when that worker is gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

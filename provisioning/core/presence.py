@@ -11,6 +11,8 @@ from provisioning.core.model import NO_LABELS
 
 FRESH_S = 15.0
 """How long what a worker says of itself counts: three beats of 5 s."""
+OWN = "w."
+"""How targets begin that are of one worker each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +30,10 @@ class Presence:
     at: datetime | None = None  # when it said so; None counts as now
 
     def serves(self, target: str) -> bool:
-        """Whether it takes tasks for a target; "" is any worker."""
-        return not target or self.targets is None or target in self.targets or target == worker_target(self.name)
+        """Whether it takes tasks for a target; "" is any worker. What is for one worker only that one takes."""
+        if is_own(target):
+            return target == worker_target(self.name)
+        return not target or self.targets is None or target in self.targets
 
     def has(self, labels: Mapping[str, str]) -> bool:
         """Whether it has all of these labels, each with this value."""
@@ -38,7 +42,12 @@ class Presence:
 
 def worker_target(worker: str) -> str:
     """Return the target that only this worker serves."""
-    return f"w.{worker}"
+    return OWN + worker
+
+
+def is_own(target: str) -> bool:
+    """Whether a target is that of one worker."""
+    return target.startswith(OWN)
 
 
 def fresh(seen: Iterable[Presence], now: datetime, within_s: float = FRESH_S) -> tuple[Presence, ...]:

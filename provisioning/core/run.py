@@ -91,6 +91,7 @@ class Run:
     rerun_due: str = ""  # when that will be (ISO time)
     params: Mapping[str, object] = field(default_factory=lambda: NO_FIELDS)
     nearest: dict[str, tuple[str, ...]] = field(default_factory=dict)  # see `core.upstream`
+    homes: dict[str, str] = field(default_factory=dict)  # step -> the target that those beside it went to last
     became_ready: deque[str] = field(default_factory=deque)  # not yet taken by the dispatcher
     doomed: deque[tuple[str, str]] = field(default_factory=deque)  # (step, cause): can no longer start
     created_at: datetime | None = None

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 from provisioning.core.decision import Decision
 from provisioning.core.events import Event, Kind
-from provisioning.core.frozen import dataclass
 from provisioning.core.model import STEP_GOOD
+from provisioning.core.placement import Place, place
 from provisioning.core.ports import Outcome, Report, Task, Timer
+from provisioning.core.presence import worker_target as worker_target  # noqa: PLC0414 - part of this door
 from provisioning.core.run import Run, StepRun
 from provisioning.core.upstream import facts, upstream
 from provisioning.core.values import Marker, Payload, Ref, RunParams, Upstream, resolve
@@ -46,18 +47,18 @@ def _watch(decision: Decision, kind: str, after_s: float) -> None:
     decision.timers.append(Timer(run=decision.run.id, step="", attempt=0, kind=kind, due=due))
 
 
-def dispatch(decision: Decision, step_id: str) -> Report | None:
-    """Hand a ready step to the workers. Its slots have been taken.
+def dispatch(decision: Decision, step_id: str, where: Place | None = None) -> Report | None:
+    """Hand a ready step to the workers, `where` `core.placement` says. Its slots have been taken.
 
     Returns None; where no worker can be named, a report that says so, which is taken as any other.
     """
     run = decision.run
     step = run.steps[step_id]
-    place = _place(run, step)
-    _begin(decision, step, place.target)
-    if place.problem:
-        return _refusal(run, step, NO_WORKER, place.problem)
-    decision.tasks.append(_task(run, step, place.target))
+    where = where or place(run, step)
+    _begin(decision, step, where.target)
+    if where.problem:
+        return _refusal(run, step, NO_WORKER, where.problem)
+    decision.tasks.append(_task(run, step, where.target))
     return None
 
 
@@ -126,27 +127,3 @@ def _value(run: Run, step: StepRun, marker: Marker) -> object:
     if isinstance(marker, Upstream):
         return upstream(run, step)
     return run.params if isinstance(marker, RunParams) else facts(run)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    target: str = ""
-    problem: str = ""
-
-
-def _place(run: Run, step: StepRun) -> _Place:
-    """Return the target that a step's placement comes down to now. Following leads to another step's, without a circle."""
-    placement = step.spec.placement
-    while placement.follow_target_of is not None:
-        placement = run.steps[placement.follow_target_of].spec.placement
-    if placement.colocate_with is None:
-        return _Place(target=placement.target or "")
-    worker = run.steps[placement.colocate_with].worker
-    if not worker:
-        return _Place(problem=f"it belongs beside {placement.colocate_with}, which no worker has run")
-    return _Place(target=worker_target(worker))
-
-
-def worker_target(worker: str) -> str:
-    """Return the target that only this worker serves."""
-    return f"w.{worker}"

@@ -42,6 +42,7 @@ def test_workers_come_by_name_whoever_spoke_first() -> None:
         (("site-a",), worker_target("w1"), True),
         ((), "site-a", False),
         (None, "site-a", True),
+        (None, worker_target("w2"), False),
     ],
 )
 def test_a_worker_serves_its_targets_and_itself(targets: tuple[str, ...] | None, target: str, *, serves: bool) -> None:
