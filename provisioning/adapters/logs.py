@@ -15,6 +15,8 @@ from provisioning.errors import NotFoundError
 HEAD_BYTES = 8 * 1024 * 1024
 TAIL_BYTES = 2 * 1024 * 1024
 LOOK_BACK_BYTES = 64 * 1024  # how far back the last lines are looked for
+IN_FOLDER = "cluster:"
+"""Begins the path of a log that whoever wrote it knows only relative to the folder of logs, on whatever machine."""
 
 
 class FileLogs:
@@ -52,10 +54,16 @@ class FileLogs:
             raise store_error("making the folder of the logs", target, error) from error
 
     def find(self, run: str, step: str, attempt: int) -> str:
-        """Return the path of an attempt's log, also while it is written; nothing when there is none. Raises UsageError."""
+        """Return the path of an attempt's log, also while it is written; nothing when there is none. Raises UsageError.
+
+        Of an attempt that several workers have begun, the newest: those of a cluster mark their logs with the time.
+        """
         folder, stem = self._run_folder(run), f"{slug(step)}.{attempt}"
-        paths = (_numbered(folder, stem, kind, _newest(folder, stem, kind)) for kind in ("out", "log"))
-        return next((str(path) for path in paths if path.exists()), "")
+        for kind in ("out", "log"):
+            path = _numbered(folder, stem, kind, _newest(folder, stem, kind))
+            if path.exists() or (path := max(folder.glob(f"{stem}.*.{kind}"), default=path)).exists():
+                return str(path)
+        return ""
 
     def delete(self, run: str) -> None:
         """Remove the logs of a run. Removing what is not there is no error. Raises StoreError."""

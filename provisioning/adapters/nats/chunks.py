@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from provisioning.adapters.capping import Capped
 from provisioning.adapters.files import run_name, slug
-from provisioning.adapters.logs import LOOK_BACK_BYTES, last_lines
+from provisioning.adapters.logs import IN_FOLDER, LOOK_BACK_BYTES, last_lines
 from provisioning.core.frozen import dataclass
 
 CHUNK_BYTES = 64 * 1024
@@ -59,8 +59,8 @@ class ChunkedLog:
 
     @property
     def path(self) -> str:
-        """Where it is found, relative to the folder of logs of whoever collects them."""
-        return f"{self._run}/{self._name}"
+        """Where it is found: in the folder of logs of whoever collects them."""
+        return f"{IN_FOLDER}{self._run}/{self._name}"
 
     def write(self, data: bytes) -> None:
         """Append. Past the cap the middle is dropped. Raises ValueError after `close`."""

@@ -6,10 +6,12 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from provisioning.adapters.logs import IN_FOLDER
 from provisioning.adapters.sqlite.database import ERRORS, connect, store_error
 from provisioning.adapters.sqlite.stored import from_json, from_row, number, text
 from provisioning.core.history import (
@@ -26,6 +28,7 @@ from provisioning.core.outputs import run_outputs
 from provisioning.errors import NotFoundError
 
 T = TypeVar("T")
+Logged = TypeVar("Logged", StepRecord, AttemptRecord)
 Row = Sequence[object]
 CACHE_KIB = 256  # answers are read once, from beginning to end
 SUGGESTED_FROM = 200  # newest runs among which the nearest id is looked for
@@ -72,6 +75,7 @@ class SqliteHistory:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._logs = path.parent / "logs"
         self._connection: sqlite3.Connection | None = None
         self._busy = threading.Lock()
 
@@ -102,7 +106,7 @@ class SqliteHistory:
         """Return the run with this id, unique prefix of an id, or `last`. Raises NotFoundError, StoreError."""
         run = self._resolve(ref)
         summary = self._all(summary_of, f"SELECT {RUN_COLUMNS} FROM runs WHERE run = ?", run)  # noqa: S608 - our own columns
-        steps = self._all(_step, f"SELECT {_STEP} FROM steps WHERE run = {_ID} ORDER BY position", run)  # noqa: S608
+        steps = self._all(self._step, f"SELECT {_STEP} FROM steps WHERE run = {_ID} ORDER BY position", run)  # noqa: S608
         outputs = self._all(
             _named_output,
             f"SELECT step, output_name, output FROM steps WHERE run = {_ID} AND output IS NOT NULL ORDER BY position",  # noqa: S608
@@ -132,7 +136,7 @@ class SqliteHistory:
 
     def step(self, run: str, step: str) -> StepRecord:
         """Return one step of a run (exact id). Raises NotFoundError, StoreError."""
-        found = self._all(_step, f"SELECT {_STEP} FROM steps WHERE run = {_ID} AND step = ?", run, step)  # noqa: S608
+        found = self._all(self._step, f"SELECT {_STEP} FROM steps WHERE run = {_ID} AND step = ?", run, step)  # noqa: S608
         if not found:
             raise NotFoundError(f"there is no step '{step}' in run '{run}'", hint=not_found_hint(run, ()))
         return found[0]
@@ -146,7 +150,7 @@ class SqliteHistory:
     def attempts(self, run: str, step: str | None = None) -> list[AttemptRecord]:
         """Return the attempts of a run (exact id), or of one of its steps, oldest first. Raises StoreError."""
         return self._all(
-            _attempt,
+            self._attempt,
             f"SELECT {_ATTEMPT} FROM attempts JOIN steps USING (run, step)"  # noqa: S608 - our own columns
             f" WHERE run = {_ID} AND (? IS NULL OR step = ?) ORDER BY position, attempt, epoch",
             run,
@@ -195,7 +199,7 @@ class SqliteHistory:
             " AND started_at IS NOT NULL AND ended_at IS NOT NULL ORDER BY run DESC, step, attempt"
         )
         found: dict[str, list[float]] = {}
-        for attempt in self._all(_attempt, query, workflow, runs):
+        for attempt in self._all(self._attempt, query, workflow, runs):
             if attempt.started_at and attempt.ended_at:
                 took = (attempt.ended_at - attempt.started_at).total_seconds()
                 found.setdefault(attempt.step, []).append(max(0.0, took))
@@ -209,6 +213,17 @@ class SqliteHistory:
                 connection.close()
 
     # ------------------------------------------------------------ parts
+
+    def _step(self, row: Row) -> StepRecord:
+        return self._located(from_row(StepRecord, _STEP_FIELDS, row))
+
+    def _attempt(self, row: Row) -> AttemptRecord:
+        return self._located(from_row(AttemptRecord, _ATTEMPT_FIELDS, row))
+
+    def _located(self, record: Logged) -> Logged:
+        """Have the log where it is on this machine: workers of a cluster know only its place in the folder of logs."""
+        _, ours, place = record.log.partition(IN_FOLDER)
+        return replace(record, log=str(self._logs / place)) if ours else record
 
     def _resolve(self, ref: str) -> str:
         if ref == "last":
@@ -266,7 +281,3 @@ def summary_of(row: Row) -> RunSummary:
     """Return the run of a row of RUN_COLUMNS."""
     labels = from_json(row[-1], dict[str, str]) if row[-1] is not None else {}
     return from_row(RunSummary, _RUN_FIELDS, (*row[:-1], labels))
-
-
-_step = partial(from_row, StepRecord, _STEP_FIELDS)
-_attempt = partial(from_row, AttemptRecord, _ATTEMPT_FIELDS)
