@@ -6,10 +6,12 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 from support.served import eventually, served
 
-from provisioning import userfile
+from provisioning import userfile, wiring
 from provisioning.core.access import Role
+from provisioning.operations.hosting import formulas
 
 SERVERS = {"servers": [{"hostname": "cp-0", "address": "127.0.0.1", "ssh": {"user": "nobody", "port": 1}}]}
 DAG = {"formulas": [{"id": "cp", "server": "cp-0", "nodes": [{"taskserv": {"name": "thing", "profile": "default"}}]}]}
@@ -88,5 +90,47 @@ def test_a_run_on_a_workspace_is_begun_followed_and_found_among_all_runs(tmp_pat
             assert ("cp/thing", "cp") in [(node["id"], node["group"]) for node in graph["nodes"]]
             assert (await here.post(f"/runs/{id}/retry", role=Role.OPERATOR)).status_code == 202
             assert (await here.until(id))["ended"]
+
+    asyncio.run(story())
+
+
+def test_a_workspace_that_is_let_go_of_a_moment_after_a_run_ended_can_be_worked_on_at_once(tmp_path: Path) -> None:
+    """The journal says that a run has ended before its runner has let go: somebody holds the lock that long here."""
+    workspace(tmp_path / "demo")
+
+    async def story() -> None:
+        async with served(tmp_path) as here:
+
+            async def idle() -> bool:
+                return not here.host.driven()
+
+            id = (await here.post("/workspaces/demo/provision", {"taskserv": "thing"})).json()["run_id"]
+            await here.until(id)
+            await eventually(idle)
+            lock = wiring.workspace_lock(tmp_path / "demo")
+            lock.acquire_sync()
+            asyncio.get_running_loop().call_later(0.5, lock.release_sync)
+            assert (await here.post(f"/runs/{id}/retry")).status_code == 202
+            await here.until(id)
+            lock.acquire_sync(wait=True)
+            asyncio.get_running_loop().call_later(0.5, lock.release_sync)
+            assert (await here.post("/workspaces/demo/provision", {"taskserv": "thing"})).status_code == 202
+            await eventually(idle)
+
+    asyncio.run(story())
+
+
+def test_a_workspace_that_somebody_works_on_is_refused_with_who_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formulas, "FREED_WITHIN_S", 0.2)
+    workspace(tmp_path / "demo")
+
+    async def story() -> None:
+        lock = wiring.workspace_lock(tmp_path / "demo")
+        lock.acquire_sync()
+        async with served(tmp_path) as here:
+            answer = await here.post("/workspaces/demo/provision", {"taskserv": "thing"})
+            assert (answer.status_code, answer.json()["code"]) == (409, "locked")
+            assert "pid" in answer.json()["detail"]
+        lock.release_sync()
 
     asyncio.run(story())

@@ -76,14 +76,15 @@ def report(detail: RunDetail, *, waiting: Collection[str] = (), lost: bool = Fal
     """Return the report of a run. `waiting` are the ids of steps that wait for a person now."""
     ended = detail.summary.state in RUN_ENDED
     over = lost or detail.summary.state in {RunState.FAILED, RunState.TIMED_OUT}
-    unmet, unready = detail.summary.reason.startswith(UNMET), _setup_failed(detail) or _init_failed(detail)
+    unmet, failed_before = detail.summary.reason.startswith(UNMET), _setup_failed(detail) or _broke(detail)
+    unready = failed_before or _init_failed(detail)
     shown = _steps(detail, frozenset(waiting), over=over, lost=lost)
     steps = tuple(_unless_begun(step, everything=unmet or unready) for step in shown)
     now = RunNow(
         steps=[
             StepEnd(status=step.status, allowed=step.record.mark == "allowed") for step in steps if step.record.kind == "step"
         ],
-        precondition_error=_setup_failed(detail),
+        precondition_error=failed_before,
         precondition_unmet=unmet,
         init_failed=_init_failed(detail),
         cancelled=detail.summary.state is RunState.CANCELLED,
@@ -147,3 +148,8 @@ def _setup_failed(detail: RunDetail) -> bool:
 
 def _init_failed(detail: RunDetail) -> bool:
     return detail.summary.reason == "the init handler failed"
+
+
+def _broke(detail: RunDetail) -> bool:
+    """Whether whoever drove the run failed, and no step of it."""
+    return detail.summary.state is RunState.FAILED and not any(step.state in STEP_FAILED for step in detail.steps)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,21 @@ from provisioning import wiring
 from provisioning.core import decide
 from provisioning.core.dagu.declared import CLEAN_UP_S, DagFile
 from provisioning.core.decide import Decision, Extent
+from provisioning.core.events import Kind
 from provisioning.core.history import RunSummary
-from provisioning.core.model import RUN_ENDED, Workflow
+from provisioning.core.model import RUN_ENDED, RunState, Workflow
 from provisioning.core.ports import Commit
 from provisioning.core.run import Run, new_run
-from provisioning.errors import ExistsError, LockedError, ProvisioningError, StaleRevision, StoreError, UsageError
+from provisioning.engine.runner import load
+from provisioning.errors import (
+    ExistsError,
+    LockedError,
+    NotFoundError,
+    ProvisioningError,
+    StaleRevision,
+    StoreError,
+    UsageError,
+)
 from provisioning.operations.dagu.listing import SOURCE
 from provisioning.operations.dagu.queues import Turn, turns_of
 from provisioning.operations.dagu.records import SUBDAG
@@ -34,7 +44,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("provisioning.server")
 TRIGGERS = ("api", "schedule", "catchup", "backfill")
 ADOPT_S = 15.0  # between two looks for runs that have lost their server
-TURN_S = 0.25  # between two tries to get a slot
+TURN_S = 0.25  # between two tries to get a slot, or a lock
+FREED_WITHIN_S = 5.0  # how long who has ended a run may take to let go of it
 
 
 def is_servers(trigger: str) -> bool:
@@ -44,18 +55,20 @@ def is_servers(trigger: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driven:
-    """One run that this server drives."""
+    """One run that this server drives, and the limits that it counts in."""
 
     run_id: str
     lock: RunLock
     turns: Sequence[Turn] = ()
     dag: DagFile | None = None  # None: its file is gone, or says something else now
+    over: asyncio.Event = field(default_factory=asyncio.Event)  # it is let go of
 
     def give_back(self) -> None:
         """Let others have what it held."""
         for turn in self.turns:
             turn.release()
         self.lock.release_sync()
+        self.over.set()
 
 
 @dataclass(slots=True, eq=False)
@@ -67,9 +80,9 @@ class Drivers:
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def begin(self, flow: Workflow, asked: Start, turns: Sequence[Turn], dag: DagFile) -> str:
-        """Record a new run and drive it. Raises ExistsError."""
+        """Record a new run and drive it. Raises ExistsError, LockedError where somebody is starting one of this id."""
         run_id = asked.run_id or wiring.new_run_id()
-        driven = Driven(run_id=run_id, lock=self._locked(run_id), turns=turns, dag=dag)
+        driven = Driven(run_id=run_id, lock=await self._locked_to_begin(run_id), turns=turns, dag=dag)
         try:
             await asyncio.to_thread(place_logs, dag, self.host.places.data, run_id)
             await self._record(run_id, flow, asked)
@@ -88,19 +101,23 @@ class Drivers:
     async def replay(self, summary: RunSummary, step: str, actor: str) -> None:
         """Run one step that failed for good again. Raises as `again`."""
         run_id = self._top(summary)
+        await self.settled(summary)
         if run_id in self.runs:
             await self.host.runner.replay(run_id, [step], actor=actor)
         else:
             await self._reopen(summary, lambda: self.host.runner.replay(run_id, [step], actor=actor))
 
+    async def settled(self, summary: RunSummary) -> None:
+        """Wait until whoever drove a run that has ended has let go of it: the journal says so a moment before."""
+        driven = self.runs.get(summary.run_id)
+        if driven is not None and summary.state in RUN_ENDED:
+            await driven.over.wait()
+
     async def adopt(self) -> None:
         """Take up what servers have lost: at once, and again and again, until cancelled."""
         while True:
             for summary in await asyncio.to_thread(self._lost):
-                try:
-                    await self._take_up(summary)
-                except LockedError:  # somebody was faster
-                    continue
+                await self._try_to_take_up(summary)
             await self.host.sleep(ADOPT_S)
 
     async def stop(self) -> None:
@@ -109,16 +126,41 @@ class Drivers:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    # ------------------------------------------------------------ parts
+    # ------------------------------------------------------------ locks
 
-    def _locked(self, run_id: str) -> RunLock:
-        """Return the lock of a run, taken. Raises ExistsError where somebody drives one of this id."""
-        lock = wiring.run_lock(self.host.places.data, run_id)
+    async def _locked_to_begin(self, run_id: str) -> RunLock:
+        """Return the lock of a new run, taken. A lock alone is no run yet: whoever has it may fail to record one.
+
+        Raises ExistsError where there is a run of this id, LockedError where nobody has recorded one in time.
+        """
         try:
-            lock.acquire_sync()
+            return await self._locked(run_id)
         except LockedError as error:
-            raise ExistsError(f"run {run_id} exists already", hint="leave the run id out to get a new one") from error
-        return lock
+            if await asyncio.to_thread(self.host.reading.pages(self.host.places.data).has, run_id):
+                raise _taken(run_id) from error
+            raise
+
+    async def _locked(self, run_id: str) -> RunLock:
+        """Return the lock of a run, taken. Whoever has just ended it has the lock for a moment more.
+
+        Raises LockedError.
+        """
+        lock, last = wiring.run_lock(self.host.places.data, run_id), self.host.uptime_s() + FREED_WITHIN_S
+        while True:
+            try:
+                lock.acquire_sync()
+            except LockedError:
+                if self.host.uptime_s() > last or await asyncio.to_thread(self._goes_on, run_id):
+                    raise
+            else:
+                return lock
+            await self.host.sleep(TURN_S)
+
+    def _goes_on(self, run_id: str) -> bool:
+        pages = self.host.reading.pages(self.host.places.data)
+        return pages.has(run_id) and pages.history.summary(run_id).state not in RUN_ENDED
+
+    # ------------------------------------------------------------ parts
 
     async def _record(self, run_id: str, flow: Workflow, asked: Start) -> None:
         """Write a run down, before anything of it happens. Raises ExistsError."""
@@ -129,7 +171,7 @@ class Drivers:
         try:
             await store.commit(Commit(run=run_id, expected_seq=0, events=decision.events, fence=None))
         except StaleRevision as error:
-            raise ExistsError(f"run {run_id} exists already", hint="leave the run id out to get a new one") from error
+            raise _taken(run_id) from error
         self.host.feeds.nudge()
 
     def _drive(self, driven: Driven, start: Awaitable[object]) -> None:
@@ -140,55 +182,106 @@ class Drivers:
 
     async def _to_its_end(self, driven: Driven, start: Awaitable[object]) -> None:
         try:
-            await start
-            await self.host.runner.ended(driven.run_id)
-            if driven.dag is not None:
-                store, data, settings = self.host.store, self.host.places.data, self.host.settings
-                await remove_expired(store, data, driven.dag, settings, but=driven.run_id)
-        except StoreError as error:
-            self.host.fail(error)
-        except ProvisioningError as error:  # it was removed meanwhile, or is damaged: others go on
-            _log.warning("run %s: %s", driven.run_id, error.message)
+            await self._followed(driven, start)
         finally:
             self.runs.pop(driven.run_id, None)
             driven.give_back()
+        if driven.dag is not None:
+            await self._tidy(driven.dag, but=driven.run_id)
+
+    async def _followed(self, driven: Driven, start: Awaitable[object]) -> None:
+        """Start a run and wait for its end. What goes wrong ends this run, and no other."""
+        try:
+            await start
+            await self.host.runner.ended(driven.run_id)
+        except StoreError as error:
+            self.host.fail(error)
+        except NotFoundError as error:  # it was removed meanwhile
+            _log.warning("run %s: %s", driven.run_id, error.message)
+        except Exception as error:
+            await self._broken(driven.run_id, error)
+
+    async def _broken(self, run_id: str, error: Exception) -> None:
+        """End a run that cannot go on as failed, with the reason."""
+        reason = error.message if isinstance(error, ProvisioningError) else f"{type(error).__name__}: {error}"
+        _log.error("run %s: %s", run_id, reason)
+        try:
+            await self._end_as_failed(run_id, reason)
+        except Exception as second:  # nothing can be recorded any more: that is not about one run
+            self.host.fail(second)
+
+    async def _end_as_failed(self, run_id: str, reason: str) -> None:
+        if run_id in self.host.runner.open_runs():
+            await self.host.runner.cancel(run_id, reason)
+            await self.host.runner.ended(run_id)
+            return
+        decision = Decision(run=await load(self.host.store, run_id), now=self.host.now())
+        known = decision.run.seq
+        if not decision.run.ended:
+            decision.emit(Kind.RUN_FINISHING, data={"state": RunState.FAILED.value, "reason": reason})
+            decide.abandon(decision, reason)
+            await self.host.store.commit(Commit(run=run_id, expected_seq=known, events=decision.events, fence=None))
+            self.host.feeds.nudge()
+
+    async def _tidy(self, dag: DagFile, *, but: str = "") -> None:
+        """Remove what is beyond a DAG's retention."""
+        try:
+            await remove_expired(self.host.store, self.host.places.data, dag, self.host.settings, but=but)
+        except StoreError as error:
+            self.host.fail(error)
+        except Exception as error:  # a log that cannot be removed, for example
+            _log.warning("old runs of %s stay: %s", dag.name, error)
 
     async def _in_turn(self, driven: Driven) -> None:
         """Start a run that was recorded, once every limit has room for it; end it if somebody stops it meanwhile."""
         for turn in driven.turns:
             while not turn.try_take():
                 requests = await self.host.store.take_requests([driven.run_id])
+                await self.host.store.handled(requests)
                 if any(request.kind == "cancel" for request in requests):
                     await self.host.runner.abandon(driven.run_id, "stopped")
                     return
                 await self.host.sleep(TURN_S)
         await self.host.runner.resume(only=[driven.run_id])
 
-    async def _reopen(self, summary: RunSummary, begin: object) -> None:
+    async def _reopen(self, summary: RunSummary, begin: Callable[[], Awaitable[object]]) -> None:
         """Take a run that nobody drives, end what is left of it, and begin it again."""
+        await self.settled(summary)
         if summary.run_id in self.runs:
             raise UsageError(f"run {summary.run_id} has not ended", hint="cancel it first, or wait for it")
-        lock = wiring.run_lock(self.host.places.data, summary.run_id)
-        lock.acquire_sync()
-        driven = Driven(run_id=summary.run_id, lock=lock)
+        driven = Driven(run_id=summary.run_id, lock=await self._locked(summary.run_id), dag=await self._dag(summary.workflow))
         try:
             if summary.state not in RUN_ENDED:
                 await self._end_leftovers(summary.run_id)
                 await self.host.runner.abandon(summary.run_id, GONE)
-            await begin()  # type: ignore[operator]
+            await begin()
         except BaseException:
             driven.give_back()
             raise
         self._drive(driven, _nothing())
 
+    async def _try_to_take_up(self, summary: RunSummary) -> None:
+        try:
+            await self._take_up(summary)
+        except LockedError:  # somebody was faster
+            return
+        except StoreError:
+            raise
+        except ProvisioningError as error:
+            _log.warning("run %s is not taken up: %s", summary.run_id, error.message)
+
     async def _take_up(self, summary: RunSummary) -> None:
         """Drive a run on that a server has lost: what ran then is run again. Raises LockedError."""
         lock = wiring.run_lock(self.host.places.data, summary.run_id)
         lock.acquire_sync()
-        dag = await self._dag(summary.workflow)
-        turns = turns_of(dag, self.host.places.data, self.host.settings) if dag is not None else ()
-        driven = Driven(run_id=summary.run_id, lock=lock, turns=turns, dag=dag)
-        await self._end_leftovers(summary.run_id)
+        try:
+            dag = await self._dag(summary.workflow)
+            turns = turns_of(dag, self.host.places.data, self.host.settings) if dag is not None else ()
+            driven = Driven(run_id=summary.run_id, lock=lock, turns=turns, dag=dag)
+            await self._end_leftovers(summary.run_id)
+        except BaseException:
+            lock.release_sync()
+            raise
         self._drive(driven, self._in_turn(driven))
 
     async def _end_leftovers(self, run_id: str) -> None:
@@ -213,6 +306,10 @@ class Drivers:
         if summary.trigger.startswith(SUBDAG):
             raise UsageError(f"run {summary.run_id} is a part of another", hint=f"retry {summary.trigger.removeprefix(SUBDAG)}")
         return summary.run_id
+
+
+def _taken(run_id: str) -> ExistsError:
+    return ExistsError(f"run {run_id} exists already", hint="leave the run id out to get a new one")
 
 
 async def _nothing() -> Run | None:

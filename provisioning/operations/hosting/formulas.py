@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -11,20 +12,24 @@ from pathlib import Path
 from provisioning.core.events import Event
 from provisioning.core.history import BY_SIGNAL
 from provisioning.core.plan import Plan, Selection
-from provisioning.errors import ProvisioningError
+from provisioning.errors import LockedError, ProvisioningError
 from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning.operations.hosting.feeds import Feeds
 from provisioning.operations.hosting.places import Workspaces
 from provisioning.operations.steering import cancel
 
 STOPS_WITHIN_S = 60.0
+FREED_WITHIN_S = 5.0  # how long who has ended a run may take to let go of the workspace
+LOOK_S = 0.1
+Unended = Callable[[Path], bool]
+"""Whether a folder has runs that have not ended."""
 
 
 class Formulas:
     """All runs of workspaces that this server drives."""
 
-    def __init__(self, workspaces: Workspaces, feeds: Feeds) -> None:
-        self._workspaces, self._feeds = workspaces, feeds
+    def __init__(self, workspaces: Workspaces, feeds: Feeds, unended: Unended) -> None:
+        self._workspaces, self._feeds, self._unended = workspaces, feeds, unended
         self._running: dict[str, tuple[Path, threading.Thread]] = {}
 
     def running(self) -> frozenset[str]:
@@ -50,8 +55,20 @@ class Formulas:
             await asyncio.to_thread(thread.join, STOPS_WITHIN_S)
 
     async def _begin(self, project: Project, work: Callable[[Listener], RunResult]) -> str:
+        """Begin, also where whoever has just ended a run has the workspace for a moment more."""
+        until_s = time.monotonic() + FREED_WITHIN_S
+        while True:
+            try:
+                return await self._try_to_begin(project, work)
+            except LockedError:
+                if time.monotonic() > until_s or await asyncio.to_thread(self._unended, project.folder):
+                    raise
+            await asyncio.sleep(LOOK_S)
+
+    async def _try_to_begin(self, project: Project, work: Callable[[Listener], RunResult]) -> str:
         """Return the run's id as soon as there is one. What is wrong before is raised; later it is in the history."""
         begun: Future[str] = Future()
+        over: Future[None] = Future()
         told = _Told(begun, asyncio.get_running_loop(), self._feeds)
 
         def run() -> None:
@@ -62,13 +79,14 @@ class Formulas:
             else:
                 told.finished(result)
             finally:
-                self._running.pop(told.run_id, None)
+                over.set_result(None)
 
         thread = threading.Thread(target=run, name=f"workspace {project.folder.name}", daemon=True)
         thread.start()
         run_id = await asyncio.wrap_future(begun)
-        if run_id and thread.is_alive():
+        if run_id:
             self._running[run_id] = (project.folder, thread)
+            asyncio.wrap_future(over).add_done_callback(lambda _over: self._running.pop(run_id, None))
         return run_id
 
 

@@ -23,7 +23,6 @@ from provisioning.core.plan import Selection
 from provisioning.core.run import Run
 from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Place, Worker
-from provisioning.errors import UsageError
 from provisioning.operations import RunOptions
 from provisioning.operations.dagu.definitions import functions_of, readers
 from provisioning.operations.dagu.places import Places
@@ -77,7 +76,7 @@ class Host:
         self.feeds = Feeds(Looker(self.reading, places.data, places.dags), self._clock)
         self.observers: list[Any] = []  # called with (run, events) for each commit
         self.scheduling: Scheduler | None = None
-        self.formulas = Formulas(self.workspaces, self.feeds)
+        self.formulas = Formulas(self.workspaces, self.feeds, lambda folder: bool(self.reading.pages(folder).unended()))
         self.failure: BaseException | None = None
         self.failed = asyncio.Event()
         self.runner = Runner(
@@ -156,8 +155,6 @@ class Host:
         if workspace:
             options = RunOptions(actor=actor, source="api", from_step=step)
             await self.formulas.retry(workspace, run_id, options)
-        elif run_id in self.drivers.runs:
-            raise UsageError(f"run {run_id} has not ended", hint="cancel it first, or wait for it")
         else:
             await self.drivers.again(await asyncio.to_thread(self.reading.summary, run_id), actor, step, extent)
 
@@ -194,7 +191,8 @@ class Host:
         await self._steer(steering.reject, run_id, actor, step, reason)
 
     async def delete(self, run_id: str) -> None:
-        """Remove an ended run. Raises NotFoundError, UsageError for one that goes on."""
+        """Remove an ended run. Raises NotFoundError, UsageError for one that goes on, LockedError for one that is used."""
+        await self.drivers.settled(await asyncio.to_thread(self.reading.summary, run_id))
         await asyncio.to_thread(steering.delete, self.reading, run_id)
 
     async def _steer(self, ask: Any, run_id: str, actor: str, *more: object) -> None:  # noqa: ANN401

@@ -10,7 +10,7 @@ from provisioning import wiring
 from provisioning.core.history import RunSummary
 from provisioning.core.model import NO_FIELDS, RUN_ENDED, GateKind, RunState
 from provisioning.core.ports import Request
-from provisioning.errors import UsageError
+from provisioning.errors import LockedError, UsageError
 from provisioning.operations import steering as formulas
 from provisioning.operations.dagu import records
 from provisioning.operations.dagu.approvals import check_inputs
@@ -62,12 +62,12 @@ def reject(reading: Reading, run_id: str, actor: str, step: str, reason: str) ->
 
 
 def delete(reading: Reading, run_id: str) -> None:
-    """Remove an ended run with its logs. Raises NotFoundError, UsageError for one that goes on."""
+    """Remove an ended run with its logs. Raises NotFoundError, UsageError for one that goes on, LockedError."""
     folder, workspace = reading.place(run_id)
     if workspace:
         formulas.delete(folder, run_id, "", force=False)
-    else:
-        remove_run(folder, run_id)
+    elif not remove_run(folder, run_id):
+        raise LockedError(f"somebody works with run {run_id}", hint="try again in a moment")
 
 
 def _check_waits(reading: Reading, run_id: str, step: str) -> None:
