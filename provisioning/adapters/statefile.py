@@ -13,7 +13,7 @@ import stat
 import tempfile
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,16 @@ from typing import TYPE_CHECKING
 from provisioning.adapters.files import Fsync, private_folder, short_lock, store_error, sync_folder, write_new
 from provisioning.codec import CodecError, build, parse, pretty
 from provisioning.core.resources import ResourceBook
-from provisioning.core.statedoc import MIGRATIONS, Migrations, StateDocument, doubts, migrate, to_book, to_document
+from provisioning.core.statedoc import (
+    MIGRATIONS,
+    Migrations,
+    StateDocument,
+    doubts,
+    migrate,
+    superseded,
+    to_book,
+    to_document,
+)
 from provisioning.errors import StaleRevision, StateFileError, StoreError
 
 if TYPE_CHECKING:
@@ -84,13 +93,40 @@ class StateFile:
             with short_lock(self.path.with_name(self.path.name + ".lock")):
                 self._refuse_stale(book)
                 written = replace(book, serial=book.serial + 1)
-                self._write(pretty(to_document(written)), written)
+                self._write(pretty(to_document(written)), written, self._keep_backup)
             self._know(written)
         if self._serials is not None:
             self._serials.note(written.lineage, written.serial)
         return written
 
+    def adopt_sync(self, book: ResourceBook, *, force: bool = False) -> bool:
+        """Write the book of another keeper as it is, its serial too; return whether the file was another one before.
+
+        Raises StateFileError when the file is not an older one of the same lineage, unless `force`: then what was there is
+        in `state.json.replaced`. Raises StoreError.
+        """
+        with self._busy:
+            private_folder(self.path.parent)
+            with short_lock(self.path.with_name(self.path.name + ".lock")):
+                if not force and not self._is_older(book):
+                    return False
+                self._write(pretty(to_document(book)), book, self._put_aside if force else self._keep_backup)
+            self._know(book)
+        if self._serials is not None:
+            self._serials.note(book.lineage, book.serial, lower=force)
+        return True
+
     # ------------------------------------------------------------ reading
+
+    def _is_older(self, book: ResourceBook) -> bool:
+        """Whether the file may be replaced by `book`; it may stay when it is the same. Raises StateFileError."""
+        data = self._read()
+        mine = self._book(data) if data is not None else None
+        if mine is None or mine == book:
+            return mine is None
+        if doubt := superseded(mine, book):
+            raise self._refusal(doubt.reason, doubt.hint)
+        return True
 
     def _load(self) -> ResourceBook:
         known, data = self._known(), self._read()
@@ -179,11 +215,11 @@ class StateFile:
                 hint="read it again and repeat the change",
             )
 
-    def _write(self, data: bytes, book: ResourceBook) -> None:
+    def _write(self, data: bytes, book: ResourceBook, keep_old: Callable[[], None]) -> None:
         temporary = self.path.with_name(self.path.name + ".tmp")
         try:
             write_new(temporary, data, self._fsync)
-            self._keep_backup()
+            keep_old()
             temporary.replace(self.path)
             sync_folder(self.path.parent, self._fsync)
         except OSError as error:
@@ -192,16 +228,24 @@ class StateFile:
             raise self._rescue(data, book, error) from error
 
     def _keep_backup(self) -> None:
+        self._link(self.backup)
+
+    def _put_aside(self) -> None:
+        """Keep the old one where nobody takes its lineage for ours."""
+        self._link(self.path.with_name(self.path.name + ".replaced"))
+        self.backup.unlink(missing_ok=True)
+
+    def _link(self, to: Path) -> None:
         if not self.path.exists():
             return
-        link = self.backup.with_name(self.backup.name + ".tmp")
+        link = to.with_name(to.name + ".tmp")
         with suppress(FileNotFoundError):
             link.unlink()
         try:
             os.link(self.path, link)
         except PermissionError:  # a file system without hard links
             write_new(link, self.path.read_bytes(), self._fsync)
-        link.replace(self.backup)
+        link.replace(to)
 
     def _rescue(self, data: bytes, book: ResourceBook, error: OSError) -> StoreError:
         """Put what could not be written somewhere else, on a fresh descriptor: after a failed fsync the old one lies."""

@@ -112,6 +112,18 @@ def doubts(book: ResourceBook, *, lineage: str | None, serial: int) -> Doubt | N
     return None
 
 
+def superseded(kept: ResourceBook, other: ResourceBook) -> Doubt | None:
+    """Return why `other`, from another keeper of the same states, may not take the place of `kept`, or None."""
+    hint = "`--force` takes it all the same"
+    if kept.lineage != other.lineage:
+        return Doubt(reason=f"its lineage is {kept.lineage}, that of the other {other.lineage}: another workspace's", hint=hint)
+    if kept.serial > other.serial:
+        return Doubt(reason=f"its serial {kept.serial} is newer than {other.serial} of the other", hint=hint)
+    if kept.serial == other.serial and kept != other:
+        return Doubt(reason=f"both are at serial {kept.serial} and say different things", hint=hint)
+    return None
+
+
 # ---------------------------------------------------------------- import
 
 

@@ -36,13 +36,13 @@ class StateSerials:
         except (sqlite3.Error, ValueError, OverflowError):  # a damaged row may hold infinity
             return {}
 
-    def note(self, lineage: str, serial: int) -> None:
-        """Record that the state file has come so far, durably. Raises StoreError."""
+    def note(self, lineage: str, serial: int, *, lower: bool = False) -> None:
+        """Record that the state file has come so far, durably; with `lower` also that it went back. Raises StoreError."""
+        value = "excluded.value" if lower else "max(value, excluded.value)"
         with closing(connect(self._path)) as connection:
             try:
                 connection.execute(
-                    "INSERT INTO meta (key, value) VALUES (?, ?)"
-                    " ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)",
+                    f"INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = {value}",  # noqa: S608
                     (KEY + lineage, serial),
                 )
             except ERRORS as error:
