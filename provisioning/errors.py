@@ -24,7 +24,8 @@
     ├── MailFailed                   exit 1    a letter was not sent; may be retried
     └── StoreError                   exit 1    our own storage failed
         ├── StaleRevision                      somebody else committed first
-        └── Fenced                             a newer runner has taken over
+        ├── Fenced                             a newer runner has taken over
+        └── ClusterUnreachable                 no NATS server answers; may be retried
 
 Messages are one line, lower case, and name the thing and the value; `hint` says what to do. Only the command line and the
 API turn them into text, colour or status codes.
@@ -220,3 +221,10 @@ class Fenced(StoreError):
     """A newer runner has taken over; this one must stop."""
 
     code = "fenced"
+
+
+class ClusterUnreachable(StoreError):
+    """No NATS server answers, or the connection to it was lost."""
+
+    code = "cluster_unreachable"
+    retryable = True

@@ -1,0 +1,90 @@
+"""Whether a server is one that we can trust: new enough, and syncing before it acknowledges."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+from provisioning.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+    from provisioning.adapters.nats.connect import Access
+
+OLDEST = (2, 12)
+"""Atomic batches, schedules and message TTLs in one stream came with it."""
+ASK = "$SYS.REQ.SERVER.PING.JSZ"
+ASK_S = 2.0
+OVERRIDE = "nats.any_sync"
+HOW = (
+    "set `sync_interval: always` in the servers' jetstream block, and let the account ask for it as docs/how-to/cluster.md "
+    f"says, or give nats.monitor; {OVERRIDE} = true takes the risk"
+)
+
+
+async def check_server(client: Client, access: Access) -> None:
+    """Raise ConfigError for a server that is too old, has no JetStream, or acknowledges before it syncs."""
+    version = client.connected_server_version
+    where = client.connected_url.netloc.rpartition("@")[2] if client.connected_url else "?"
+    if (version.major, version.minor) < OLDEST:
+        raise ConfigError(
+            f"nats: the server at {where} is version {version.major}.{version.minor}.{version.patch}, "
+            f"expected at least {'.'.join(map(str, OLDEST))}",
+            hint="upgrade the servers, one after another",
+        )
+    if access.any_sync:
+        return
+    synced = await _asked(client)
+    if synced is None and access.monitor:
+        synced = await asyncio.to_thread(_monitored, access.monitor)
+    if synced is None:
+        raise ConfigError(f"nats: the server at {where} does not say whether it syncs before it acknowledges", hint=HOW)
+    if not synced:
+        raise ConfigError(
+            f"nats: the server at {where} acknowledges before it syncs: sync_interval is not `always`, "
+            "so a power cut loses what was acknowledged",
+            hint=HOW,
+        )
+
+
+async def _asked(client: Client) -> bool | None:
+    """Return whether every server that answers syncs always; None when none does, as for accounts that may not ask."""
+    inbox = client.new_inbox()
+    answers: list[bool] = []
+    heard = asyncio.Event()
+
+    async def take(message: Any) -> None:  # noqa: ANN401 - nats-py's
+        if message.data:
+            answers.append(_always(json.loads(message.data).get("data", {}).get("config", {})))
+        if not message.data or len(answers) >= len(client.servers):
+            heard.set()
+
+    subscription = await client.subscribe(inbox, cb=take)
+    try:
+        await client.publish(ASK, b'{"config":true}', reply=inbox)
+        async with asyncio.timeout(ASK_S):
+            await heard.wait()
+    except TimeoutError:
+        pass
+    finally:
+        await subscription.unsubscribe()
+    return all(answers) if answers else None
+
+
+def _monitored(url: str) -> bool | None:
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"nats.monitor: '{url}' is no URL", hint="for example http://127.0.0.1:8222")
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/jsz?config=true", timeout=ASK_S) as answer:  # noqa: S310
+            return _always(json.load(answer).get("config", {}))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"nats.monitor: {url} does not answer: {error}", hint="is it the servers' monitoring port?"
+        ) from error
+
+
+def _always(config: dict[str, object]) -> bool:
+    return bool(config.get("sync_always", False))

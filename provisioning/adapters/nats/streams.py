@@ -1,0 +1,104 @@
+"""Streams and buckets: made where they are missing and we may; used as they are where somebody else made them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.wire import NOT_FOUND_STREAM, Refused
+from provisioning.errors import ConfigError, StoreError
+
+SECOND_NS = 1_000_000_000
+DUPLICATES_S = 120
+MARKER_S = 60
+"""How long an expired key is marked as such: that is how waiting contenders hear of it."""
+
+
+def work_stream(cluster: Cluster) -> dict[str, object]:
+    """Return the stream of the engine. Nothing in it is ever dropped but by purging: no age, no limit.
+
+    Schedules do not go with `discard new`, so a limit would drop the oldest, silently; the disk is the limit instead.
+    """
+    return {
+        **_file(cluster, cluster.names.work, cluster.names.work_subjects),
+        "allow_atomic": True,
+        "allow_msg_ttl": True,
+        "allow_msg_schedules": True,
+    }
+
+
+def blob_stream(cluster: Cluster) -> dict[str, object]:
+    """Return the stream of workflows and long payloads."""
+    return _file(cluster, cluster.names.blobs, (f"{cluster.names.namespace}.blob.>",))
+
+
+def bucket(cluster: Cluster, name: str, *, history: int = 1) -> dict[str, object]:
+    """Return the stream of a key-value bucket whose keys may have a TTL each."""
+    return {
+        **_file(cluster, cluster.names.bucket(name), (cluster.names.key(name, ">"),)),
+        "max_msgs_per_subject": history,
+        "discard": "new",
+        "allow_rollup_hdrs": True,
+        "allow_msg_ttl": True,
+        "subject_delete_marker_ttl": MARKER_S * SECOND_NS,
+    }
+
+
+def _file(cluster: Cluster, name: str, subjects: tuple[str, ...]) -> dict[str, object]:
+    return {
+        "name": name,
+        "subjects": list(subjects),
+        "storage": "file",
+        "retention": "limits",
+        "num_replicas": cluster.access.replicas,
+        "duplicate_window": DUPLICATES_S * SECOND_NS,
+        "allow_direct": True,
+    }
+
+
+async def ensure(cluster: Cluster, wanted: Mapping[str, object]) -> dict[str, Any]:
+    """Return the stream's info; make it if it is not there. Raises ConfigError when it is another than it has to be."""
+    name = str(wanted["name"])
+    try:
+        found = await cluster.ask(f"STREAM.INFO.{name}")
+    except Refused as error:
+        if error.number != NOT_FOUND_STREAM:
+            raise
+        found = await _make(cluster, name, wanted)
+    _compare(name, wanted, found.get("config", {}))
+    return found
+
+
+async def _make(cluster: Cluster, name: str, wanted: Mapping[str, object]) -> dict[str, Any]:
+    try:
+        return await cluster.ask(f"STREAM.CREATE.{name}", wanted)
+    except Refused as error:
+        raise StoreError(f"nats: stream {name} cannot be made: {error.message}", hint=error.hint) from error
+    except StoreError as error:
+        raise ConfigError(
+            f"nats: stream {name} is not there, and this account may not make it",
+            hint="have an account that may make it run `provisioning worker start` once, or see docs/how-to/cluster.md",
+        ) from error
+
+
+_MUST = ("allow_atomic", "allow_msg_ttl", "allow_msg_schedules", "max_msgs_per_subject", "storage", "retention")
+
+
+def _compare(name: str, wanted: Mapping[str, object], found: Mapping[str, object]) -> None:
+    for key in _MUST:
+        if key in wanted and found.get(key) != wanted[key]:
+            raise ConfigError(
+                f"nats: stream {name} has {key} = {found.get(key)}, expected {wanted[key]}",
+                hint="it was made by something else: use another nats.namespace",
+            )
+    missing = set(_list(wanted["subjects"])) - set(_list(found.get("subjects")))
+    if missing:
+        raise ConfigError(
+            f"nats: stream {name} does not take {sorted(missing)[0]}",
+            hint="it was made by another version: add the subject, or use another nats.namespace",
+        )
+
+
+def _list(value: object) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else []
