@@ -19,6 +19,8 @@
     │   ├── HostKeyError                       unknown or changed host key; never retried
     │   ├── LoginRefused                       authentication failed; never retried
     │   └── BecomeRefused                      sudo refused, or wants a password; never retried
+    ├── DefinitionError              exit 1    the coordinator will not or cannot give a definition
+    │   └── NoCoordinator                      nobody answered; may be retried
     ├── FilterFailed                 exit 1    a jq program is wrong, failed, or took too much
     ├── MailRefused                  exit 1    a letter cannot be sent as it is
     ├── MailFailed                   exit 1    a letter was not sent; may be retried
@@ -183,6 +185,19 @@ class BecomeRefused(HostError):
     """The login worked, but becoming root did not."""
 
     code = "become_refused"
+
+
+class DefinitionError(ProvisioningError):
+    """The coordinator refuses a definition, its store is broken, or what it sent is."""
+
+    code = "definition"
+
+
+class NoCoordinator(DefinitionError):
+    """Nobody who has definitions answered in time."""
+
+    code = "no_coordinator"
+    retryable = True
 
 
 class FilterFailed(ProvisioningError):
