@@ -1,16 +1,14 @@
 """A definition as it travels: the DAG's file, what lies beside it, base.yaml, and how its file is read. Pure.
 
-Packed it is a gzip stream of a line of JSON and the contents one after the other. The same contents give the same bytes up to
-zlib's version, and the same digest on every machine.
+Packed it is a line of JSON and the contents one after the other, not compressed: the same contents give the same bytes on every
+machine, so the digest of the bytes is the address of the package. Source folders are small, or refused.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -22,6 +20,7 @@ from provisioning.core.shown import quote
 FILES_MOST = 1000
 BYTES_MOST = 8 * 1024 * 1024  # of all files, unpacked
 HEAD_MOST = 1024 * 1024
+TRAVELS_MOST = BYTES_MOST + HEAD_MOST
 PATH_MOST = 512  # characters
 VERSION = 1
 DAGS, BASE = "dags", "base.yaml"
@@ -60,23 +59,26 @@ class Package:
 
     @property
     def digest(self) -> str:
-        """The address: `sha256:` and 64 hex digits, over everything."""
-        whole = hashlib.sha256(_head(self))
-        for one in self.members:
-            whole.update(one.data)
-        return f"sha256:{whole.hexdigest()}"
+        """The address: that of the bytes which travel."""
+        return address(_bytes(self))
 
 
 def pack(package: Package) -> bytes:
     """Return the bytes that travel. Raises WrongPackage for one that is too large, or whose paths cannot be."""
     _check(package)
-    return gzip.compress(b"".join((_head(package), *(one.data for one in package.members))), compresslevel=3, mtime=0)
+    return _bytes(package)
+
+
+def address(data: bytes) -> str:
+    """Return the digest of a packed package: `sha256:` and 64 hex digits."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def unpack(data: bytes) -> Package:
-    """Return the package. Raises WrongPackage; never takes more memory than a package may have."""
-    plain = _inflated(data)
-    line, newline, rest = plain.partition(b"\n")
+    """Return the package. Raises WrongPackage."""
+    if len(data) > TRAVELS_MOST:
+        raise WrongPackage(f"it is larger than {BYTES_MOST // 2**20} MiB")
+    line, newline, rest = data.partition(b"\n")
     if not newline or len(line) > HEAD_MOST:
         raise WrongPackage("its head is missing")
     try:
@@ -127,8 +129,12 @@ def too_large(count: int, size_bytes: int) -> str:
 # ---------------------------------------------------------------- parts
 
 
+def _bytes(package: Package) -> bytes:
+    return b"".join((_head(package), *(one.data for one in package.members)))
+
+
 def _head(package: Package) -> bytes:
-    """Return everything but the contents, in one line; each member's digest is not needed: the contents follow."""
+    """Return everything but the contents, in one line."""
     head = {
         "version": VERSION,
         "name": package.name,
@@ -178,18 +184,3 @@ def _check(package: Package) -> None:
     said = too_large(len(paths), sum(len(one.data) for one in package.members))
     if said:
         raise WrongPackage(said)
-
-
-def _inflated(data: bytes) -> bytes:
-    """Return what was compressed. Raises WrongPackage before more is unpacked than there may be."""
-    most = BYTES_MOST + HEAD_MOST + 1
-    unpacking = zlib.decompressobj(wbits=31)
-    try:
-        plain = unpacking.decompress(data, most + 1)
-    except zlib.error as error:
-        raise WrongPackage("it is not compressed as packages are") from error
-    if len(plain) > most:
-        raise WrongPackage(f"it is larger than {BYTES_MOST // 2**20} MiB")
-    if not unpacking.eof or unpacking.unused_data:
-        raise WrongPackage("it ends too early, or goes on after its end")
-    return plain

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from provisioning.core.dagu.package import (
     Member,
     Package,
     WrongPackage,
+    address,
     ignored,
     pack,
     patterns_of,
@@ -54,7 +54,7 @@ def test_what_is_packed_comes_out_again(found: list[Member], known: list[str]) -
     whole = package(*apart(found), known=tuple(known), default_type="graph")
 
     assert unpack(pack(whole)) == whole
-    assert unpack(pack(whole)).digest == whole.digest
+    assert address(pack(whole)) == whole.digest
 
 
 @given(st.lists(members, max_size=3, unique_by=lambda one: one.path), st.integers(0, 3), st.binary(min_size=1, max_size=5))
@@ -81,7 +81,7 @@ def test_bytes_that_are_no_package_are_refused(data: bytes) -> None:
     with pytest.raises(WrongPackage):
         unpack(data)
     with pytest.raises(WrongPackage):
-        unpack(gzip.compress(data))
+        unpack(data + b"\n")
 
 
 @given(st.integers(0, 400), st.integers(0, 255))
@@ -110,7 +110,7 @@ def test_paths_that_could_lead_elsewhere_are_refused_on_both_sides(path: str) ->
     with pytest.raises(WrongPackage, match="cannot be"):
         pack(wrong)
     with pytest.raises(WrongPackage, match="cannot be"):
-        unpack(gzip.compress(line + b"\n" + ETL.data))
+        unpack(line + b"\n" + ETL.data)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_what_is_too_much_or_cannot_be_does_not_travel(wrong: Package, message: 
         pack(wrong)
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
+def test_more_than_may_travel_is_refused_before_it_is_read() -> None:
     with pytest.raises(WrongPackage, match="larger than 8 MiB"):
-        unpack(gzip.compress(bytes(64 * 2**20)))
+        unpack(bytes(10 * 2**20))
 
 
 @pytest.mark.parametrize(
