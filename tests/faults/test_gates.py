@@ -77,7 +77,7 @@ def run_on_hung_gates(workspace: RealWorkspace) -> Hung:
         targets = {
             "frozen": stack.enter_context(target()),
             "dripping": stack.enter_context(target(b".", 0.2)),
-            "endless": stack.enter_context(target(b"x" * 65536, 0.0005)),
+            "endless": stack.enter_context(target(b"x" * 65536, 0.02)),
         }
         formulas = []
         for name, one in targets.items():
