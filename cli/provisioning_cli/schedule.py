@@ -161,8 +161,8 @@ def _document(one: Scheduled, now: datetime) -> dict[str, object]:
         "overlap_policy": one.timing.overlap.value,
         "skip_if_successful": one.timing.skip_if_successful,
         "suspended": one.timing.suspended,
-        "paused_by": kept.paused_by,
-        "paused_at": iso(kept.paused_at),
+        "paused_by": kept.paused_by if one.timing.suspended else "",
+        "paused_at": iso(kept.paused_at if one.timing.suspended else None),
         "looked_at": iso(kept.mark.cursor) if kept.mark is not None else None,
         "behind": iso(kept.mark.behind) if kept.mark is not None else None,
     }

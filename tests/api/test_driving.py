@@ -111,7 +111,7 @@ def test_a_due_start_whose_lock_is_held_is_made_when_it_is_free(tmp_path: Path, 
         lock = wiring.run_lock(places.data, run_id("hourly", due))
         lock.acquire_sync()
         async with served(tmp_path, {"hourly": HOURLY}, scheduler=True) as here:
-            await eventually(lambda: _true_when(len(tries) >= 2))
+            await eventually(lambda: _at_least(tries, 2))
             assert (await here.get("/runs"))["runs"] == []
             lock.release_sync()
             assert (await here.until(await _known(here, run_id("hourly", due))))["status"] == "succeeded"
@@ -119,8 +119,8 @@ def test_a_due_start_whose_lock_is_held_is_made_when_it_is_free(tmp_path: Path, 
     asyncio.run(story())
 
 
-async def _true_when(holds: bool) -> bool:
-    return holds
+async def _at_least(tries: list[str], count: int) -> bool:
+    return len(tries) >= count
 
 
 async def _known(here: Served, id: str) -> str:

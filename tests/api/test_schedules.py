@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from support.dagengine import Engine
 from support.served import eventually, places_of, served
 
 from provisioning import wiring
@@ -26,6 +28,65 @@ def test_what_is_due_is_listed_and_a_suspended_dag_is_not_due(tmp_path: Path) ->
             assert (await here.get("/dags?suspended=true"))["total"] == 1
             assert not (await here.post("/dags/hourly/resume", role=Role.OPERATOR)).json()["suspended"]
             assert len((await here.get("/schedules/next"))["due"]) == 1
+
+    asyncio.run(story())
+
+
+def test_a_pause_is_one_thing_for_the_command_line_and_the_api(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+
+    def listed() -> dict[str, Any]:
+        found: dict[str, Any] = engine("schedule", "list", "-o", "json").json["schedules"][0]
+        return found
+
+    async def story() -> None:
+        async with served(tmp_path, {"hourly": HOURLY}) as here:
+
+            async def shown() -> dict[str, Any]:
+                found: dict[str, Any] = (await here.get("/schedules"))["schedules"][0]
+                return found
+
+            await here.post("/dags/hourly/suspend", role=Role.OPERATOR)
+            told = await asyncio.to_thread(listed)
+            assert (told["suspended"], told["paused_by"]) == (True, "operator (api)")
+            assert (await shown())["paused_by"] == "operator (api)"
+            await asyncio.to_thread(engine, "schedule", "resume", "hourly")
+            assert ((await shown())["suspended"], (await shown())["paused_by"]) == (False, "")
+            await asyncio.to_thread(engine, "schedule", "pause", "hourly")
+            assert ((await shown())["suspended"], bool((await shown())["paused_by"])) == (True, True)
+            assert (await here.get("/dags"))["dags"][0]["suspended"]
+            await here.post("/dags/hourly/resume", role=Role.OPERATOR)
+            told = await asyncio.to_thread(listed)
+            assert (told["suspended"], told["paused_by"], told["paused_at"]) == (False, "", None)
+            (tmp_path / "suspend" / "hourly.suspend").touch()  # as Dagu does it
+            assert ((await shown())["suspended"], (await shown())["paused_by"]) == (True, "")
+
+    asyncio.run(story())
+
+
+def test_what_was_due_while_it_was_suspended_is_not_made_up_for(tmp_path: Path) -> None:
+    async def story() -> None:
+        places = places_of(tmp_path)
+        store = wiring.open_store(places.data)
+        await store.schedules.put({"hourly": Mark(cursor=datetime.now(UTC) - timedelta(minutes=100))})
+        store.close()
+        async with served(tmp_path, {"hourly": f"catchup_window: 3h\n{HOURLY}"}) as here:
+            await here.post("/dags/hourly/suspend")
+            await here.post("/dags/hourly/resume")
+            looked_at = datetime.fromisoformat((await here.get("/schedules"))["schedules"][0]["looked_at"])
+            assert datetime.now(UTC) - looked_at < timedelta(minutes=1)
+
+    asyncio.run(story())
+
+
+def test_stops_and_restarts_are_due_too(tmp_path: Path) -> None:
+    async def story() -> None:
+        text = "schedule: {start: '0 * * * *', stop: '30 * * * *', restart: '45 * * * *'}\nsteps: [{command: 'true'}]"
+        async with served(tmp_path, {"three": text}) as here:
+            assert sorted(one["kind"] for one in (await here.get("/schedules/next"))["due"]) == ["restart", "start", "stop"]
+            due = (await here.get("/schedules/next?limit=6&every=true"))["due"]
+            assert [due[0]["kind"], due[1]["kind"], due[2]["kind"]] == [one["kind"] for one in due[3:]]
+            assert [one["at"] for one in due] == sorted(one["at"] for one in due)
 
     asyncio.run(story())
 

@@ -33,7 +33,7 @@ def quick_passwords() -> Argon2Passwords:
 
 def places_of(folder: Path) -> Places:
     (folder / "dags").mkdir(parents=True, exist_ok=True)
-    return Places(dags=folder / "dags", named=True, base=None, suspended=folder / "data" / "suspend", data=folder / "data")
+    return Places(dags=folder / "dags", named=True, base=None, suspended=folder / "suspend", data=folder / "data")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -88,14 +88,14 @@ async def run_dag(host: TheHost, caller: TheCaller, name: DagName, body: StartRu
     return await start_dag(host, caller, name, body or StartRun())
 
 
-def suspend_dag(host: TheHost, name: DagName) -> DagItem:
-    """Have the schedule of a DAG start nothing."""
-    return shown.dag_item(host.library.suspend(name, suspended=True))
+async def suspend_dag(host: TheHost, caller: TheCaller, name: DagName) -> DagItem:
+    """Have the schedule of a DAG start, stop and restart nothing."""
+    return shown.dag_item(await host.suspend(name, caller.actor, suspended=True))
 
 
-def resume_dag(host: TheHost, name: DagName) -> DagItem:
-    """Have the schedule of a DAG count again."""
-    return shown.dag_item(host.library.suspend(name, suspended=False))
+async def resume_dag(host: TheHost, caller: TheCaller, name: DagName) -> DagItem:
+    """Have the schedule of a DAG count again, from now on: what was due meanwhile is not made up for."""
+    return shown.dag_item(await host.suspend(name, caller.actor, suspended=False))
 
 
 _D = f"{API}/dags"

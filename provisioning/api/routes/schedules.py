@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from itertools import islice
 from typing import Annotated
 
 from fastapi import Query
@@ -13,18 +15,24 @@ from provisioning.api.shapes.schedules import Backfill, BackfillList, BackfillSt
 from provisioning.api.table import API, Endpoint
 from provisioning.core.access import Role
 from provisioning.operations.hosting.backfills import Range
-from provisioning.operations.hosting.library import Shelved
+from provisioning.operations.scheduler.listing import Scheduled, next_of_each, upcoming
 
 
-def list_schedules(host: TheHost) -> ScheduleList:
-    """List the DAGs that have a schedule."""
-    found = [_item(one) for one in host.library.shelf() if one.scheduled]
-    return ScheduleList(running=host.scheduling is not None, schedules=found)
+async def list_schedules(host: TheHost) -> ScheduleList:
+    """List the DAGs that have a schedule: what it says, what is due next, who has paused it."""
+    now = host.now()
+    return ScheduleList(running=host.scheduling is not None, schedules=[_item(one, now) for one in await host.schedules()])
 
 
-def list_due(host: TheHost, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> DueList:
-    """List what is due next, the earliest first; nothing of DAGs that are suspended."""
-    return DueList(due=[Due(name=name, kind=kind, at=at) for at, name, kind in host.library.due(limit)])
+async def list_due(
+    host: TheHost,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    every: Annotated[bool, Query(description="also what comes after the next of each")] = False,
+) -> DueList:
+    """List what is due next of each DAG, the earliest first; nothing of those that are suspended."""
+    schedules, now = await host.schedules(), host.now()
+    found = upcoming(schedules, now) if every else sorted(next_of_each(schedules, now))
+    return DueList(due=[Due(name=one.name, kind=one.what.value, at=one.at) for one in islice(found, limit)])
 
 
 async def backfill_dag(host: TheHost, caller: TheCaller, name: DagName, body: Backfill) -> BackfillState:
@@ -37,16 +45,19 @@ def list_backfills(host: TheHost) -> BackfillList:
     return BackfillList(backfills=[BackfillState.model_validate(one) for one in host.backfills.all()])
 
 
-def _item(one: Shelved) -> ScheduleItem:
-    dag = one.entry.reading.dag
+def _item(one: Scheduled, now: datetime) -> ScheduleItem:
+    timing, kept = one.timing, one.kept
     return ScheduleItem(
         name=one.entry.name,
-        schedule=shown.schedule_of(dag),
-        suspended=one.entry.suspended,
-        next_run=one.next_start,
-        overlap_policy=dag.overlap_policy.value if dag is not None else "",
-        catchup_window_s=dag.catchup_window_s if dag is not None else 0,
-        skip_if_successful=dag.skip_if_successful if dag is not None else False,
+        schedule=shown.schedule_of(one.dag),
+        suspended=timing.suspended,
+        paused_by=kept.paused_by if timing.suspended else "",
+        paused_at=kept.paused_at if timing.suspended else None,
+        next_run=None if timing.suspended else timing.starts.next(now),
+        overlap_policy=timing.overlap.value,
+        catchup_window_s=timing.catchup_window_s,
+        skip_if_successful=timing.skip_if_successful,
+        looked_at=kept.mark.cursor if kept.mark is not None else None,
     )
 
 

@@ -14,10 +14,13 @@ class ScheduleItem(Shape):
     name: str
     schedule: Schedule
     suspended: bool
+    paused_by: str = Field(default="", description="who suspended it; empty where only a flag file says so")
+    paused_at: Instant | None = None
     next_run: Instant | None = None
     overlap_policy: str = ""
     catchup_window_s: int = 0
     skip_if_successful: bool = False
+    looked_at: Instant | None = Field(default=None, description="up to when a scheduler has looked at it")
 
 
 class ScheduleList(Shape):

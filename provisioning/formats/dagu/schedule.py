@@ -54,18 +54,21 @@ def _once(spot: Spot, *, allowed: bool) -> list[str]:
     text = spot.word()
     if not allowed:
         spot.fault("bad_schedule", "a single time can only start a DAG")
-    elif not _AT.fullmatch(text) or not _is_time(text):
+    elif (at := _time(text)) is not None and (at.second or at.microsecond):
+        spot.fault("bad_time", f"found {quote(text)}, expected seconds of 00: schedules are looked at by the minute")
+    elif at is None:
         spot.fault("bad_time", f"found {quote(text)}, expected a time such as 2026-01-31T08:00:00+01:00, its offset included")
     else:
         return [text]
     return []
 
 
-def _is_time(text: str) -> bool:
+def _time(text: str) -> datetime | None:
+    """Return the point in time of a text with an offset; None for anything else."""
     try:
-        return datetime.fromisoformat(text.upper()).second == 0
+        return datetime.fromisoformat(text.upper()) if _AT.fullmatch(text) else None
     except ValueError:
-        return False
+        return None
 
 
 def _cron(spot: Spot) -> list[Cron]:

@@ -28,18 +28,20 @@ from provisioning.operations.dagu.definitions import functions_of, readers
 from provisioning.operations.dagu.places import Places
 from provisioning.operations.dagu.queues import turns_of
 from provisioning.operations.dagu.running import AT_ONCE, Start, check_params
+from provisioning.operations.dagu.times import local_zone
 from provisioning.operations.hosting import steering
 from provisioning.operations.hosting.backfills import Backfills
 from provisioning.operations.hosting.driving import Drivers
 from provisioning.operations.hosting.feeds import Feeds
 from provisioning.operations.hosting.formulas import Formulas
-from provisioning.operations.hosting.library import Library
+from provisioning.operations.hosting.library import Library, Shelved
 from provisioning.operations.hosting.logs import Logs
 from provisioning.operations.hosting.looking import Looker
 from provisioning.operations.hosting.places import Workspaces
 from provisioning.operations.hosting.reading import Reading
 from provisioning.operations.hosting.schedules import HostRuns, Logged
-from provisioning.operations.scheduler import Scheduler, scheduler_of
+from provisioning.operations.scheduler import Scheduler, pausing, scheduler_of
+from provisioning.operations.scheduler.listing import Scheduled, list_schedules
 from provisioning.settings import Settings
 
 if TYPE_CHECKING:
@@ -199,6 +201,21 @@ class Host:
         await asyncio.to_thread(ask, self.reading, run_id, actor, *more)
 
     # ------------------------------------------------------------ workspaces and schedules
+
+    async def schedules(self) -> list[Scheduled]:
+        """Return the DAGs that have a schedule, with how far they have been looked at and who has paused them."""
+        entries, kept = await asyncio.to_thread(self.library.entries), await self.store.schedules.kept()
+        return list_schedules(entries, kept, local_zone())
+
+    async def suspend(self, name: str, actor: str, *, suspended: bool) -> Shelved:
+        """Pause the schedule of a DAG, or let it go on: as `schedule pause` and `resume`. Raises NotFoundError, StoreError."""
+        entry = (await asyncio.to_thread(self.library.find, name)).entry
+        if suspended:
+            await pausing.pause(self.places, self.store.schedules, entry, by=actor, at=self.now())
+        else:
+            await pausing.resume(self.places, self.store.schedules, entry, at=self.now())
+        self.feeds.nudge()
+        return await asyncio.to_thread(self.library.find, name)
 
     async def provision(self, workspace: str, infra: str | None, selection: Selection, options: RunOptions) -> str:
         """Work on a workspace; return the run's id, nothing where there is nothing to do. Raises as `Project.provision`."""

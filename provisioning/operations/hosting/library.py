@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 
 from provisioning import wiring
-from provisioning.adapters.files import private_folder, store_error
 from provisioning.core.dagu.declared import DagFile
 from provisioning.errors import NotFoundError
 from provisioning.formats.goyaml import SIZE_LIMIT_BYTES
@@ -34,12 +33,6 @@ class Shelved:
 
     entry: Entry
     next_start: datetime | None = None
-
-    @property
-    def scheduled(self) -> bool:
-        """Whether it has a schedule."""
-        dag = self.entry.reading.dag
-        return dag is not None and bool(dag.schedule.start or dag.schedule.stop or dag.schedule.restart or dag.schedule.at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +78,6 @@ class Library:
         dags = [_shelved(entry, now, local) for entry in rest[:limit]]
         return Page(dags=dags, total=len(found), labels=labels, next=rest[limit - 1].path.name if len(rest) > limit else "")
 
-    def due(self, limit: int) -> list[tuple[datetime, str, str]]:
-        """Return (when, DAG, start) of what starts next, the earliest first."""
-        found = [(one.next_start, one.entry.name, "start") for one in self.shelf() if one.next_start is not None]
-        return sorted(found)[:limit]
-
     def entries(self) -> list[Entry]:
         """Return every file, read or remembered. Raises ConfigError for a folder that cannot be read."""
         with self._busy:
@@ -125,21 +113,6 @@ class Library:
     def check(self, name: str) -> Checked:
         """Return what there is to say of a file. Raises NotFoundError."""
         return check_entries([self.find(name).entry], wiring.clock().now(), local_zone())[0]
-
-    def suspend(self, name: str, *, suspended: bool) -> Shelved:
-        """Make or remove the flag file that suspends a DAG's schedule. Raises NotFoundError, StoreError."""
-        entry = self.find(name).entry
-        names = {entry.name, entry.path.stem}
-        try:
-            private_folder(self.places.suspended)
-            if suspended:
-                (self.places.suspended / f"{entry.name}{SUSPEND_SUFFIX}").touch(mode=0o600)
-            else:
-                for one in names:
-                    (self.places.suspended / f"{one}{SUSPEND_SUFFIX}").unlink(missing_ok=True)
-        except OSError as error:
-            raise store_error("writing the flag in", self.places.suspended, error) from error
-        return self.find(name)
 
     # ------------------------------------------------------------ parts
 

@@ -48,7 +48,7 @@ def list_schedules(entries: Iterable[Entry], kept: Mapping[str, Kept], local: tz
 
 def upcoming(schedules: Sequence[Scheduled], now: datetime) -> Iterator[Upcoming]:
     """Yield what is due after `now`, the earliest first; nothing of DAGs that are suspended."""
-    heap = [one for each in schedules if not each.timing.suspended for one in _each_next(each.entry.name, each.timing, now)]
+    heap = next_of_each(schedules, now)
     timings = {each.entry.name: each.timing for each in schedules}
     heapq.heapify(heap)
     while heap:
@@ -59,6 +59,11 @@ def upcoming(schedules: Sequence[Scheduled], now: datetime) -> Iterator[Upcoming
             heapq.heappop(heap)
         else:
             heapq.heapreplace(heap, Upcoming(at=following, name=one.name, what=one.what))
+
+
+def next_of_each(schedules: Iterable[Scheduled], now: datetime) -> list[Upcoming]:
+    """Return the next start, stop and restart of each DAG, in no order; nothing of DAGs that are suspended."""
+    return [one for each in schedules if not each.timing.suspended for one in _each_next(each.entry.name, each.timing, now)]
 
 
 def _each_next(name: str, timing: Timing, now: datetime) -> Iterator[Upcoming]:
