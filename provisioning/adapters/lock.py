@@ -37,6 +37,10 @@ class WorkspaceLock:
         """Give it up. Giving up what is not held is no error."""
         self.release_sync()
 
+    async def lost(self) -> None:
+        """Wait for ever: the kernel takes it from no process that lives."""
+        await asyncio.get_running_loop().create_future()
+
     def acquire_sync(self, *, wait: bool = False) -> int:
         """As `acquire`; raises StoreError when the folder cannot be written."""
         token = 0

@@ -24,7 +24,7 @@ from provisioning.engine.actions import Action
 from provisioning.engine.limits import Limits
 from provisioning.engine.runner import Projection, Runner, Store
 from provisioning.engine.worker import Place, Worker
-from provisioning.errors import LockedError, ProvisioningError
+from provisioning.errors import Fenced, LockedError, ProvisioningError
 
 WORKER = "local"
 ORDERS = ""
@@ -138,7 +138,7 @@ class Engine:
     def __init__(self, parts: Parts, options: Options) -> None:
         self._parts, self._options = parts, options
         self._serving: asyncio.Task[None] | None = None
-        self._leading = asyncio.Event()
+        self._leading, self._following = asyncio.Event(), asyncio.Event()
         self._worker: Worker | None = None
         self.runner: Runner | None = None
 
@@ -170,11 +170,12 @@ class Engine:
         runner, serving = self.runner, self._serving
         if runner is None or serving is None or run_id not in runner.open_runs():
             return
-        ending = asyncio.ensure_future(runner.ended(run_id))
+        waits = [asyncio.ensure_future(runner.ended(run_id)), asyncio.ensure_future(self._following.wait())]
         try:
-            await asyncio.wait([ending, serving], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*waits, serving], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            ending.cancel()
+            for each in waits:
+                each.cancel()
 
     async def handed_over(self) -> None:
         """Wait until we drive the store."""
@@ -183,20 +184,29 @@ class Engine:
     # ------------------------------------------------------------ parts
 
     async def _contend(self, tried: asyncio.Event) -> None:
+        """Take the right and drive. In a cluster somebody else may take it over: then drop what we thought, and begin again."""
+        while True:
+            token = await self._take_right(tried)
+            try:
+                await self._drive(token, await self._parts.outfit.open(token), tried)
+            except* Fenced as lost:
+                if self._parts.store.ordered is None:  # nobody takes over while a process lives
+                    raise
+                LOG.warning("no longer driving: %s", _first(lost))
+            finally:
+                self.runner = None
+                self._leading.clear()
+                self._following.set()
+                await self._parts.outfit.close()
+                await self._parts.lease.release()
+
+    async def _take_right(self, tried: asyncio.Event) -> int:
         while True:
             try:
-                token = await self._parts.lease.acquire(wait=False)
-                break
+                return await self._parts.lease.acquire(wait=False)
             except LockedError:
                 tried.set()
                 await self._parts.clock.sleep(TAKE_OVER_S)
-        try:
-            pieces = await self._parts.outfit.open(token)
-            await self._drive(token, pieces, tried)
-        finally:
-            self.runner = None
-            await self._parts.outfit.close()
-            await self._parts.lease.release()
 
     async def _drive(self, token: int, pieces: Pieces, tried: asyncio.Event) -> None:
         parts, options = self._parts, self._options
@@ -223,12 +233,18 @@ class Engine:
             await runner.resume(ours)
         self.runner = runner
         self._leading.set()
+        self._following.clear()
         tried.set()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._until_lost())
             group.create_task(runner.serve())
             group.create_task(worker.serve())
             if options.adopt:
                 group.create_task(self._take_orders(runner))
+
+    async def _until_lost(self) -> None:
+        await self._parts.lease.lost()
+        raise Fenced("the lease was lost")
 
     async def _stop_work(self, run: str) -> None:
         if self._worker is not None:
@@ -237,9 +253,16 @@ class Engine:
     async def _take_orders(self, runner: Runner) -> None:
         """Do what clients in other processes ask for. They have checked that it makes sense; what does not any more is left."""
         while True:
-            for order in await self._parts.store.take_requests([ORDERS]):
-                with suppress(ProvisioningError):
+            orders = await self._parts.store.take_requests([ORDERS])
+            for order in orders:
+                try:
                     await obey(runner, order)
+                except Fenced:
+                    raise
+                except ProvisioningError as error:
+                    LOG.info("order %s was not followed: %s", order.kind, error.message)
+            if orders:
+                await self._parts.store.handled(orders)
             await self._parts.clock.sleep(POLL_S)
 
 
@@ -250,9 +273,9 @@ async def obey(runner: Runner, order: Request) -> None:
         await runner.resume(ours)
     elif order.kind == "retry":
         step = data.get("from_step")
-        await runner.retry(str(data["run"]), from_step=str(step) if step else None, actor=order.actor)
+        await runner.retry(str(data["run"]), from_step=str(step) if step else None, actor=order.actor, upto=order.id)
     elif order.kind == "replay":
-        await runner.replay(str(data["run"]), [str(data["step"])], actor=order.actor)
+        await runner.replay(str(data["run"]), [str(data["step"])], actor=order.actor, upto=order.id)
 
 
 def ours(workflow: Workflow) -> bool:

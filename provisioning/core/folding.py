@@ -178,6 +178,7 @@ def _added(run: Run, event: Event) -> None:
 def _dispatched(run: Run, event: Event) -> None:
     if step := _among(run, event, StepState.READY):
         run.move(step, StepState.DISPATCHED)
+        step.crash_count = step.crash_count if step.lost else 0
         step.attempt, step.epoch, step.lost, step.due = event.attempt, event.epoch, False, ""
         step.target = str(event.data.get("target", ""))
         step.started_at = step.ended_at = None

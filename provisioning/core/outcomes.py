@@ -16,6 +16,9 @@ from provisioning.core.retry import delay_s, may_retry
 from provisioning.core.run import ACTIVE, Run, StepRun
 
 NO_RETRY = Retry()
+CRASH_LIMIT = 5  # dispatches of one attempt that may lose their worker
+WORKER_LOST = "worker_lost"
+"""The reason of a dispatch whose worker is gone, and the error kind of a step that has lost too many."""
 LONGEST_WAIT_S = 10 * 365 * 86_400.0  # what an action asks for may be any number, a date has its limits
 _ENDED_BY = {
     Outcome.OK: Kind.STEP_SUCCEEDED,
@@ -36,6 +39,9 @@ def on_report(decision: Decision, report: Report, roll: float) -> None:
     step = decision.run.steps.get(task.step)
     if step is None or step.state not in ACTIVE or (step.attempt, step.epoch) != (task.attempt, task.epoch):
         return
+    if report.outcome is Outcome.LOST:
+        lose(decision, step, WORKER_LOST)
+        return
     begun = step.state is StepState.RUNNING or (report.outcome is not Outcome.CANCELLED and bool(report.worker))
     if begun and step.state is StepState.DISPATCHED:
         decision.emit(Kind.STEP_STARTED, step, {"worker": report.worker})
@@ -53,6 +59,16 @@ def on_report(decision: Decision, report: Report, roll: float) -> None:
         _wait(decision, step, Kind.STEP_RETRY_WAIT, data, wait_s)
     else:
         _end(decision, step, report, data, begun=begun)
+
+
+def lose(decision: Decision, step: StepRun, reason: str) -> None:
+    """Take back what a worker had that is gone; it is no try for the retry policy. Lost too often, the step fails."""
+    if step.crash_count >= CRASH_LIMIT:
+        error = {"kind": WORKER_LOST, "message": f"its worker died {CRASH_LIMIT} times"}
+        decision.emit(Kind.STEP_FAILED, step, {"error": error})
+        maybe_halt(decision, step)
+    else:
+        decision.emit(Kind.STEP_LEASE_LOST, step, {"reason": reason})
 
 
 # ---------------------------------------------------------------- ends

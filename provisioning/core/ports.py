@@ -55,6 +55,7 @@ class Task:
     labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tries: int = 1  # how often it has been tried, this time included, since it last succeeded or was begun anew
     rounds: int = 1  # how often a repetition has begun it, this time included
+    token: int = field(default=0, compare=False)  # fencing number of this dispatch where the store gives one: only grows
 
 
 class Outcome(StrEnum):
@@ -66,6 +67,7 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     SKIPPED = "skipped"  # a condition does not hold: nothing was done
     UNKNOWN = "unknown"  # nobody can say; never to be taken for failed or done
+    LOST = "lost"  # its worker is gone: another one begins it again, as the same attempt in a new epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,7 @@ class Report:
     stops: str = ""  # why the whole run is to be cancelled now
     stdout: str = ""  # the end of what it printed, for the history
     stderr: str = ""
+    seq: int = field(default=0, compare=False)  # its place among all that comes in, where the store keeps that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +113,7 @@ class Request:
     kind: str
     actor: str = ""
     data: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
-    id: int = 0  # given by the journal
+    id: int = 0  # given by the store: its place among all that comes in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,7 @@ class Commit:
     tasks: Sequence[Task] = ()
     timers: Sequence[Timer] = ()
     fence: int | None = 0  # fencing token of the writer; None is nobody's: good for creating a run, which anybody may
+    upto: int = 0  # newest input that it takes into account: what came in for the run until then is decided; 0: none
 
 
 class Journal(Protocol):
@@ -165,18 +169,24 @@ class Inbox(Protocol):
         ...
 
     async def take_requests(self, runs: Sequence[str]) -> list[Request]:
-        """Return and remove the requests for these runs, oldest first."""
+        """Return the requests for these runs, oldest first, each once. A commit's `upto`, or `handled`, removes them."""
+        ...
+
+    async def handled(self, requests: Sequence[Request]) -> None:
+        """Remove requests that were taken: nothing follows from them any more."""
         ...
 
 
 class Tasks(Protocol):
     """Hands tasks to workers under a lease and brings reports back. A committed task is offered at least once."""
 
-    async def claim(self, worker: str, targets: Sequence[str] | None, free: int) -> list[Task]:
+    async def claim(
+        self, worker: str, targets: Sequence[str] | None, free: int, mutates: Callable[[Task], bool] = lambda _task: False
+    ) -> list[Task]:
         """Wait for tasks for these targets and return at most `free` of them, at least one.
 
-        "" is always among the targets; None is every target. Once `cancel_requested` was committed for a run, its tasks
-        that nobody has claimed come back as reports instead: cancelled.
+        "" is always among the targets; None is every target. A task that `mutates` is never handed out twice. Once
+        `cancel_requested` was committed for a run, its tasks that nobody has claimed come back as reports: cancelled.
         """
         ...
 
@@ -210,6 +220,10 @@ class Lease(Protocol):
 
     async def release(self) -> None:
         """Give it up."""
+        ...
+
+    async def lost(self) -> None:
+        """Return once it was lost without being given up; one that ends only with its holder's process never is."""
         ...
 
 

@@ -19,12 +19,10 @@ from provisioning.core.model import (
     RunState,
     StepState,
 )
-from provisioning.core.outcomes import maybe_halt
+from provisioning.core.outcomes import lose, maybe_halt
 from provisioning.core.ports import Request, Timer
 from provisioning.core.run import ACTIVE, Run, StepRun
 from provisioning.core.upstream import REJECTED
-
-CRASH_LIMIT = 5  # dispatches of one attempt that may lose their worker
 
 
 def on_request(decision: Decision, request: Request) -> None:
@@ -175,17 +173,14 @@ def below(run: Run, first: Sequence[str]) -> list[str]:
 # ---------------------------------------------------------------- without a runner
 
 
-def recover(decision: Decision) -> None:
-    """After a restart: what the dead process's workers had goes back to ready, or fails when that happened too often."""
+def recover(decision: Decision, *, workers_live: bool = False) -> None:
+    """After a restart: what the dead process's workers had goes back to ready, or fails when that happened too often.
+
+    Workers that live on have what they have: then only the timers are set again.
+    """
     for step in list(decision.run.steps.values()):
-        if step.state not in ACTIVE:
-            continue
-        if step.crash_count >= CRASH_LIMIT:
-            error = {"kind": "worker_lost", "message": f"its worker died {CRASH_LIMIT} times"}
-            decision.emit(Kind.STEP_FAILED, step, {"error": error})
-            maybe_halt(decision, step)
-        else:
-            decision.emit(Kind.STEP_LEASE_LOST, step, {"reason": "runner died"})
+        if step.state in ACTIVE and not workers_live:
+            lose(decision, step, "runner died")
     decision.timers += _still_to_come(decision.run)
 
 
@@ -196,7 +191,11 @@ def _still_to_come(run: Run) -> list[Timer]:
     if run.rerun_due:
         timers.append(("", run.reruns, "rerun", datetime.fromisoformat(run.rerun_due)))
     policy = run.workflow.policy
-    for kind, after_s in (("timeout", policy.timeout_s), ("late", policy.sla_s)):
+    slow = [
+        step for step in run.steps.values() if step.spec.sla_s is not None and not step.late and step.state not in STEP_ENDED
+    ]
+    limits = [(f"late {step.spec.id}", step.spec.sla_s) for step in slow]
+    for kind, after_s in (("timeout", policy.timeout_s), ("late", policy.sla_s), *limits):
         if after_s is not None and run.started_at is not None:
             timers.append(("", 0, kind, run.started_at + timedelta(seconds=after_s)))
     return [Timer(run=run.id, step=step, attempt=attempt, kind=kind, due=due) for step, attempt, kind, due in timers]

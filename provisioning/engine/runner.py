@@ -7,8 +7,7 @@ then dispatch. Nothing is dispatched before what led to it is on disk, in the jo
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from provisioning.core import decide
@@ -18,15 +17,13 @@ from provisioning.core.decide import Decision, Extent
 from provisioning.core.events import Event, Kind
 from provisioning.core.folding import fold
 from provisioning.core.model import RunState, Workflow
-from provisioning.core.ports import Clock, Commit, Inbox, Journal, Report, Request, Tasks, Timer, Timers
+from provisioning.core.ports import Clock, Commit, Journal, Report, Request, Timer
 from provisioning.core.ready import GIVES_BACK, ReadyQueue
 from provisioning.core.run import Run, new_run
 from provisioning.core.window import Window
+from provisioning.engine.incoming import Incoming, Input, Sources, place_of, run_of
 from provisioning.engine.limits import NO_LIMITS, Limits
 from provisioning.errors import NotFoundError, UsageError
-
-GATHER = 2  # times the last turn's duration
-LONGEST_GATHER_S = 0.03
 
 
 class Projection(Protocol):
@@ -42,7 +39,7 @@ class Projection(Protocol):
         ...
 
 
-class Store(Journal, Inbox, Tasks, Timers, Protocol):
+class Store(Journal, Sources, Protocol):
     """What one backend offers to the runner."""
 
 
@@ -66,17 +63,17 @@ class Runner:
         Without a `fence` somebody else has to see to it that no other runner drives the same runs.
         """
         self._store, self._clock, self._roll, self._stop_work = store, clock, roll, stop_work
-        self._projections, self._fence, self._poll_s = projections, fence, poll_s
+        self._projections, self._fence = projections, fence
         self._careful = any(projection.binding for projection in projections)
         self._queue = ReadyQueue(capacity={f"pool:{name}": slots for name, slots in limits.pools.items()})
         self._window = Window(slots=limits.slots)
         self._admission, self._breakers = Admission(limit=limits.runs), Breakers()
         self._runs: dict[str, Run] = {}
         self._ended: dict[str, asyncio.Future[Run]] = {}
-        self._inputs: asyncio.Queue[Sequence[Report | Timer | Request]] = asyncio.Queue()
+        self._upto: dict[str, int] = {}  # newest input of each run that was decided and is not yet in a commit
+        self._incoming = Incoming(store, clock, self._runs, poll_s=poll_s)
         self._stopping: set[asyncio.Task[None]] = set()
         self._one_turn = asyncio.Lock()
-        self._not_before_s = float("-inf")
 
     # ------------------------------------------------------------ calls
 
@@ -106,10 +103,11 @@ class Runner:
         max_parallel: int = 0,
         extent: Extent = Extent.NEEDED,
         actor: str = "",
+        upto: int = 0,
     ) -> Run:
         """Run the failed frontier of an ended run again. Raises NotFoundError, UsageError when there is nothing to retry.
 
-        `keep_going` and `max_parallel`, where given, replace what the run was started with.
+        `keep_going` and `max_parallel`, where given, replace what the run was started with; `upto` is the request's place.
         """
         async with self._one_turn:
             run = await self._load(run_id)
@@ -120,11 +118,13 @@ class Runner:
             decision = self._decision(run, actor)
             if not decide.reopen(decision, from_step, keep_going=keep_going, max_parallel=max_parallel, extent=extent):
                 raise UsageError(f"run {run_id} has nothing to retry: every step succeeded")
-            await self._store.take_requests([run_id])  # what was asked of it before it ended is void
+            void = await self._store.take_requests([run_id])  # what was asked of it before it ended
+            self._upto[run_id] = max([upto, *(request.id for request in void)])
             await self._take_turn({run_id: decision})
+            await self._store.handled(void)
         return run
 
-    async def replay(self, run_id: str, steps: Sequence[str], *, actor: str = "") -> Run:
+    async def replay(self, run_id: str, steps: Sequence[str], *, actor: str = "", upto: int = 0) -> Run:
         """Run failed steps again, and what waited for them, in a run that has ended or goes on. Raises as `retry` does."""
         async with self._one_turn:
             run = await self._load(run_id)
@@ -136,6 +136,7 @@ class Runner:
             decision = self._decision(run, actor)
             if not decide.replay(decision, steps):
                 raise UsageError(f"run {run_id} has nothing to replay: {', '.join(steps)} did not fail, or was run again")
+            self._upto[run_id] = max(upto, self._upto.get(run_id, 0))
             await self._take_turn({run_id: decision})
         return run
 
@@ -144,7 +145,7 @@ class Runner:
     ) -> list[str]:
         """Take over the runs that nobody drives, or of them `only` these; return their ids.
 
-        What a dead runner's workers had is handed out again.
+        What a dead runner's workers had is handed out again, unless they live.
         """
         async with self._one_turn:
             decisions: dict[str, Decision] = {}
@@ -155,9 +156,11 @@ class Runner:
                     continue
                 decisions[run_id] = decision = self._decision(run, "")
                 self._open(run)
-                decide.recover(decision)
+                decide.recover(decision, workers_live=self._store.ordered is not None)
                 if run.state is RunState.QUEUED:
                     self._admission.offer(run)
+                if run.cancel_reason and run.active:
+                    self._stop(run.id)
             await self._take_turn(decisions)
         return list(decisions)
 
@@ -172,7 +175,7 @@ class Runner:
 
     async def cancel(self, run_id: str, reason: str, actor: str = "") -> None:
         """Ask for a run of this runner to be cancelled, without waiting for anything."""
-        await self._inputs.put([Request(run=run_id, kind="cancel", actor=actor, data={"reason": reason})])
+        await self._incoming.put([Request(run=run_id, kind="cancel", actor=actor, data={"reason": reason})])
 
     async def ask(self, request: Request) -> None:
         """Take a request without the detour over the store; return when what follows from it is recorded."""
@@ -182,10 +185,9 @@ class Runner:
     async def serve(self) -> None:
         """Take inputs until cancelled. Raises what a projection or the journal raises."""
         async with asyncio.TaskGroup() as group:
-            for pump in (self._pump(self._store.reports), self._pump(self._store.due), self._poll()):
-                group.create_task(pump)
+            group.create_task(self._incoming.pump())
             while True:
-                await self._handle(await self._next_inputs())
+                await self._handle(await self._incoming.next())
 
     async def ended(self, run_id: str) -> Run:
         """Wait until the run has ended and every projection knows. Raises NotFoundError for one that never was."""
@@ -198,21 +200,24 @@ class Runner:
 
     # ------------------------------------------------------------ one turn
 
-    async def _handle(self, inputs: Sequence[Report | Timer | Request]) -> None:
+    async def _handle(self, inputs: Sequence[Input]) -> None:
         """Decide and take a turn. One at a time: a decision is based on what the one before has committed."""
         async with self._one_turn:
             began_s = self._clock.monotonic_s()
             await self._take_turn(self._decide(inputs))
-            now_s = self._clock.monotonic_s()
-        self._not_before_s = now_s + min(GATHER * (now_s - began_s), LONGEST_GATHER_S)
+            if requests := [item for item in inputs if isinstance(item, Request) and item.id]:
+                await self._store.handled(requests)
+            self._incoming.took_turn(began_s)
 
-    def _decide(self, inputs: Sequence[Report | Timer | Request]) -> dict[str, Decision]:
+    def _decide(self, inputs: Sequence[Input]) -> dict[str, Decision]:
         decisions: dict[str, Decision] = {}
         for item in inputs:
-            run_id = item.task.run if isinstance(item, Report) else item.run
+            run_id = run_of(item)
             run = self._runs.get(run_id)
             if run is None:
                 continue
+            if place_of(item):
+                self._upto[run_id] = max(place_of(item), self._upto.get(run_id, 0))
             decision = decisions.get(run_id) or self._decision_in(decisions, run)
             if isinstance(item, Report):
                 self._breakers.hear(run, item, decision.now)
@@ -303,6 +308,7 @@ class Runner:
                 tasks=decision.tasks,
                 timers=decision.timers,
                 fence=self._fence,
+                upto=self._upto.pop(decision.run.id, 0),
             )
         )
 
@@ -359,32 +365,6 @@ class Runner:
         ending = self._ended.pop(run.id, None)
         if ending is not None:
             ending.set_result(run)
-
-    async def _pump(self, source: Callable[[], Awaitable[Sequence[Report] | Sequence[Timer]]]) -> None:
-        while True:
-            await self._inputs.put(await source())
-
-    async def _poll(self) -> None:
-        while True:
-            await self._clock.sleep(self._poll_s)
-            if self._runs and (requests := await self._store.take_requests(list(self._runs))):
-                await self._inputs.put(requests)
-
-    def _more_may_come(self, inputs: Sequence[Report | Timer | Request]) -> bool:
-        """Whether workers have more of the runs that these inputs are about than what they are about."""
-        ends = Counter(item.task.run for item in inputs if isinstance(item, Report) and item.outcome is not None)
-        touched = {item.task.run if isinstance(item, Report) else item.run for item in inputs}
-        return any(run_id in self._runs and self._runs[run_id].active > ends[run_id] for run_id in touched)
-
-    async def _next_inputs(self) -> list[Report | Timer | Request]:
-        """Wait for input. While it keeps coming, let more of it gather: a commit costs the same for one report as for ten."""
-        inputs = list(await self._inputs.get())
-        wait_s = self._not_before_s - self._clock.monotonic_s()
-        if wait_s > 0 and self._more_may_come(inputs):
-            await self._clock.sleep(wait_s)
-        while not self._inputs.empty():
-            inputs.extend(self._inputs.get_nowait())
-        return inputs
 
 
 async def load(journal: Journal, run_id: str) -> Run:

@@ -61,7 +61,7 @@ class Worker:
         try:
             while True:
                 await self._wait_for_slot()
-                for task in await self._tasks.claim(self._name, self._targets, self._slots - self._busy):
+                for task in await self._tasks.claim(self._name, self._targets, self._slots - self._busy, self._mutates):
                     self._begin(task)
         finally:
             await self._stop(list(self._running))
@@ -71,6 +71,10 @@ class Worker:
         await self._stop([job for job, task in self._running.items() if task.run == run])
 
     # ------------------------------------------------------------ parts
+
+    def _mutates(self, task: Task) -> bool:
+        action = self._actions.get(task.action.type)
+        return action is not None and action.traits.mutates
 
     async def _wait_for_slot(self) -> None:
         while self._busy >= self._slots:

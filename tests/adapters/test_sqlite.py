@@ -345,6 +345,23 @@ async def test_requests_of_other_processes_arrive_once_and_in_order(store: Sqlit
         assert [request.data["number"] for request in taken if request.actor == name] == list(range(20))
 
 
+async def test_requests_stay_until_what_follows_is_committed(store: SqliteStore, path: Path) -> None:
+    seq = await created(store)
+    for run, data in (("r1", {}), ("", {"run": "r1"}), ("r2", {}), ("r1", {})):
+        await store.request(Request(run=run, kind="pause", data=data))
+    first = await store.take_requests(["r1", ""])
+    other = SqliteStore(path)
+    assert await other.take_requests(["r1", ""]) == first
+    await store.commit(a_commit(seq, event(Kind.PAUSE_REQUESTED), upto=first[1].id))
+    again = SqliteStore(path)
+    left = await again.take_requests(["r1", "r2", ""])
+    assert [(request.run, request.id > first[1].id) for request in left] == [("r2", True), ("r1", True)]
+    await again.handled(left)
+    assert await SqliteStore(path).take_requests(["r1", "r2", ""]) == []
+    for each in (other, again):
+        each.close()
+
+
 async def test_two_stores_of_one_file_see_each_other_and_only_one_wins(store: SqliteStore, path: Path) -> None:
     other = SqliteStore(path)
     await created(store)

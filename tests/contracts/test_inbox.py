@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from support.records import a_commit, created, event
+
 from provisioning.adapters.memory import MemoryStore
 from provisioning.adapters.sqlite.store import SqliteStore
+from provisioning.core.events import Kind
 from provisioning.core.ports import Request
 
 Store = MemoryStore | SqliteStore
@@ -32,4 +35,25 @@ def test_nothing_asked_nothing_taken(store: Store) -> None:
 async def test_requests_to_a_deleted_run_are_gone(store: Store) -> None:
     await store.request(Request(run="r1", kind="pause"))
     await store.delete("r1")
+    assert await store.take_requests(["r1"]) == []
+
+
+async def test_a_commit_takes_what_it_answers_and_nothing_newer(store: Store) -> None:
+    seq = await created(store)
+    for run, data in (("r1", {}), ("", {"run": "r1"}), ("r1", {}), ("r2", {})):
+        await store.request(Request(run=run, kind="pause", data=data))
+    taken = await store.take_requests(["r1", "", "r2"])
+    await store.commit(a_commit(seq, event(Kind.PAUSE_REQUESTED), upto=taken[1].id))
+    assert [request.id for request in await store.take_requests(["r1", "", "r2"])] == []
+    await store.handled(taken)
+    await store.request(Request(run="r1", kind="resume"))
+    assert [request.kind for request in await store.take_requests(["r1"])] == ["resume"]
+
+
+async def test_what_was_handled_may_be_handled_again(store: Store) -> None:
+    await store.request(Request(run="r1", kind="pause"))
+    taken = await store.take_requests(["r1"])
+    await store.handled(taken)
+    await store.handled(taken)
+    await store.handled([])
     assert await store.take_requests(["r1"]) == []

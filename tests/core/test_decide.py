@@ -8,6 +8,7 @@ from support.simulate import failing, report, simulate, step, workflow
 
 from provisioning.core import decide
 from provisioning.core.decide import Decision
+from provisioning.core.events import Kind
 from provisioning.core.folding import fold
 from provisioning.core.model import (
     STEP_ENDED,
@@ -22,8 +23,8 @@ from provisioning.core.model import (
     StepState,
     Workflow,
 )
+from provisioning.core.outcomes import CRASH_LIMIT
 from provisioning.core.ports import Outcome, Task
-from provisioning.core.requests import CRASH_LIMIT
 from provisioning.core.run import StepRun, satisfied
 from provisioning.core.values import Marker, Ref, resolve
 
@@ -135,6 +136,45 @@ def test_n02_a_lost_worker_is_not_charged_to_the_retry_budget_but_has_a_limit_of
     assert simulation.run.steps["a"].attempt == 1
     assert simulation.run.steps["a"].error_kind == "worker_lost"
     assert simulation.run.state is RunState.FAILED
+
+
+def test_a_worker_that_is_lost_is_told_in_the_history_and_its_step_begins_again_as_the_same_attempt() -> None:
+    simulation = simulate(workflow(step("a", retry=Retry(attempts=2, base_s=1, jitter=0))), failing("a"))
+    lost = simulation.tasks.pop()
+    simulation.hear(report(lost, Outcome.LOST))
+
+    [told] = [event for event in simulation.events if event.kind is Kind.STEP_LEASE_LOST]
+    assert (told.step, told.epoch, told.data["reason"]) == ("a", 1, "worker_lost")
+    assert [(task.attempt, task.epoch) for task in simulation.tasks] == [(1, 2)]
+    simulation.go()
+    assert simulation.dispatched == ["a"] * 3  # once more than lost: two tries are still two tries
+
+
+def test_a_new_attempt_may_lose_as_many_workers_as_the_first() -> None:
+    simulation = simulate(workflow(step("a", retry=Retry(attempts=2, base_s=1, jitter=0))))
+    for outcome in (*[Outcome.LOST] * CRASH_LIMIT, Outcome.FAILED, *[Outcome.LOST] * CRASH_LIMIT, Outcome.OK):
+        while not simulation.tasks:
+            simulation.turn()
+        simulation.hear(report(simulation.tasks.pop(), outcome))
+
+    assert simulation.run.state is RunState.SUCCEEDED
+
+
+def test_what_workers_have_that_live_on_stays_with_them_and_the_timers_are_set_again() -> None:
+    flow = workflow(step("a", sla_s=9.0), step("b", sla_s=8.0, retry=Retry(attempts=2, base_s=5)), policy=Policy(timeout_s=60))
+    simulation = simulate(flow, failing("b"))
+    simulation.hear(report(simulation.tasks.pop(), Outcome.FAILED))
+    decision = Decision(run=simulation.run, now=simulation.now)
+    decide.recover(decision, workers_live=True)
+
+    assert (decision.events, decision.tasks) == ([], [])
+    assert {(timer.kind, timer.step) for timer in decision.timers} == {
+        ("retry", "b"),
+        ("timeout", ""),
+        ("late a", ""),
+        ("late b", ""),
+    }
+    assert {timer.due for timer in decision.timers} <= {timer.due for timer in simulation.timers}
 
 
 def test_a33_priority_goes_before_the_longest_path_and_that_before_declaration() -> None:

@@ -17,10 +17,10 @@ from provisioning.core.decide import Decision
 from provisioning.core.events import Kind
 from provisioning.core.folding import fold
 from provisioning.core.model import Gate, GateKind, RunState, Workflow
-from provisioning.core.ports import Outcome, Report
+from provisioning.core.ports import Outcome, Report, Task
 from provisioning.core.run import Run, new_run
 
-CHANCES = (*["end"] * 6, "timer", "pause", "resume", "cancel", "crash", "open", "open", "reject")
+CHANCES = (*["end"] * 6, "timer", "pause", "resume", "cancel", "crash", "lost", "lost", "open", "open", "reject")
 
 
 class Both:
@@ -32,7 +32,7 @@ class Both:
         self.engine = Simulation(run=new_run("r1", flow), outcome=lambda task: scripted(script, task), dice=self.dice)
         self.reference = Reference(flow)
         self.told = 0
-        self.attempt = dict.fromkeys(self.reference.state, 0)
+        self.stale: list[Task] = []
         self.engine.begin({})
         self.reference.settle()
         self.compare()
@@ -56,8 +56,7 @@ class Both:
         new, self.told = self.engine.events[self.told :], len(self.engine.events)
         for event in new:
             if event.kind is Kind.STEP_DISPATCHED:
-                self.reference.handed_out(event.step)
-                self.attempt[event.step] = event.attempt
+                self.reference.handed_out(event.step, event.attempt)
         run = self.engine.run
         assert {id: word(step.state.value) for id, step in run.steps.items()} == self.reference.state, drawn(run.workflow)
         assert run.ended == self.reference.ended
@@ -82,7 +81,7 @@ class Both:
         if not self.engine.timers:
             return
         timer = self.engine.timers.pop(0)
-        if self.reference.state[timer.step] == "retry" and timer.attempt == self.attempt[timer.step]:
+        if self.reference.state[timer.step] == "retry" and timer.attempt == self.reference.attempt[timer.step]:
             self.reference.due(timer.step)
         self._decide(lambda it: decide.on_timer(it, timer))
 
@@ -107,11 +106,21 @@ class Both:
 
     def _crash(self) -> None:
         """Forget everything but the journal, and recover."""
-        if any(step.crash_count >= 5 for step in self.engine.run.steps.values()):
-            return
         self.reference.worker_died()
         self.reference.settle()
         self.engine.crash()
+
+    def _lost(self) -> None:
+        """Lose the worker of one step. What it says later, or is said of it again, changes nothing."""
+        if self.engine.tasks:
+            task = self.engine.tasks.pop(self.dice.randrange(len(self.engine.tasks)))
+            self.reference.lost(task.step)
+            self.reference.settle()
+            self._decide(lambda it: decide.on_report(it, report(task, Outcome.LOST), 0.5))
+            self.stale.append(task)
+        for task in self.stale:
+            said = report(task, self.dice.choice((Outcome.LOST, Outcome.OK, Outcome.FAILED)))
+            self._decide(lambda it, said=said: decide.on_report(it, said, 0.5))
 
     def _ask(self, what: str, gate: Gate | None = None) -> None:
         self.reference.ask(what, gate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from support.engine import Doer, Engine, engine
 from support.generated import APPROVALS, Script, flows, scripted, scripts
+from support.simulate import step
 
 from provisioning.adapters.sqlite.store import SqliteStore
-from provisioning.core.model import OnFailure, Retry, Workflow
+from provisioning.core.events import Kind
+from provisioning.core.model import OnFailure, Retry, RunState, Workflow
 from provisioning.core.ports import Commit, Outcome, Request, Task
 from provisioning.core.run import Run
 from provisioning.core.upstream import awaiting
@@ -159,3 +162,53 @@ def test_a_crash_at_any_commit_of_many_workflows_changes_nothing_in_the_end() ->
     many()
     print(f"\n{crashes} crashes at commits of 400 generated workflows, 0 different ends")  # noqa: T201 - for docs/reference/faults.md
     assert crashes > 1000
+
+
+ASKED = (
+    Request(run="r1", kind="pause"),
+    Request(run="r1", kind="resume"),
+    Request(run="r1", kind="open_gate", data={"kind": "approval", "name": "one"}),
+)
+ANSWERS = {Kind.PAUSE_REQUESTED, Kind.RUN_RESUMED, Kind.GATE_OPENED}
+
+
+async def asked_of(path: Path, flow: Workflow) -> None:
+    """Submit a run that nobody drives yet, and ask things of it."""
+    store = SqliteStore(path)
+    await engine({}, store=store).runner.submit("r1", flow)
+    for request in ASKED:
+        await store.request(request)
+    store.close()
+
+
+async def taken_over(store: SqliteStore) -> None:
+    """Drive the run to its end."""
+    it = engine({"noop": doing({})}, store=store)
+    async with asyncio.TaskGroup() as group:
+        serving = [group.create_task(each) for each in (it.runner.serve(), it.worker.serve())]
+        await it.runner.resume()
+        await it.runner.ended("r1")
+        for task in serving:
+            task.cancel()
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_what_was_asked_of_a_run_is_done_once_whenever_its_runner_dies(tmp_path: Path, *, after: bool) -> None:
+    flow = Workflow(name="asked", steps=(step("a"), step("b", "a", gates=APPROVALS[:1])))
+    for at in itertools.count(1):
+        path = tmp_path / f"{at}.db"
+        await asked_of(path, flow)
+        store = Mortal(path, at, after=after)
+        with suppress(BaseExceptionGroup, Died):
+            await taken_over(store)
+        store.close()
+        again = SqliteStore(path)
+        if (await load(again, "r1")).state is RunState.RUNNING:
+            await taken_over(again)
+        kinds = [event.kind for event in await again.events("r1") if event.kind in ANSWERS]
+        assert kinds == [Kind.PAUSE_REQUESTED, Kind.RUN_RESUMED, Kind.GATE_OPENED], at
+        assert await SqliteStore(path).take_requests(["r1"]) == []
+        again.close()
+        if store.commits < at:
+            break
+    assert at > 3  # it died at several commits

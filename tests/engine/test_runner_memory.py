@@ -19,8 +19,9 @@ from provisioning.core.ports import Commit, Task
 from provisioning.core.resources import Actor
 from provisioning.core.run import Run
 from provisioning.engine.actions import Context
+from provisioning.engine.incoming import GATHER, LONGEST_GATHER_S
 from provisioning.engine.recorder import Recorder
-from provisioning.engine.runner import GATHER, LONGEST_GATHER_S, Runner
+from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Place, Worker
 from provisioning.errors import NotFoundError
 

@@ -33,8 +33,9 @@ def a_commit(
     tasks: Sequence[Task] = (),
     timers: Sequence[Timer] = (),
     fence: int = 0,
+    upto: int = 0,
 ) -> Commit:
-    return Commit(run=run, expected_seq=expected_seq, events=events, tasks=tasks, timers=timers, fence=fence)
+    return Commit(run=run, expected_seq=expected_seq, events=events, tasks=tasks, timers=timers, fence=fence, upto=upto)
 
 
 def a_task(step: str = "a", *, run: str = "r1", attempt: int = 1, epoch: int = 1, target: str = "") -> Task:

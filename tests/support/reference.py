@@ -16,6 +16,7 @@ from provisioning.core.ports import Outcome
 
 WAITING, ACTIVE, RETRY = "waiting", "active", "retry"
 GOOD, NOT_RUN = "succeeded", "not_run"
+CRASH_LIMIT = 5
 FAILED = {"failed", "timed_out", "interrupted"}
 OVER = {GOOD, NOT_RUN, *FAILED, "stopped"}
 _WORDS = {
@@ -50,6 +51,8 @@ class Reference:
     flow: Workflow
     state: dict[str, str] = field(default_factory=dict)
     tries: dict[str, int] = field(default_factory=dict)
+    attempt: dict[str, int] = field(default_factory=dict)
+    crashes: dict[str, int] = field(default_factory=dict)  # of the newest attempt
     blocked: set[str] = field(default_factory=set)
     opened: set[tuple[str, str]] = field(default_factory=set)
     paused: bool = False
@@ -64,20 +67,30 @@ class Reference:
 
     def __post_init__(self) -> None:
         self.state = {step.id: WAITING for step in self.flow.steps}
-        self.tries = dict.fromkeys(self.state, 0)
+        self.tries, self.attempt, self.crashes = (dict.fromkeys(self.state, 0) for _ in range(3))
 
     # ------------------------------------------------------------ what happens
 
-    def handed_out(self, id: str) -> None:
+    def handed_out(self, id: str, attempt: int) -> None:
         assert self.may_start(self.spec(id)), f"{id} must not start"
         self.state[id] = ACTIVE
         self.tries[id] += 1
+        if attempt != self.attempt[id]:
+            self.attempt[id], self.crashes[id] = attempt, 0
 
     def worker_died(self) -> None:
-        for id, state in self.state.items():
-            if state == ACTIVE:
-                self.state[id] = WAITING
-                self.tries[id] -= 1
+        for id in [id for id, state in self.state.items() if state == ACTIVE]:
+            self.lost(id)
+
+    def lost(self, id: str) -> None:
+        """The worker that had it is gone: it is begun again, which is no try; five times in one try are too many."""
+        self.crashes[id] += 1
+        if self.crashes[id] > CRASH_LIMIT:
+            self.state[id] = "failed"
+            self._halt(self.spec(id))
+        else:
+            self.state[id] = WAITING
+            self.tries[id] -= 1
 
     def done(self, id: str, end: End) -> None:
         spec = self.spec(id)

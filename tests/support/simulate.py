@@ -92,6 +92,11 @@ class Simulation:
             decide.on_timer(decision, timer)
         self._finish(decision)
 
+    def hear(self, said: Report) -> None:
+        decision = self._decision()
+        decide.on_report(decision, said, 0.5)
+        self._finish(decision)
+
     def ask(self, request: str, **data: object) -> None:
         decision = self._decision()
         decide.on_request(decision, Request(run=self.run.id, kind=request, data=data))

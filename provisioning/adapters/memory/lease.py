@@ -13,6 +13,7 @@ class _Room:
     token: int = 0
     holder: MemoryLease | None = None
     left: Bell = field(default_factory=Bell)
+    taken: Bell = field(default_factory=Bell)
 
 
 class MemoryLease:
@@ -37,6 +38,17 @@ class MemoryLease:
         self._room.holder = self
         self._room.token += 1
         return self._room.token
+
+    async def lost(self) -> None:
+        """Wait until somebody has taken it away."""
+        while self._room.holder is self:
+            await self._room.taken.heard()
+
+    def take_away(self) -> None:
+        """Take it from whoever has it, as a clock that runs out does."""
+        self._room.holder = None
+        self._room.left.ring()
+        self._room.taken.ring()
 
     async def release(self) -> None:
         """Give it up. Giving up what is not held is no error."""

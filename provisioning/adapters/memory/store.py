@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import ClassVar
 
 from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.history import MemoryHistory
@@ -25,6 +26,8 @@ class MemoryStore:
     Events pass through JSON as they would on a disk, so what cannot be stored there is refused here as well.
     """
 
+    ordered: ClassVar[None] = None  # workers are in the same process
+
     def __init__(self, clock: Clock | None = None) -> None:
         self.history = MemoryHistory()
         self.schedules = MemorySchedules(self.history)
@@ -32,6 +35,7 @@ class MemoryStore:
         self._events: dict[str, list[bytes]] = {}
         self._requests: list[Request] = []
         self._request_count = 0
+        self._taken: set[int] = set()
         self._fence = 0
         self._tasks = TaskQueue()
         self._timers = TimerHeap(clock or SystemClock())
@@ -73,6 +77,9 @@ class MemoryStore:
             self._tasks.withdraw(commit.run)
         self._tasks.offer(commit.tasks)
         self._timers.add(commit.timers)
+        self._remove(
+            [each for each in self._requests if each.id <= commit.upto and commit.run in {each.run, each.data.get("run")}]
+        )
         return len(known)
 
     async def events(self, run: str, after: int = 0) -> list[Event]:
@@ -103,17 +110,28 @@ class MemoryStore:
         self._requests.append(replace(request, id=self._request_count))
 
     async def take_requests(self, runs: Sequence[str]) -> list[Request]:
-        """Return and remove the requests for these runs, oldest first."""
+        """Return the requests for these runs that were not returned before, oldest first."""
         wanted = set(runs)
-        taken = [request for request in self._requests if request.run in wanted]
-        self._requests = [request for request in self._requests if request.run not in wanted]
+        taken = [request for request in self._requests if request.run in wanted and request.id not in self._taken]
+        self._taken.update(request.id for request in taken)
         return taken
+
+    async def handled(self, requests: Sequence[Request]) -> None:
+        """See `ports.Inbox`."""
+        self._remove(requests)
+
+    def _remove(self, requests: Sequence[Request]) -> None:
+        if gone := {request.id for request in requests}:
+            self._requests = [request for request in self._requests if request.id not in gone]
+            self._taken -= gone
 
     # ------------------------------------------------------------ Tasks and Timers
 
-    async def claim(self, worker: str, targets: Sequence[str] | None, free: int) -> list[Task]:
+    async def claim(
+        self, worker: str, targets: Sequence[str] | None, free: int, mutates: Callable[[Task], bool] = lambda _task: False
+    ) -> list[Task]:
         """See `ports.Tasks`."""
-        return await self._tasks.claim(worker, targets, free)
+        return await self._tasks.claim(worker, targets, free, mutates)
 
     async def extend(self, task: Task) -> None:
         """See `ports.Tasks`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from provisioning.adapters.memory.bell import Bell
@@ -21,7 +21,13 @@ class TaskQueue:
         self._offered = Bell()
         self._reported = Bell()
 
-    async def claim(self, worker: str, targets: Sequence[str] | None, free: int) -> list[Task]:  # noqa: ARG002 - leases end with us
+    async def claim(
+        self,
+        worker: str,  # noqa: ARG002 - leases end with us
+        targets: Sequence[str] | None,
+        free: int,
+        mutates: Callable[[Task], bool] = lambda _task: False,  # noqa: ARG002 - nothing is handed out twice here
+    ) -> list[Task]:
         """Wait for tasks for these targets or for any, and take at most `free` of them. None is every target."""
         while not (taken := self._take(targets, free)):
             await self._offered.heard()

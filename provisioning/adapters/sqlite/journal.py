@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from provisioning.adapters.sqlite.rows import write_changes
@@ -12,7 +12,7 @@ from provisioning.adapters.sqlite.stored import Damaged, from_json, number, text
 from provisioning.codec import digest, encode
 from provisioning.core.events import Event
 from provisioning.core.model import RUN_ENDED, RunState, Workflow
-from provisioning.core.ports import Commit, Timer
+from provisioning.core.ports import Commit, Request, Timer
 from provisioning.core.projection import Changes, project
 from provisioning.errors import Fenced, NotFoundError, StaleRevision
 
@@ -58,14 +58,23 @@ class Workflows:
             del self._kept[next(iter(self._kept))]
 
 
-def write_commit(connection: sqlite3.Connection, workflows: Workflows, commit: Commit) -> tuple[int, Changes]:
-    """Append a commit; return the new last seq and what it changed. Raises StaleRevision, Fenced, ValueError."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a commit did."""
+
+    last_seq: int
+    changes: Changes
+    answered: Sequence[int] = ()  # ids of the requests that it removed
+
+
+def write_commit(connection: sqlite3.Connection, workflows: Workflows, commit: Commit) -> Written:
+    """Append a commit; return what it did. Raises StaleRevision, Fenced, ValueError."""
     _check_fence(connection, commit.fence)
     run, last_seq = _find(connection, commit.run)
     if last_seq != commit.expected_seq:
         raise StaleRevision(f"run {commit.run} is at event {last_seq}, the commit is based on {commit.expected_seq}")
     if not commit.events and not run:
-        return 0, Changes()
+        return Written(last_seq=0, changes=Changes())
     numbered = enumerate(commit.events, start=last_seq + 1)
     events = [event if event.seq == seq else replace(event, seq=seq) for seq, event in numbered]
     run = run or _begin(connection, events[0])
@@ -78,7 +87,13 @@ def write_commit(connection: sqlite3.Connection, workflows: Workflows, commit: C
     write_changes(connection, run, changes, workflow)
     _settle(connection, run, changes)
     _add_timers(connection, run, commit.timers)
-    return last_seq + len(events), changes
+    return Written(last_seq=last_seq + len(events), changes=changes, answered=_answer(connection, commit))
+
+
+def read_requests(connection: sqlite3.Connection, runs: Collection[str]) -> list[Request]:
+    """Return the requests for these runs, oldest first."""
+    rows = connection.execute("SELECT id, run, body FROM requests ORDER BY id")
+    return [replace(from_json(body, Request), id=id) for id, run, body in rows if run in runs]
 
 
 def read_events(connection: sqlite3.Connection, run: str, after: int) -> list[Event]:
@@ -171,6 +186,17 @@ def _settle(connection: sqlite3.Connection, run: int, changes: Changes) -> None:
         connection.execute("DELETE FROM timers WHERE run = ?", (run,))
     else:
         connection.executemany("DELETE FROM timers WHERE run = ? AND step = ?", [(run, step) for step in changes.settled])
+
+
+def _answer(connection: sqlite3.Connection, commit: Commit) -> list[int]:
+    """Remove the requests that a commit is the answer to; return their ids."""
+    if not commit.upto:
+        return []
+    rows = connection.execute(
+        "DELETE FROM requests WHERE id <= ? AND (run = ? OR json_extract(body, '$.data.run') = ?) RETURNING id",
+        (commit.upto, commit.run, commit.run),
+    )
+    return [number(id) for (id,) in rows]
 
 
 def _add_timers(connection: sqlite3.Connection, run: int, timers: Iterable[Timer]) -> None:

@@ -7,10 +7,10 @@ Other processes reach a run by leaving requests in the same file.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.tasks import TaskQueue
@@ -18,13 +18,11 @@ from provisioning.adapters.memory.timers import TimerHeap
 from provisioning.adapters.sqlite import journal
 from provisioning.adapters.sqlite.history import SqliteHistory
 from provisioning.adapters.sqlite.schedules import SqliteSchedules
-from provisioning.adapters.sqlite.stored import from_json
 from provisioning.adapters.sqlite.writer import Writer
 from provisioning.codec import encode
 from provisioning.core.events import Event
 from provisioning.core.model import Workflow
 from provisioning.core.ports import Clock, Commit, Report, Request, Task, Timer
-from provisioning.core.projection import Changes
 
 
 class SqliteStore:
@@ -32,6 +30,8 @@ class SqliteStore:
 
     Nothing is opened before the first call. Every method raises StoreError when the file cannot be used. `close` it.
     """
+
+    ordered: ClassVar[None] = None  # workers are in the same process
 
     def __init__(self, path: Path, clock: Clock | None = None) -> None:
         self.path = path
@@ -43,6 +43,7 @@ class SqliteStore:
         self._clock = clock or SystemClock()
         self._timers = TimerHeap(self._clock)
         self._restored = False
+        self._taken: set[int] = set()  # ids of requests that were returned and are still stored
 
     def close(self) -> None:
         """Finish what was submitted and close the file."""
@@ -65,10 +66,10 @@ class SqliteStore:
         Commits that arrive while another is being written share the next transaction.
         """
 
-        def work(connection: sqlite3.Connection) -> tuple[int, Changes]:
+        def work(connection: sqlite3.Connection) -> journal.Written:
             return journal.write_commit(connection, self._workflows, commit)
 
-        return (await self._writer.write(work, lambda done: self._hand_out(commit, done[1])))[0]
+        return (await self._writer.write(work, lambda done: self._hand_out(commit, done))).last_seq
 
     async def events(self, run: str, after: int = 0) -> list[Event]:
         """Return the events of a run with seq > `after`, in order."""
@@ -104,17 +105,26 @@ class SqliteStore:
         await self._writer.write(lambda connection: connection.execute("INSERT INTO requests (run, body) VALUES (?, ?)", row))
 
     async def take_requests(self, runs: Sequence[str]) -> list[Request]:
-        """Return and remove the requests for these runs, oldest first. Cheap when there are none."""
+        """Return the requests for these runs that were not returned before, oldest first. Cheap when there are none."""
         wanted = set(runs)
-        if not await self._writer.read(lambda connection: _requests(connection, wanted)):
-            return []
-        return await self._writer.write(lambda connection: _take_requests(connection, wanted))
+        stored = await self._writer.read(lambda connection: journal.read_requests(connection, wanted))
+        fresh = [request for request in stored if request.id not in self._taken]
+        self._taken.update(request.id for request in fresh)
+        return fresh
+
+    async def handled(self, requests: Sequence[Request]) -> None:
+        """See `ports.Inbox`. Costs nothing for what a commit has removed."""
+        if left := [(request.id,) for request in requests if request.id in self._taken]:
+            await self._writer.write(lambda connection: connection.executemany("DELETE FROM requests WHERE id = ?", left))
+            self._taken.difference_update(id for (id,) in left)
 
     # ------------------------------------------------------------ Tasks and Timers
 
-    async def claim(self, worker: str, targets: Sequence[str] | None, free: int) -> list[Task]:
+    async def claim(
+        self, worker: str, targets: Sequence[str] | None, free: int, mutates: Callable[[Task], bool] = lambda _task: False
+    ) -> list[Task]:
         """See `ports.Tasks`."""
-        return await self._tasks.claim(worker, targets, free)
+        return await self._tasks.claim(worker, targets, free, mutates)
 
     async def extend(self, task: Task) -> None:
         """See `ports.Tasks`."""
@@ -135,7 +145,9 @@ class SqliteStore:
             self._timers.add(await self._writer.read(journal.read_timers))
         return await self._timers.due()
 
-    def _hand_out(self, commit: Commit, changes: Changes) -> None:
+    def _hand_out(self, commit: Commit, written: journal.Written) -> None:
+        changes = written.changes
+        self._taken.difference_update(written.answered)
         for port in (self._tasks, self._timers):
             port.settle(commit.run, changes.settled)
             if changes.finished:
@@ -144,14 +156,3 @@ class SqliteStore:
             self._tasks.withdraw(commit.run)
         self._tasks.offer(commit.tasks)
         self._timers.add(commit.timers)
-
-
-def _requests(connection: sqlite3.Connection, runs: set[str]) -> list[Request]:
-    rows = connection.execute("SELECT id, run, body FROM requests ORDER BY id")
-    return [replace(from_json(body, Request), id=id) for id, run, body in rows if run in runs]
-
-
-def _take_requests(connection: sqlite3.Connection, runs: set[str]) -> list[Request]:
-    taken = _requests(connection, runs)
-    connection.executemany("DELETE FROM requests WHERE id = ?", [(request.id,) for request in taken])
-    return taken

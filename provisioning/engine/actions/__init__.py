@@ -36,6 +36,7 @@ class Traits:
 
     own_time: bool = False  # keeps the step's time limit itself, where the work is
     eager_log: bool = True  # has a log even if nothing is printed
+    mutates: bool = False  # changes something elsewhere: it is never begun by two workers, also not when messages come twice
 
 
 OK = Result(outcome=Outcome.OK, exit_code=0)

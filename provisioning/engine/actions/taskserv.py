@@ -41,7 +41,7 @@ class Site:
 class TaskservAction:
     """The action `taskserv`. Its settings are written by `core.compile`."""
 
-    traits = Traits(own_time=True)
+    traits = Traits(own_time=True, mutates=True)
 
     def __init__(self, site: Site, bundles: Bundles, hosts: Hosts) -> None:
         self._site, self._bundles, self._hosts = site, bundles, hosts
@@ -92,7 +92,7 @@ class TaskservAction:
             profile=str(settings["profile"]),
             operation=str(settings["operation"]),
             digest=digest,
-            token=self._site.token,
+            token=task.token or self._site.token,
             timeout_s=float(timeout) if isinstance(timeout, int | float) else 1800.0,
             idempotent=bool(settings.get("idempotent")),
             fresh=bool(settings.get("fresh")),

@@ -181,7 +181,9 @@ class _Session:
                     told = True
                 if self.stopped.is_set():
                     return BY_SIGNAL
-                if any(request.kind == "cancel" for request in await self.store.take_requests([self.run_id])):
+                requests = await self.store.take_requests([self.run_id])
+                await self.store.handled(requests)
+                if any(request.kind == "cancel" for request in requests):
                     return "stopped"
                 await asyncio.sleep(POLL_S)
         return ""
