@@ -167,13 +167,10 @@ class SqliteHistory:
         self, limit: int = 50, *, replayed: bool | None = False, workflow: str | None = None, before: int | None = None
     ) -> list[DeadLetter]:
         """Return the newest dead letters first; `before` is an id and continues a list after it. Raises StoreError."""
-        filters = {
-            "(replayed_at IS NOT NULL) = ?": replayed,
-            "name = ?": workflow,
-            "dead_letters.id < ?": before,
-        }
+        filters = {"name = ?": workflow, "dead_letters.id < ?": before}
         used = {text: value for text, value in filters.items() if value is not None}
-        where = f"WHERE {' AND '.join(used)}" if used else ""
+        state = [] if replayed is None else [f"replayed_at IS {'NOT ' if replayed else ''}NULL"]
+        where = f"WHERE {' AND '.join([*state, *used])}" if state or used else ""
         return self._all(_letter, f"{_LETTERS} {where} ORDER BY dead_letters.id DESC LIMIT ?", *used.values(), limit)
 
     def dead_letter(self, id: int) -> DeadLetter:

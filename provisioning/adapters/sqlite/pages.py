@@ -22,6 +22,9 @@ ID = "row_number"
 RACES = timedelta(minutes=1)
 _EDGE = "SELECT id FROM runs WHERE created_at"
 MARKS = 500  # question marks of one statement
+FEW = 2_000  # runs that are looked up one by one; of more the newest are soon found among all
+_REJECTED = "id IN (SELECT run FROM steps WHERE mark = 'rejected')"
+_OF_ID, _OF_NAME = "FROM runs WHERE run >= ? AND run < ?", "FROM runs WHERE name >= ? AND name < ?"  # what begins with a text
 
 
 class Wanted(Protocol):
@@ -31,6 +34,8 @@ class Wanted(Protocol):
     def name(self) -> str | None: ...  # noqa: D102
     @property
     def states(self) -> frozenset[RunState]: ...  # noqa: D102
+    @property
+    def rejected(self) -> frozenset[RunState]: ...  # noqa: D102
     @property
     def label(self) -> str: ...  # noqa: D102
     @property
@@ -65,7 +70,7 @@ class RunPages:
 
     def page(self, wanted: Wanted, limit: int) -> list[RunSummary]:
         """Return the newest runs first, of the states that are wanted."""
-        sql, values = question(wanted, limit)
+        sql, values = question(wanted, limit, few=bool(wanted.q) and self._are_few(wanted.q))
         return [summary_of(row[:-1]) for row in self.rows(sql, *values)]
 
     def has(self, run: str) -> bool:
@@ -154,6 +159,10 @@ class RunPages:
             except ERRORS as error:
                 raise store_error(self._path, error) from error
 
+    def _are_few(self, q: str) -> bool:
+        sql = f"SELECT count(*) FROM (SELECT 1 {_OF_ID} UNION ALL SELECT 1 {_OF_NAME} LIMIT {FEW})"  # noqa: S608 - our text
+        return int(str(self.rows(sql, *_range(q), *_range(q))[0][0])) < FEW if self._path.exists() else False
+
     def _open(self) -> sqlite3.Connection | None:
         if self._connection is None and self._path.exists():
             self._connection = connect(self._path, any_thread=True)
@@ -163,16 +172,22 @@ class RunPages:
 _OPEN = (RunState.CREATED, RunState.QUEUED, RunState.RUNNING, RunState.PAUSING, RunState.PAUSED, RunState.FINISHING)
 
 
-def question(wanted: Wanted, limit: int) -> tuple[str, list[object]]:
-    """Return the SQL of a page and its values. Of several states each has its own seek: the rare ones are found, too."""
-    where, values = _terms(wanted)
+def question(wanted: Wanted, limit: int, *, few: bool = False) -> tuple[str, list[object]]:
+    """Return the SQL of a page and its values. Of several states each has its own seek: the rare ones are found, too.
+
+    With `few` not many runs begin with `wanted.q`: those are looked up.
+    """
+    where, values = _terms(wanted, few=few)
     states = sorted(state.value for state in wanted.states)
-    if len(states) < 2 or wanted.name is not None:
+    rejected = sorted(state.value for state in wanted.rejected)
+    seeks = few or (bool(states) and rejected == states)  # by another index than those of states
+    if len(states) < 2 or seeks:
         marks = ", ".join("?" * len(states))
-        column = "+state" if wanted.name is not None else "state"  # the index of names has the order, too
-        term = f"{column} IN ({marks})" if len(states) > 1 else f"{column} = ?"
-        return _page([*([term] if states else []), *where], [*states, *values], limit)
-    parts = [_page(["state = ?", *where], [state, *values], limit) for state in states]
+        of_states = [f"{'+' if seeks else ''}state IN ({marks})"] if states else []
+        of_rejected = [_REJECTED] if states and rejected == states else []
+        return _page([*of_rejected, *of_states, *where], [*states, *values], limit)
+    of_state = {state: [_REJECTED, "+state = ?"] if state in rejected else ["state = ?"] for state in states}
+    parts = [_page([*of_state[state], *where], [state, *values], limit) for state in states]
     sql = " UNION ALL ".join(f"SELECT * FROM ({part})" for part, _values in parts)  # noqa: S608 - our own text
     return f"SELECT * FROM ({sql}) ORDER BY {ID} DESC LIMIT ?", [*(each for _sql, given in parts for each in given), limit]  # noqa: S608
 
@@ -182,7 +197,7 @@ def _page(where: Sequence[str], values: Sequence[object], limit: int) -> tuple[s
     return f"SELECT {RUN_COLUMNS}, id AS {ID} FROM runs{text} ORDER BY id DESC LIMIT ?", [*values, limit]  # noqa: S608
 
 
-def _terms(wanted: Wanted) -> tuple[list[str], list[object]]:
+def _terms(wanted: Wanted, *, few: bool) -> tuple[list[str], list[object]]:
     """Return what every run of a page has to be but for its state, with values.
 
     Times are looked up in their index to find the ids between them, which are in the order of time but for a moment's races.
@@ -196,13 +211,19 @@ def _terms(wanted: Wanted) -> tuple[list[str], list[object]]:
         (f"id <= ({_EDGE} <= ? ORDER BY created_at DESC LIMIT 1)", [_text(until + RACES)] if until else []),
         ("+created_at <= ?", [_text(until)] if until else []),
         ("id < (SELECT id FROM runs WHERE run = ?)", [wanted.before] if wanted.before is not None else []),
-        ("(substr(run, 1, length(?)) = ? OR substr(name, 1, length(?)) = ?)", [wanted.q] * 4 if wanted.q else []),
-        ("EXISTS (SELECT 1 FROM json_each(labels) AS has WHERE has.key = ?)", [key] if key and not sign else []),
+        (f"id IN (SELECT id {_OF_ID} UNION SELECT id {_OF_NAME})", [*_range(wanted.q)] * 2 if few else []),
+        ("(substr(run, 1, length(?)) = ? OR substr(name, 1, length(?)) = ?)", [wanted.q] * 4 if wanted.q and not few else []),
+        ("json_type(labels, ?) IS NOT NULL", [f"$.{json.dumps(key)}"] if key and not sign else []),
         ("json_extract(labels, ?) = ?", [f"$.{json.dumps(key)}", value] if key and sign else []),
     ]
     used = [(text, values) for text, values in terms if values]
     where = [text for text, _values in used] + ([] if wanted.inside else [f"NOT {INSIDE}"])
     return where, [each for _sql, values in used for each in values]
+
+
+def _range(q: str) -> tuple[str, str]:
+    """Return what a text has to be from and below to begin with `q`."""
+    return q, q + "\U0010ffff"
 
 
 def _text(at: datetime) -> str:

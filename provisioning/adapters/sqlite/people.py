@@ -111,11 +111,12 @@ class SqlitePeople:
 
     def audit(self, limit: int, *, actor: str = "", action: str = "", before: int | None = None) -> list[AuditRecord]:
         """Return the newest records first; `action` may be its beginning, `before` continues a list."""
-        sql = (
-            f"SELECT {_AUDIT} FROM audit WHERE (?1 = '' OR actor = ?1)"  # noqa: S608 - our columns
-            " AND (?2 = '' OR substr(action, 1, length(?2)) = ?2) AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4"
-        )
-        return [_record(row) for row in self._rows(sql, actor, action, before, limit)]
+        filters = {"actor = ?": actor, "substr(action, 1, length(?)) = ?": action, "id < ?": before}
+        used = {text: value for text, value in filters.items() if value not in {"", None}}
+        where = f"WHERE {' AND '.join(used)}" if used else ""
+        values = [value for text, value in used.items() for _mark in range(text.count("?"))]
+        sql = f"SELECT {_AUDIT} FROM audit {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - our columns
+        return [_record(row) for row in self._rows(sql, *values, limit)]
 
     def drop_audit(self, before: datetime) -> int:
         """Forget records that are older; return how many."""

@@ -65,6 +65,11 @@ class Wanted:
         """Which states these words may mean; none (empty) is no filter."""
         return frozenset(state for word in self.words for state in _states(word))
 
+    @property
+    def rejected(self) -> frozenset[RunState]:
+        """Which of these states are wanted of runs that somebody rejected, and of no others."""
+        return self.states - {state for word in self.words - {REJECTED} for state in _states(word)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
