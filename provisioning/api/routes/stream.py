@@ -27,6 +27,9 @@ async def stream_events(
 ) -> Response:
     """Follow topics: `run:ID`, `log:RUN/STEP` (also `log:RUN/STEP@stderr`), `runs`, `dags`.
 
+    The name of a step is percent-encoded in its topic, as `encodeURIComponent` does it, before all topics are encoded as a
+    parameter: `,`, `%` and `@` may stand in it. Each message names its topic as it was asked for.
+
     Each message has the topic as `topic` in its JSON data. Its id holds how far each topic is, in the order of `topics`, with
     commas between: of a run the number of the event, of a log the byte. With `Last-Event-ID` the stream goes on there, without
     a gap or a repetition. `event: event` is a record of the journal, `event: log` a piece of text, `event: changed` says that a

@@ -63,7 +63,7 @@ export function LivePage({ topics, onMessage, children }: Props) {
 const MOST = 20; // topics of a connection, the server's limit
 
 export function logTopic(run: string, step: string, stream: "stdout" | "stderr"): string {
-  return `log:${run}/${step}${stream === "stderr" ? "@stderr" : ""}`;
+  return `log:${run}/${encodeURIComponent(step)}${stream === "stderr" ? "@stderr" : ""}`;
 }
 
 /** The text of a log as it grows. */
