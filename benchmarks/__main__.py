@@ -10,16 +10,26 @@ from pathlib import Path
 
 from sshd import SshdError
 
-from benchmarks import dagfiles, planning, startup, workflows
+from benchmarks import dagfiles, planning, server, startup, workflows
 from benchmarks.contestants import PROJECT, Contestant, contestants
 from benchmarks.figures import Timed
 from benchmarks.page import judged, publish
 from benchmarks.record import Record, machine, versions, write
 from benchmarks.rounds import compete, hosts
-from benchmarks.tables import Row, dagfile_rows, held_rows, plain, planning_rows, ssh_rows, start_rows, workflow_rows
+from benchmarks.tables import (
+    Row,
+    dagfile_rows,
+    held_rows,
+    plain,
+    planning_rows,
+    server_rows,
+    ssh_rows,
+    start_rows,
+    workflow_rows,
+)
 from benchmarks.work import WorkError
 
-PARTS = ("planning", "startup", "workflows", "dagfiles", "ssh")
+PARTS = ("planning", "startup", "workflows", "dagfiles", "server", "ssh")
 QUICK = ("scripts", "floor", "provisioning", "pyinfra")
 
 
@@ -39,9 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             startup=tuple(_start(asked)) if "startup" in parts else (),
             workflows=tuple(workflows.measure()) if "workflows" in parts else (),
             dagfiles=tuple(dagfiles.measure(asked.checkout)) if "dagfiles" in parts else (),
+            server=tuple(_pages(asked)) if "server" in parts else (),
             ssh=tuple(_ssh(asked)) if "ssh" in parts else (),
         )
-    except (WorkError, SshdError) as wrong:
+    except (WorkError, SshdError, RuntimeError) as wrong:
         _tell(f"error: {wrong}")
         return 1
     for rows in _tables(record, titles):
@@ -71,6 +82,10 @@ def _start(asked: argparse.Namespace) -> list[Timed]:
     return startup.measure(asked.checkout, rounds=rounds, tell=_tell)
 
 
+def _pages(asked: argparse.Namespace) -> list[server.Served]:
+    return server.measure(asked.checkout, rounds=asked.rounds or (11 if asked.quick else server.ROUNDS), tell=_tell)
+
+
 def _ssh(asked: argparse.Namespace) -> list[Timed]:
     sizes = asked.servers or ([10] if asked.quick else [10, 100])
     rounds = asked.rounds or (1 if asked.quick else 5)
@@ -97,6 +112,7 @@ def _tables(record: Record, titles: dict[str, str]) -> list[Sequence[Row]]:
     tables += [start_rows(record.startup)] if record.startup else []
     tables += [workflow_rows(record.workflows)] if record.workflows else []
     tables += [dagfile_rows(record.dagfiles)] if record.dagfiles else []
+    tables += [server_rows(record.server)] if record.server else []
     tables += [ssh_rows(record.ssh, titles)] if record.ssh else []
     held = held_rows(judged(record))
     return [*tables, *([held] if len(held) > 1 else [])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import dagfiles
+from benchmarks import dagfiles, server
 from benchmarks.dagfiles import Ran
 from benchmarks.figures import Timed, digits, ratio, summaries
 from benchmarks.planning import GROWTH_LIMIT, LIMIT_S, Planned
@@ -112,3 +112,17 @@ def of_dagfiles(found: Sequence[Ran]) -> Iterator[Held]:
         if times is not None:
             bar, measured = f"at most {dagfiles.GROWTH_LIMIT} times half as many", f"{digits(times)} times"
             yield Held(what=f"{one.steps:,} shell steps", bar=bar, measured=measured, holds=times <= dagfiles.GROWTH_LIMIT)
+
+
+def of_server(found: Sequence[server.Served]) -> Iterator[Held]:
+    """Judge the server's pages over a long history."""
+    if not found:
+        return
+    slowest = max(found, key=lambda one: one.long_ms)
+    bar, measured = f"under {server.LIMIT_MS:.0f} ms at the median", f"{digits(slowest.long_ms)} ms"
+    what = f"the slowest of {len(found)} pages of the server, 1,000 DAGs, 100,000 runs ({slowest.page})"
+    yield Held(what=what, bar=bar, measured=measured, holds=slowest.long_ms < server.LIMIT_MS)
+    grown = [(one.growth, one.page) for one in found if one.growth is not None and one.page not in server.LOOKING]
+    most, page = max(grown)
+    what, bar = f"100,000 runs beside 1,000 ({page})", f"at most {server.GROWTH_LIMIT:.0f} times the time"
+    yield Held(what=what, bar=bar, measured=f"{digits(most)} times", holds=most <= server.GROWTH_LIMIT)

@@ -7,12 +7,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.bars import Held, of_dagfiles, of_planning, of_ssh, of_start, of_workflows
+from benchmarks.bars import Held, of_dagfiles, of_planning, of_server, of_ssh, of_start, of_workflows
 from benchmarks.chart import Bar, Chart, Group, svg
 from benchmarks.figures import digits, ratio, summaries
 from benchmarks.record import Record, read, write
 from benchmarks.startup import BARE
-from benchmarks.tables import Row, dagfile_rows, held_rows, markdown, planning_rows, ssh_rows, start_rows, workflow_rows
+from benchmarks.tables import (
+    Row,
+    dagfile_rows,
+    held_rows,
+    markdown,
+    planning_rows,
+    server_rows,
+    ssh_rows,
+    start_rows,
+    workflow_rows,
+)
 
 
 def publish(record: Record, docs: Path, titles: Mapping[str, str]) -> None:
@@ -27,6 +37,7 @@ def publish(record: Record, docs: Path, titles: Mapping[str, str]) -> None:
             ssh=record.ssh or before.ssh,
             workflows=record.workflows or before.workflows,
             dagfiles=record.dagfiles or before.dagfiles,
+            server=record.server or before.server,
         )
     write(record, raw)
     if record.ssh:
@@ -50,6 +61,8 @@ def sections(record: Record, titles: Mapping[str, str]) -> dict[str, str]:
         parts["workflows"] = markdown(workflow_rows(record.workflows))
     if record.dagfiles:
         parts["dagfiles"] = markdown(dagfile_rows(record.dagfiles))
+    if record.server:
+        parts["server"] = markdown(server_rows(record.server))
     if record.planning:
         parts["planning"] = markdown(planning_rows(record.planning))
     return parts
@@ -63,6 +76,7 @@ def judged(record: Record) -> Iterable[Held]:
         *of_planning(record.planning),
         *of_workflows(record.workflows),
         *of_dagfiles(record.dagfiles),
+        *of_server(record.server),
     ]
 
 

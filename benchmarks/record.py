@@ -17,6 +17,7 @@ from benchmarks.contestants import PEERS
 from benchmarks.dagfiles import Ran
 from benchmarks.figures import Timed
 from benchmarks.planning import Planned
+from benchmarks.server import Served
 from benchmarks.workflows import Flowed
 
 PACKAGES = ("pyinfra", "ansible-core", "mitogen")
@@ -34,6 +35,7 @@ class Record:
     ssh: tuple[Timed, ...] = ()
     workflows: tuple[Flowed, ...] = ()
     dagfiles: tuple[Ran, ...] = ()
+    server: tuple[Served, ...] = ()
     measured_on: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
 
 
@@ -51,7 +53,8 @@ def read(path: Path) -> Record:
     ssh = tuple(Timed(**one) for one in facts.pop("ssh"))
     workflows = tuple(Flowed(**one) for one in facts.pop("workflows", ()))
     ran = tuple(Ran(**one) for one in facts.pop("dagfiles", ()))
-    return Record(planning=planning, startup=startup, ssh=ssh, workflows=workflows, dagfiles=ran, **facts)
+    served = tuple(Served(**one) for one in facts.pop("server", ()))
+    return Record(planning=planning, startup=startup, ssh=ssh, workflows=workflows, dagfiles=ran, server=served, **facts)
 
 
 def machine() -> dict[str, str]:

@@ -9,6 +9,7 @@ from benchmarks.dagfiles import Ran
 from benchmarks.dagfiles import growth as dagfile_growth
 from benchmarks.figures import Timed, digits, ratio, summaries
 from benchmarks.planning import Planned
+from benchmarks.server import Served
 from benchmarks.startup import BARE
 from benchmarks.workflows import Flowed, growth
 
@@ -72,6 +73,16 @@ def dagfile_rows(found: Sequence[Ran]) -> list[Row]:
         rows.append(
             (f"{one.steps:,}, {one.shape}", digits(one.wall_s), over, f"{one.per_s:,.0f}", digits(times) if times else "")
         )
+    return rows
+
+
+def server_rows(found: Sequence[Served]) -> list[Row]:
+    """Return a head and a row for each page."""
+    rows: list[Row] = [("page", "1,000 runs, ms", "100,000 runs, ms", "19 of 20 below, ms", "times as long", "kB")]
+    for one in found:
+        times = digits(one.growth) if one.growth is not None else ""
+        figures = (digits(one.short_ms), digits(one.long_ms), digits(one.slow_ms), times, f"{one.long_bytes / 1000:.1f}")
+        rows.append((one.page, *figures))
     return rows
 
 

@@ -13,6 +13,7 @@ import uvicorn
 
 from provisioning import wiring
 from provisioning.api.app import make_app
+from provisioning.api.patience import Patience, tune
 from provisioning.api.sites import is_loopback
 from provisioning.errors import ProvisioningError, StoreError, UsageError
 from provisioning.operations.dagu.places import Places
@@ -80,6 +81,8 @@ async def _until_asked(host: Host, people: People, listen: Listen, bound: socket
     server = _Server(
         uvicorn.Config(
             app,
+            http=Patience,
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -141,7 +144,7 @@ def _bound(listen: Listen) -> socket.socket:
         raise UsageError(
             f"cannot listen on {listen.host} port {listen.port}: {reason}", hint="choose another --port"
         ) from error
-    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it: no answer waits 40 ms for an ACK
+    tune(bound)
     return bound
 
 

@@ -62,7 +62,7 @@ class EventStream(Response):
                     client.end("you may not look any more")
             if client.waiting:
                 beaten_s = now_s
-                await _send(send, b"".join(map(encoded, _taken(client))))
+                await _send(send, b"".join(map(encoded, client.take())))
             elif now_s - beaten_s >= HEARTBEAT_S:
                 beaten_s = now_s
                 await _send(send, b": still here\n\n")
@@ -97,12 +97,6 @@ def _event_body(message: Message) -> bytes:
 def _line(kind: str, id: str | None, data: object) -> bytes:
     head = f"id: {id}\n" if id is not None else ""
     return f"{head}event: {kind}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
-
-
-def _taken(client: Client) -> list[Message]:
-    taken = list(client.waiting)
-    client.waiting.clear()
-    return taken
 
 
 async def _wait(client: Client, limit_s: float) -> None:

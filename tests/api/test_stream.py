@@ -65,10 +65,10 @@ def test_a_hundred_who_look_at_one_run_cost_the_journal_no_more_than_one(tmp_pat
             pages = here.host.reading.pages(here.host.places.data)
             real = pages.events
 
-            def counted(run: str, after: int = 0) -> object:
+            def counted(run: str, after: int = 0, most: int = -1) -> object:
                 nonlocal reads
                 reads += 1
-                return real(run, after)
+                return real(run, after, most)
 
             pages.events = counted  # type: ignore[method-assign, assignment]
             id = await here.started("chain")

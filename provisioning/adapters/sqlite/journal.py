@@ -96,10 +96,11 @@ def read_requests(connection: sqlite3.Connection, runs: Collection[str]) -> list
     return [replace(from_json(body, Request), id=id) for id, run, body in rows if run in runs]
 
 
-def read_events(connection: sqlite3.Connection, run: str, after: int) -> list[Event]:
-    """Return a run's events with seq > `after`, in order, none of them missing."""
+def read_events(connection: sqlite3.Connection, run: str, after: int, most: int = -1) -> list[Event]:
+    """Return a run's events with seq > `after`, in order, none of them missing; of many the first `most`."""
     rows = connection.execute(
-        "SELECT body FROM events WHERE run = (SELECT id FROM runs WHERE run = ?) AND seq > ? ORDER BY seq", (run, after)
+        "SELECT body FROM events WHERE run = (SELECT id FROM runs WHERE run = ?) AND seq > ? ORDER BY seq LIMIT ?",
+        (run, after, most),
     )
     events = [from_json(body, Event) for (body,) in rows]
     for seq, event in enumerate(events, start=after + 1):

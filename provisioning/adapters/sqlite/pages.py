@@ -126,14 +126,14 @@ class RunPages:
         rows = self.rows(f"SELECT name, state, count(*) FROM runs WHERE state IN ({open_states}) GROUP BY name, state")  # noqa: S608
         return {(str(name), str(state)): int(str(number)) for name, state, number in rows}
 
-    def events(self, run: str, after: int = 0) -> list[Event]:
-        """Return the events of a run after a number."""
+    def events(self, run: str, after: int = 0, most: int = -1) -> list[Event]:
+        """Return the events of a run after a number, at most so many where a number is given."""
         with self._busy:
             connection = self._open()
             if connection is None:
                 return []
             try:
-                return journal.read_events(connection, run, after)
+                return journal.read_events(connection, run, after, most)
             except ERRORS as error:
                 raise store_error(self._path, error) from error
 

@@ -20,7 +20,7 @@ from provisioning.operations.hosting.topics import Topic
 
 LOOK_S = 0.25
 PAUSE_S = 0.03  # between two looks, however much happens
-ROOM = 500  # messages that may wait for one client
+ROOM, ROOM_TEXT = 500, 256 * 1024  # messages, and characters of logs, that may wait for one client
 CLIENTS_MOST = 1000
 
 
@@ -46,13 +46,27 @@ class Client:
     positions: list[int]
     waiting: deque[Message] = field(default_factory=deque)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting_text: int = 0
     over: str = ""  # why nothing comes any more
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be brought: one that takes nothing costs no more memory than that."""
+        return len(self.waiting) < ROOM and self.waiting_text < ROOM_TEXT
+
+    def take(self) -> list[Message]:
+        """Return what waits."""
+        taken = list(self.waiting)
+        self.waiting.clear()
+        self.waiting_text = 0
+        return taken
 
     def put(self, index: int, position: int, kind: str, **more: object) -> None:
         """Add a message about a topic and remember how far that is."""
         self.positions[index] = position
         message = Message(topic=self.topics[index], kind=kind, positions=tuple(self.positions), **more)  # type: ignore[arg-type]
         self.waiting.append(message)
+        self.waiting_text += len(message.text)
         self.woken.set()
 
     def end(self, reason: str) -> None:
@@ -121,7 +135,7 @@ class Feeds:
             self._nudged.clear()
 
     async def _turn(self) -> None:
-        ready = [client for client in self._clients if len(client.waiting) < ROOM and not client.over]
+        ready = [client for client in self._clients if client.has_room and not client.over]
         wanted = {(topic, client.positions[index]) for client in ready for index, topic in enumerate(client.topics)}
         looks = await asyncio.to_thread(self._looker.look, wanted)
         for client in ready:

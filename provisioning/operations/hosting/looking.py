@@ -88,7 +88,7 @@ class Looker:
                 self._places.pop(topic.run, None)
                 found[topic, position] = Look(position=position, gone=True)
             elif last > position:
-                events = self._reading.pages(self._place(topic.run)).events(topic.run, position)[:EVENTS_MOST]
+                events = self._reading.pages(self._place(topic.run)).events(topic.run, position, EVENTS_MOST)
                 found[topic, position] = Look(position=events[-1].seq if events else position, events=events)
         return found
 
