@@ -2,6 +2,7 @@
 
 Every setting has a dotted name (`run.max_parallel`), the same in `[settings]` of `workspace.toml` and of the user's
 `config.toml`; in the environment it is `PROVISIONING_RUN_MAX_PARALLEL`. A name that no setting has is an error.
+`nats.url` may be `PROVISIONING_NATS` as well.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from provisioning.errors import ConfigError
 T = TypeVar("T")
 
 ENVIRONMENT_PREFIX = "PROVISIONING_"
+SHORT = {"nats.url": "PROVISIONING_NATS"}
+"""Variables that are shorter than by the rule, for what is typed often. The one by the rule wins."""
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -80,6 +83,25 @@ class DaguSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NatsSettings:
+    """Where the cluster is, and who we are to it. Relative paths are relative to the workspace, else the current folder."""
+
+    url: str = _setting("", "the servers of the cluster, with commas between them; empty: none, everything is on this machine")
+    namespace: str = _setting("prov", "begins all names on the servers: whoever shares it shares runs, workers and states")
+    credentials: str = _setting("", "a `.creds` file: who we are")
+    nkey: str = _setting("", "a file with the seed of an nkey: who we are")
+    user: str = _setting("", "who we are, where the URL does not say")
+    password: str = _setting("", "a secret reference, such as `env:NATS_PASSWORD`")
+    token: str = _setting("", "a secret reference, such as `file:token`")
+    ca: str = _setting("", "a file with the certificates of those who sign the servers'; empty: the machine's own")
+    certificate: str = _setting("", "a file with our certificate, where servers ask for one")
+    key: str = _setting("", "the file with its key")
+    replicas: int = _setting(1, "how many servers keep each stream that we make: 3 in a cluster of three", least=1)
+    monitor: str = _setting("", "URL of a server's monitoring port, where our account may not ask the servers themselves")
+    any_sync: bool = _setting(default=False, meaning="also servers that acknowledge before they sync: a power cut loses runs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All settings, resolved."""
 
@@ -89,6 +111,7 @@ class Settings:
     nickel: NickelSettings = field(default_factory=NickelSettings)
     dead_letters: DeadLetterSettings = field(default_factory=DeadLetterSettings)
     dagu: DaguSettings = field(default_factory=DaguSettings)
+    nats: NatsSettings = field(default_factory=NatsSettings)
 
 
 _GROUPS: Mapping[str, type] = {
@@ -98,6 +121,7 @@ _GROUPS: Mapping[str, type] = {
     "nickel": NickelSettings,
     "dead_letters": DeadLetterSettings,
     "dagu": DaguSettings,
+    "nats": NatsSettings,
 }
 
 
@@ -120,13 +144,16 @@ class Described:
     @property
     def shown_default(self) -> str:
         """The default as Markdown; an empty text is nothing."""
-        return f"`{self.default}`" if self.default != "" else ""
+        shown = str(self.default).lower() if self.type is bool else self.default
+        return f"`{shown}`" if shown != "" else ""
 
     @property
     def expected(self) -> str:
         """What a value has to be, in words."""
         if self.type is str:
             return " or ".join(self.words) or "text"
+        if self.type is bool:
+            return "true or false"
         kind = "a whole number" if self.type is int else "a number"
         return kind if self.least is None else f"{kind}, at least {self.least:g}"
 
@@ -165,7 +192,7 @@ def resolve(
     layers = (
         (user_file, dict(_flat(user))),
         (workspace_file, dict(_flat(workspace))),
-        ("environment", {one.name: variables[one.variable] for one in described() if variables.get(one.variable)}),
+        ("environment", {one.name: said for one in described() if (said := _said(one, variables))}),
         ("flag", {name: value for name, value in flags.items() if value is not None}),
     )
     faults: list[Fault] = []
@@ -175,6 +202,10 @@ def resolve(
     if faults:
         raise ConfigError(f"{len(faults)} wrong {'setting' if len(faults) == 1 else 'settings'}", faults=faults)
     return Settings(**{group: kind(**_of_group(group, values)) for group, kind in _GROUPS.items()})
+
+
+def _said(setting: Described, variables: Mapping[str, str]) -> str:
+    return variables.get(setting.variable) or variables.get(SHORT.get(setting.name, ""), "")
 
 
 def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -207,11 +238,20 @@ def _typed(setting: Described, value: object) -> object:
     """Return `value` as the setting's type; text is parsed, because the environment has nothing else. Raises ValueError."""
     if setting.type is str:
         return _text(setting, value)
+    if setting.type is bool:
+        return _truth(value)
     number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else nan
     too_small = setting.least is not None and number < setting.least
     if not isfinite(number) or too_small or (setting.type is int and number != int(number)):
         raise ValueError(value)
     return setting.type(number)
+
+
+def _truth(value: object) -> bool:
+    said = {"true": True, "false": False}.get(str(value).lower()) if isinstance(value, bool | str) else None
+    if said is None:
+        raise ValueError(value)
+    return said
 
 
 def _text(setting: Described, value: object) -> str:

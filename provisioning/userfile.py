@@ -45,6 +45,14 @@ def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
     return root / "provisioning"
 
 
+def state_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """Return the user's folder for what we keep between calls and could make anew, whether it exists or not."""
+    variables = os.environ if environment is None else environment
+    base = variables.get("XDG_STATE_HOME") or ""
+    root = Path(base) if Path(base).is_absolute() else Path(variables.get("HOME") or Path.home()) / ".local" / "state"
+    return root / "provisioning"
+
+
 def read(path: Path | None = None) -> UserFile:
     """Return the user's file; one that does not exist is empty. Raises ConfigError."""
     path = path or config_path()

@@ -132,3 +132,21 @@ def test_paths_follow_xdg_and_ignore_relative_ones() -> None:
     assert userfile.config_path({"XDG_CONFIG_HOME": "/x"}) == Path("/x/provisioning/config.toml")
     assert userfile.config_path({"XDG_CONFIG_HOME": "x", "HOME": "/h"}) == Path("/h/.config/provisioning/config.toml")
     assert userfile.cache_folder({"HOME": "/h"}) == Path("/h/.cache/provisioning")
+
+
+def test_the_url_of_a_cluster_has_a_short_variable_too_and_the_one_by_the_rule_wins() -> None:
+    assert resolve(environment={"PROVISIONING_NATS": "nats://one"}).nats.url == "nats://one"
+    both = {"PROVISIONING_NATS": "nats://one", "PROVISIONING_NATS_URL": "nats://two"}
+    assert resolve(environment=both).nats.url == "nats://two"
+
+
+@pytest.mark.parametrize(("said", "meant"), [("true", True), ("False", False), (True, True)])
+def test_truths_are_words_in_the_environment_and_values_in_files(said: object, meant: object) -> None:
+    assert resolve(environment={}, workspace={"nats": {"any_sync": said}}).nats.any_sync is meant
+
+
+@pytest.mark.parametrize("said", [1, 0, "yes", "", None, []])
+def test_what_is_no_truth_is_refused(said: object) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(environment={}, workspace={"nats": {"any_sync": said}})
+    assert "true or false" in caught.value.faults[0].message
