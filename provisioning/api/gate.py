@@ -7,9 +7,10 @@ same gate stands before REST, streams, logs and pages. What changes something is
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from provisioning.api.limits import Tries
+from provisioning.api.limits import FREE_OF_NAME, LONGEST_WAIT_OF_NAME_S, Buckets, Sparing, TooMany, Tries
 from provisioning.api.parts import Caller
 from provisioning.api.problems import of_ours, problem
 from provisioning.api.routes import health, pages, sessions
@@ -46,6 +47,7 @@ EXEMPT = frozenset(
 """The handlers that anybody may call. Nothing else is open."""
 
 BODY_BYTES = 1024 * 1024
+CALLS_AT_ONCE, CALLS_PER_S = 2000, 400.0  # of one address, one user, one token or session
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 ANYBODY = Caller(name="anybody", role=Role.ADMIN)
 HEADERS: Mapping[bytes, bytes] = {
@@ -59,6 +61,9 @@ HEADERS: Mapping[bytes, bytes] = {
     b"cache-control": b"no-store",
 }
 """On every answer that does not say otherwise. Pages have a policy of their own: see `routes.pages`."""
+
+
+_log = logging.getLogger("provisioning.server")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,17 +97,22 @@ class Gate:
         """`authentication` off is for a server that only this machine can reach."""
         self._app, self._routes, self._people, self._sites = app, routes, people, sites
         self.authentication = authentication
-        self._clock, self._tries, self._trying = clock, Tries(), threading.Lock()
+        self._clock, self._trying = clock, threading.Lock()
+        self._addresses, self._names = Tries(), Tries(FREE_OF_NAME, LONGEST_WAIT_OF_NAME_S)
+        self._calls, self._sparing = Buckets(CALLS_PER_S, CALLS_AT_ONCE), Sparing()
 
-    def may_try(self, address: str) -> None:
-        """Count a try to log in. Raises TooMany."""
+    def may_try(self, address: str, name: str) -> None:
+        """Count a try to prove to be somebody. Raises TooMany for the address, or the name."""
         with self._trying:
-            self._tries.may_try(address, self._clock.monotonic_s())
+            now_s = self._clock.monotonic_s()
+            self._addresses.may_try(address, now_s)
+            self._names.may_try(name, now_s)
 
-    def passed(self, address: str) -> None:
+    def passed(self, address: str, name: str) -> None:
         """A try went well."""
         with self._trying:
-            self._tries.passed(address)
+            self._addresses.passed(address)
+            self._names.passed(name)
 
     def still_allowed(self, scope: Scope) -> Callable[[], Awaitable[bool]]:
         """Return something that says, later, whether who asked may still look."""
@@ -129,17 +139,14 @@ class Gate:
     async def _http(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         endpoint = self._endpoint(scope)
         try:
-            headers = _headers(scope)
-            self._check_origin(scope, headers)
-            caller = await self._admitted(scope, endpoint)
-            self._check_body(headers)
+            caller = await self._let_in(scope, endpoint)
         except Refusal as refusal:
             await refusal.answer()(scope, receive, answer)
+            await self._tell_refused(scope, endpoint, refusal)
             return
         except ProvisioningError as error:
             await of_ours(error)(scope, receive, answer)
             return
-        scope["caller"] = caller
         if endpoint is None:
             status = 404 if not self._known_path(scope) else 405
             text = "there is nothing here" if status == 404 else f"not with {scope['method']}"
@@ -147,7 +154,39 @@ class Gate:
         else:
             await self._app(scope, _limited(receive), answer)
         if scope["method"] not in READING and caller.name:
-            await asyncio.to_thread(self._people.record, _audit(scope, caller, endpoint, answer.status))
+            await self._record(_audit(scope, caller, endpoint, answer.status))
+
+    async def _let_in(self, scope: Scope, endpoint: Endpoint | None) -> Caller:
+        """Return who asks. Raises Refusal, TooMany."""
+        self._count(_address(scope))
+        headers = _headers(scope)
+        self._check_origin(scope, headers)
+        caller = await self._admitted(scope, endpoint)
+        self._check_body(headers)
+        return caller
+
+    def _count(self, *keys: str) -> None:
+        """Count a call for an address, a user, a token or a session. Raises TooMany."""
+        now_s = self._clock.monotonic_s()
+        wait_s = max(self._calls.take(key, now_s) for key in keys)
+        if wait_s:
+            raise TooMany(wait_s, "calls")
+
+    async def _tell_refused(self, scope: Scope, endpoint: Endpoint | None, refusal: Refusal) -> None:
+        """Write down who was refused; not all of them, so that nobody can fill the disk with that."""
+        if refusal.status not in {401, 403}:
+            return
+        left_out = self._sparing.worth(_address(scope), self._clock.monotonic_s())
+        if left_out is not None:
+            caller = scope.get("caller") or Caller(name="", role=Role.VIEWER, address=_address(scope))
+            told = f"{refusal.detail}; {left_out} more were refused before" if left_out else refusal.detail
+            await self._record(replace(_audit(scope, caller, endpoint, refusal.status), detail=told))
+
+    async def _record(self, record: AuditRecord) -> None:
+        try:
+            await asyncio.to_thread(self._people.record, record)
+        except ProvisioningError as error:
+            _log.error("audit: %s", error.message)
 
     def _endpoint(self, scope: Scope) -> Endpoint | None:
         """Return what the router will call. Below /api pages are not meant."""
@@ -175,8 +214,11 @@ class Gate:
     async def _admitted(self, scope: Scope, endpoint: Endpoint | None) -> Caller:
         """Return who asks, if that is allowed."""
         if endpoint is not None and endpoint.role is None and endpoint.handler in EXEMPT:
-            return Caller(name="", role=Role.VIEWER, address=_address(scope))
-        caller = await self._caller(scope)
+            scope["caller"] = Caller(name="", role=Role.VIEWER, address=_address(scope))
+            return scope["caller"]  # type: ignore[no-any-return]
+        caller = scope["caller"] = await self._caller(scope)
+        if caller.key:
+            self._count(f"user {caller.name}", f"{caller.by} {caller.key}")
         if endpoint is not None and endpoint.role is None:
             raise Refusal(status=403, detail="nobody may do this", code="forbidden")
         needed = endpoint.role if endpoint is not None and endpoint.role is not None else Role.VIEWER
@@ -272,7 +314,7 @@ def _audit(scope: Scope, caller: Caller, endpoint: Endpoint | None, status: int)
     return AuditRecord(
         at=datetime.now(UTC),
         actor=caller.name,
-        role=caller.role.value,
+        role=caller.role.value if caller.name else "",
         address=caller.address,
         action=endpoint.handler.__name__ if endpoint is not None else "unknown",
         target=path.removeprefix(API)[:500],

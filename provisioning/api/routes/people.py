@@ -64,7 +64,7 @@ def change_password(people: ThePeople, caller: TheCaller, request: Request, body
     if caller.by != "session":
         raise UsageError("only who has logged in has a password", hint="log in, or have an admin change it")
     old, new = body.old.get_secret_value(), body.new.get_secret_value()
-    request.app.state.gate.may_try(caller.address)
+    request.app.state.gate.may_try(caller.address, caller.name)
     people.change_password(caller.name, old, new, keep=caller.key)
     return Done()
 

@@ -23,9 +23,9 @@ def get_setup(people: ThePeople, request: Request) -> SetupState:
 def set_up(people: ThePeople, request: Request, response: Response, body: Setup) -> Me:
     """Make the first user, an admin, with the token that the server printed; and log in."""
     gate = request.app.state.gate
-    gate.may_try(_address(request))
+    gate.may_try(_address(request), body.name)
     user = people.set_up(body.token.get_secret_value(), body.name, body.password.get_secret_value())
-    gate.passed(_address(request))
+    gate.passed(_address(request), body.name)
     _let_in(request, response, people.open_session(user.name, _address(request)))
     return Me(name=user.name, role=user.role, by="session")
 
@@ -33,9 +33,9 @@ def set_up(people: ThePeople, request: Request, response: Response, body: Setup)
 def log_in(people: ThePeople, request: Request, response: Response, body: Login) -> Me:
     """Log in. The answer sets the cookie of the session."""
     gate = request.app.state.gate
-    gate.may_try(_address(request))
+    gate.may_try(_address(request), body.name)
     user = people.check_password(body.name, body.password.get_secret_value(), _address(request))
-    gate.passed(_address(request))
+    gate.passed(_address(request), body.name)
     _let_in(request, response, people.open_session(user.name, _address(request)))
     return Me(name=user.name, role=user.role, by="session")
 
