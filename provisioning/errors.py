@@ -3,7 +3,8 @@
     ProvisioningError                exit 1
     ├── UsageError                   exit 2    the call is wrong
     ├── ConfigError                  exit 3    an input file is wrong; carries every fault found
-    │   └── StateFileError                     the state file cannot be trusted; it is left as it is
+    │   ├── StateFileError                     the state file cannot be trusted; it is left as it is
+    │   └── TooLarge                           what should travel to another machine is more than may
     ├── NotFoundError                exit 4    a name that nothing has
     ├── ExistsError                  exit 2    a name that something has already
     ├── WaitTimeout                  exit 1    what was waited for has not come in time; also a TimeoutError
@@ -78,6 +79,12 @@ class StateFileError(ConfigError):
     """The state file is unreadable, foreign, older or newer than we can trust. It was not touched."""
 
     code = "invalid_state"
+
+
+class TooLarge(ConfigError):
+    """What should travel to another machine is more than may."""
+
+    code = "too_large"
 
 
 class NotFoundError(ProvisioningError):

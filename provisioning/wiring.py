@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from provisioning.adapters.lock import RunLock, WorkspaceLock
     from provisioning.adapters.memory.bell import Bell
+    from provisioning.adapters.packages import PackageFolder
     from provisioning.adapters.slots import Slots
     from provisioning.adapters.sqlite.pages import RunPages
     from provisioning.adapters.sqlite.people import SqlitePeople
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from provisioning.adapters.ssh.hosts import SshHosts
     from provisioning.adapters.statefile import StateFile
     from provisioning.core.dagu.functions import Function
+    from provisioning.core.dagu.package import Member
     from provisioning.core.declare import Infra, Server
     from provisioning.core.errands import Filters, Mailer, RemoteShell
     from provisioning.core.ports import Clock, Hosts, LogStore
@@ -271,6 +273,20 @@ def dagu_tools(dags: Path, settings: Settings, functions: Callable[[], Mapping[s
         functions=functions,
         readers=readers,
     )
+
+
+def folder_members(folder: Path, skipped: Callable[[str], bool]) -> Sequence[Member]:
+    """Return the files of a folder of DAGs that travel with one of them; see `adapters.packages`. Raises ConfigError."""
+    from provisioning.adapters import packages
+
+    return packages.folder_members(folder, skipped)
+
+
+def package_folder(folder: Path) -> PackageFolder:
+    """Return where a worker keeps packages, and has their files laid out for runs."""
+    from provisioning.adapters.packages import PackageFolder
+
+    return PackageFolder(folder / HIDDEN / "packages")
 
 
 def dagu_actions(tools: Tools, runs: Runs, definitions: Definitions) -> Mapping[str, Action]:

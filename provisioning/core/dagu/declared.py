@@ -363,3 +363,4 @@ class DagFile:
     run_config: RunConfig = field(default_factory=RunConfig)
     habits: Habits = field(default_factory=Habits)
     documents: Mapping[str, DagFile] = field(default_factory=lambda: MappingProxyType({}))  # the others of the same file
+    package: str = ""  # the digest of what it travels in, see `core.dagu.package`; "": it is read where it lies

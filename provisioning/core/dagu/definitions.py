@@ -160,3 +160,15 @@ def may_have(rules: Sequence[Rule], caller: str, dag: str) -> bool:
 def is_question(wanted: Wanted) -> bool:
     """Whether a question can be asked at all: what it names may become part of a path."""
     return all(map(_is_name, (wanted.name, wanted.caller))) and len(wanted.have) <= 100
+
+
+class Packages(Protocol):
+    """Packages that every worker can get at, by digest: those of runs that have begun."""
+
+    async def put(self, data: bytes) -> str:
+        """Store a packed package and return its digest. Storing it again changes nothing."""
+        ...
+
+    async def get(self, digest: str) -> bytes:
+        """Return it. Raises NotFoundError."""
+        ...

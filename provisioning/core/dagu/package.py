@@ -74,8 +74,10 @@ def address(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def unpack(data: bytes) -> Package:
-    """Return the package. Raises WrongPackage."""
+def unpack(data: bytes, digest: str = "") -> Package:
+    """Return the package; with a digest, the one that has it. Raises WrongPackage."""
+    if digest and address(data) != digest:
+        raise WrongPackage(f"it is not {digest}")
     if len(data) > TRAVELS_MOST:
         raise WrongPackage(f"it is larger than {BYTES_MOST // 2**20} MiB")
     line, newline, rest = data.partition(b"\n")

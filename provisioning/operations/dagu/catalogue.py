@@ -55,7 +55,7 @@ class Catalogue:
 
     def __init__(self, places: Places, *, default_type: str = "chain") -> None:
         self.places = places
-        self._default_type = default_type
+        self.default_type = default_type
         self._paths: tuple[Path, ...] | None = None
         self._base: Reading | None = None
         self._flags: frozenset[str] | None = None
@@ -120,7 +120,7 @@ class Catalogue:
             reading = Reading(faults=(replace(data, file=shown),))
         else:
             reading = read_dag(
-                data, file=shown, default_type=self._default_type, known_dags=self._startable(path.parent), base=base.dag
+                data, file=shown, default_type=self.default_type, known_dags=self.startable(path.parent), base=base.dag
             )
         faults = (*base.faults, *reading.faults)
         faults += () if faults else _zone_faults(reading.documents, shown)
@@ -129,7 +129,7 @@ class Catalogue:
         name = reading.dag.name if reading.dag is not None else path.stem
         return Entry(path=path, file=shown, reading=reading, suspended=not {name, path.stem}.isdisjoint(self._suspended()))
 
-    def _startable(self, folder: Path) -> frozenset[str]:
+    def startable(self, folder: Path) -> frozenset[str]:
         """Return the names of the DAGs that a file in a folder may start: those of the catalogue, and of its own folder."""
         if folder not in self._known:
             beside = _listed(folder) if folder != self.places.dags else []
