@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,17 +11,23 @@ import pytest
 
 from provisioning.adapters.lock import WorkspaceLock
 from provisioning.adapters.memory import MemoryLease
+from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.lease import NatsLease
 from provisioning.core.ports import Lease
 from provisioning.errors import LockedError
 
 Contenders = Callable[[], Lease]
 
 
-@pytest.fixture(params=["memory", "flock"])
+@pytest.fixture(params=["memory", "flock", "nats"])
 def contender(request: pytest.FixtureRequest, tmp_path: Path) -> Contenders:
     """Return a maker of contenders for one right."""
     if request.param == "flock":
         return lambda: WorkspaceLock(tmp_path, poll_s=0.005)
+    if request.param == "nats":
+        cluster = Cluster(request.getfixturevalue("nats_access"))
+        names = itertools.count()
+        return lambda: NatsLease(cluster, f"contender-{next(names)}@here")
     first = MemoryLease()
     return first.rival
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from provisioning.adapters.nats.names import Names, checked_namespace
 from provisioning.adapters.nats.probing import check_server
-from provisioning.adapters.nats.wire import Message, Refused, Stored
+from provisioning.adapters.nats.wire import NOT_FOUND_MESSAGE, NOT_FOUND_STREAM, Message, NobodyAnswers, Refused, Stored
 from provisioning.core.frozen import dataclass
 from provisioning.errors import ClusterUnreachable, ConfigError, ProvisioningError, StoreError
 
@@ -144,15 +144,17 @@ class Cluster:
         """Remove every message of a subject, which may have wildcards; return how many."""
         return int((await self.ask(f"STREAM.PURGE.{stream}", {"filter": subject})).get("purged", 0))
 
+    async def purge_before(self, stream: str, subject: str, seq: int) -> None:
+        """Remove the messages of a subject with a lower sequence."""
+        await self.ask(f"STREAM.PURGE.{stream}", {"filter": subject, "seq": seq})
+
     # ------------------------------------------------------------ parts
 
     async def _get(self, stream: str, which: Mapping[str, object]) -> Stored | None:
-        from provisioning.adapters.nats.wire import NOT_FOUND_MESSAGE
-
         try:
             found = (await self.ask(f"STREAM.MSG.GET.{stream}", which))["message"]
         except Refused as error:
-            if error.number == NOT_FOUND_MESSAGE:
+            if error.number in {NOT_FOUND_MESSAGE, NOT_FOUND_STREAM}:
                 return None
             raise
         return Stored(
@@ -173,12 +175,13 @@ class Cluster:
             await check_server(client, self.access)
             self._guard = _closed_with_loop(client)
             await anext(self._guard)
+            self._client = client
+            if self.prepare is not None:
+                await self.prepare()
         except BaseException:
+            self._client = None
             await _close(client)
             raise
-        self._client = client
-        if self.prepare is not None:
-            await self.prepare()
         return client
 
     async def _connect(self, client: Client) -> None:
@@ -243,7 +246,7 @@ class Cluster:
         if isinstance(error, errors.AuthorizationError):
             return self._login_refused()
         if isinstance(error, errors.NoRespondersError):
-            return StoreError(
+            return NobodyAnswers(
                 f"nats: nobody answers at {subject}",
                 hint="is JetStream enabled for this account, the stream there, and are we permitted to use it?",
             )

@@ -19,6 +19,7 @@ from provisioning.errors import StoreError
 INLINE_BYTES = 256 * 1024
 """Longer bodies travel as blobs; a server's default limit is four times that."""
 RUN, LAST, CURSOR, FENCE, COMMIT = "Wf-Run", "Wf-Last", "Wf-Cursor", "Wf-Fence", "Wf-Commit"
+WORKFLOW, GONE, LETTERS = "Wf-Workflow", "Wf-Gone", "Wf-Letters"
 BLOB = "Wf-Blob"
 
 
@@ -31,11 +32,16 @@ class Head:
     cursor: int = 0  # sequence in the stream of the newest input that the decision took into account
     fence: int | None = None  # fencing number of who wrote it
     commit: str = ""  # tells who asks again whether it was this one that was stored
+    workflow: str = ""  # digest, of a message that creates a run
+    gone: bool = False  # the run was deleted
+    letters: str = ""  # dead letters were deleted: which, as JSON
 
     def headers(self) -> dict[str, str]:
         """Return them."""
         said = {RUN: quote(self.run, safe=""), LAST: str(self.last), CURSOR: str(self.cursor), COMMIT: self.commit}
-        return said if self.fence is None else {**said, FENCE: str(self.fence)}
+        more = {WORKFLOW: self.workflow, GONE: "yes" if self.gone else "", LETTERS: self.letters}
+        more[FENCE] = "" if self.fence is None else str(self.fence)
+        return {**said, **{name: value for name, value in more.items() if value}}
 
 
 def head(stored: Stored) -> Head:
@@ -48,6 +54,9 @@ def head(stored: Stored) -> Head:
             cursor=int(said.get(CURSOR, 0)),
             fence=int(said[FENCE]) if FENCE in said else None,
             commit=said.get(COMMIT, ""),
+            workflow=said.get(WORKFLOW, ""),
+            gone=GONE in said,
+            letters=said.get(LETTERS, ""),
         )
     except (KeyError, ValueError) as error:
         raise _damaged(stored, f"header {error}") from error

@@ -142,12 +142,16 @@ class Names:
         """Return all dispatches to a target; None is every target."""
         return f"{self._wf}.task.{'*' if target is None else token(target)}.{self.shard}.>"
 
+    def tasks_of(self, run: str) -> str:
+        """Return all dispatches of a run."""
+        return f"{self._wf}.task.*.{self.shard}.{token(run)}.>"
+
     def of_run(self, run: str) -> tuple[str, ...]:
         """Return filters that cover everything the work stream has of a run."""
         one = token(run)
         flat = tuple(f"{self._wf}.{kind}.{self.shard}.{one}" for kind in ("run", "dec", "fire", "cancel"))
         deep = tuple(f"{self._wf}.{kind}.{self.shard}.{one}.>" for kind in ("evt", "timer"))
-        return (*flat, *deep, f"{self._wf}.task.*.{self.shard}.{one}.>")
+        return (*flat, *deep, self.tasks_of(run))
 
     # ------------------------------------------------------------ other subjects
 

@@ -46,9 +46,9 @@ class Reading:
     async def next(self) -> list[Stored]:
         """Wait for messages, and return all that have come. Goes on for as long as there is no server."""
         while not self._inbox:
+            self._more.clear()
             if self._broken or (self._client is not None and self._client.is_closed):
                 await self._begin()
-            self._more.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SILENT_S):
                     await self._more.wait()

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from provisioning.adapters.clock import SystemClock
-from provisioning.adapters.nats.blobs import Blobs
+from provisioning.adapters.nats.blobs import WORKFLOWS, Blobs
 from provisioning.adapters.nats.connect import Cluster
 from provisioning.adapters.nats.journal import NatsJournal
+from provisioning.adapters.nats.messages import Head, request_body
 from provisioning.adapters.nats.replica import Replica
-from provisioning.core.ports import Clock
+from provisioning.adapters.nats.streams import blob_stream, ensure, work_stream
+from provisioning.adapters.nats.wire import Message
+from provisioning.codec import digest, encode
+from provisioning.core.events import Event
+from provisioning.core.model import Workflow
+from provisioning.core.ports import Clock, Commit, Request
 
 
 class NatsStore:
@@ -25,3 +34,95 @@ class NatsStore:
         self.journal = NatsJournal(cluster, self.blobs)
         self.replica = Replica(cluster, self.blobs, folder / "history.db")
         self.history = self.replica.history
+        self._stored: set[str] = set()
+        self._newest = 0
+        cluster.prepare = self._prepare
+
+    async def aclose(self) -> None:
+        """Stop everything and close the connection."""
+        await self.journal.sender.close()
+        await self.replica.close()
+        await self.cluster.close()
+
+    def close(self) -> None:
+        """Close the local file. The connection closes with its event loop."""
+        self.replica.close_file()
+
+    async def _prepare(self) -> None:
+        for stream in (work_stream(self.cluster), blob_stream(self.cluster)):
+            await ensure(self.cluster, stream)
+
+    # ------------------------------------------------------------ Journal
+
+    async def put_workflow(self, workflow: Workflow) -> str:
+        """Store a workflow under its digest and return that."""
+        address = digest(workflow)
+        if address not in self._stored:
+            await self.blobs.put(WORKFLOWS, encode(workflow), address)
+            self._stored.add(address)
+        return address
+
+    async def workflow(self, digest: str) -> Workflow:
+        """Return a stored workflow. Raises NotFoundError."""
+        return await self.replica.workflow(digest)
+
+    async def commit(self, commit: Commit) -> int:
+        """Append all of it or nothing, durably; return the new last seq. Raises StaleRevision, Fenced, ValueError.
+
+        What creates a run, or comes from somebody who does not lead, is in `history` when this returns.
+        """
+        last, seq = await self.journal.commit(commit)
+        self._newest = max(self._newest, seq)
+        if self._patient or commit.fence is None or commit.expected_seq == 0:
+            await self.replica.reached(seq)
+        return last
+
+    async def settled(self) -> None:
+        """Wait until `history` has everything that was committed here, and the server what followed from it."""
+        await self.journal.sender.settled()
+        await self.replica.reached(self._newest)
+
+    async def take_over(self, token: int) -> list[str]:
+        """Begin to lead: nothing of an older leader is stored after this. Return the open runs. Raises Fenced."""
+        await self.journal.raise_fence(token)
+        runs = await self.open_runs()
+        await self.journal.take_over(token, runs)
+        await self.replica.caught_up()
+        return await self.replica.open_runs()
+
+    async def events(self, run: str, after: int = 0) -> list[Event]:
+        """Return the events of a run with seq > `after`, in order."""
+        await self.replica.caught_up()
+        return await self.replica.events(run, after)
+
+    async def open_runs(self) -> list[str]:
+        """Return the ids of runs that have not finished, oldest first."""
+        await self.replica.caught_up()
+        return await self.replica.open_runs()
+
+    async def delete(self, run: str) -> None:
+        """Remove every trace of a run, except its logs. Removing what is not there is no error."""
+        names = self.cluster.names
+        seq = await self.journal.told_gone(run)
+        for subject in names.of_run(run):
+            await self.cluster.purge_before(names.work, subject, seq)
+        await self.blobs.delete(run)
+        await self.replica.reached(seq)
+
+    async def delete_dead_letters(self, *, before: datetime | None = None, waiting: bool = False) -> int:
+        """Remove dead letters that were replayed, `waiting` ones too; only those that died `before`. Return how many."""
+        until = before.astimezone(UTC).isoformat() if before is not None else None
+        asked = encode({"before": until, "waiting": waiting, "asked": uuid.uuid4().hex}).decode()
+        message = Message(subject=self.cluster.names.decision(""), headers=Head(run="", last=0, letters=asked).headers())
+        await self.replica.reached(await self.cluster.publish(message))
+        return self.replica.letters_deleted(asked)
+
+    # ------------------------------------------------------------ Inbox
+
+    async def request(self, request: Request) -> None:
+        """Store a request, durably."""
+        await self.cluster.publish(Message(subject=self.cluster.names.request(request.run), body=request_body(request)))
+
+    async def take_requests(self, runs: Sequence[str]) -> list[Request]:
+        """Return and remove the requests for these runs, oldest first."""
+        raise NotImplementedError

@@ -11,6 +11,7 @@ from provisioning.errors import StoreError
 
 WRONG_LAST_SEQUENCE, WRONG_LAST_SEQUENCE_TOO = 10071, 10164
 NOT_FOUND_MESSAGE, NOT_FOUND_STREAM, NOT_FOUND_CONSUMER = 10037, 10059, 10014
+_LEADERLESS = {10008, 10009, 10118}
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_OF = "Nats-Expected-Last-Subject-Sequence-Subject"
@@ -38,6 +39,13 @@ class Stored:
     pending: int = 0  # how many more the reading that brought it knew of
 
 
+class NobodyAnswers(StoreError):
+    """Nothing serves the subject: no stream, no JetStream, or a cluster that is choosing its leader."""
+
+    code = "nobody_answers"
+    retryable = True
+
+
 class Refused(StoreError):
     """The server answered with an error. `number` is JetStream's own."""
 
@@ -51,6 +59,11 @@ class Refused(StoreError):
     def conflict(self) -> bool:
         """Whether somebody else wrote first."""
         return self.number in {WRONG_LAST_SEQUENCE, WRONG_LAST_SEQUENCE_TOO}
+
+    @property
+    def passing(self) -> bool:
+        """Whether it is a cluster without a leader, which will have one."""
+        return self.number in _LEADERLESS
 
 
 def expected(seq: int, subject: str = "") -> dict[str, str]:
