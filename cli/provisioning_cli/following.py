@@ -15,11 +15,11 @@ from provisioning_cli import output, progress, results
 from provisioning_cli.context import App
 
 if TYPE_CHECKING:
-    from provisioning.client.embedded import EmbeddedClient
+    from provisioning.client.client import Client
     from provisioning.core.events import Event
     from provisioning.core.history import RunDetail
 
-    Ask = Callable[[EmbeddedClient], Awaitable[object]]
+    Ask = Callable[[Client], Awaitable[object]]
     Tell = Callable[[Event], None]
 
 LOOK_S = 1.0
@@ -109,7 +109,7 @@ async def _watching(folder: Path, run_id: str, tell: Tell, note: Callable[[str],
             minding.cancel()
 
 
-async def _mind(folder: Path, client: EmbeddedClient, run_id: str, note: Callable[[str], None]) -> None:
+async def _mind(folder: Path, client: Client, run_id: str, note: Callable[[str], None]) -> None:
     """Say it once when nobody drives the run."""
     from provisioning.operations.steering import is_driven
 
@@ -146,7 +146,7 @@ async def _driving(folder: Path, detail: RunDetail, tell: Tell, ask: Ask) -> Non
             await client.wait(detail.run_id)
 
 
-async def _told(client: EmbeddedClient, run_id: str, after: int, tell: Tell) -> None:
+async def _told(client: Client, run_id: str, after: int, tell: Tell) -> None:
     async for event in client.watch(run_id, after):
         tell(event)
 

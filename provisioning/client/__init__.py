@@ -16,7 +16,7 @@ from provisioning.client.records import Debug, ErrorInfo, Info, StepInfo, StepTi
 from provisioning.errors import UsageError
 
 if TYPE_CHECKING:
-    from provisioning.client.embedded import EmbeddedClient
+    from provisioning.client.client import Client
 
 SLOTS = 32
 
@@ -31,7 +31,7 @@ def connect(
     targets: Sequence[str] | None = None,
     adopt: bool = True,
     on_alarm: Callable[[int], None] | None = None,
-) -> EmbeddedClient:
+) -> Client:
     """Return a client, to be used with `async with`. Raises UsageError for a URL that is none of ours.
 
     `url` None is an engine in this process that forgets everything at its end. A folder is a durable one: the first process

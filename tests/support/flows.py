@@ -10,7 +10,7 @@ from pathlib import Path
 
 from provisioning.builder import TaskError, Workflow, task
 from provisioning.client import Info, connect
-from provisioning.client.embedded import EmbeddedClient
+from provisioning.client.client import Client
 
 LONG_S = 20.0  # nothing in a test takes that long
 
@@ -80,12 +80,12 @@ def states(info: Info) -> Mapping[str, str]:
 
 
 @asynccontextmanager
-async def client(folder: Path | None = None, **options: object) -> AsyncIterator[EmbeddedClient]:
+async def client(folder: Path | None = None, **options: object) -> AsyncIterator[Client]:
     async with asyncio.timeout(LONG_S * 2), connect(folder, **options) as it:  # type: ignore[arg-type]
         yield it
 
 
-async def until(it: EmbeddedClient, run: str, status: str) -> None:
+async def until(it: Client, run: str, status: str) -> None:
     """Wait until a run has a status."""
     async with asyncio.timeout(LONG_S):
         while (await it.info(run)).status != status:  # noqa: ASYNC110 - nothing tells

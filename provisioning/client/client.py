@@ -1,4 +1,4 @@
-"""The client of an embedded engine: in this process, or in another one that has the same folder open."""
+"""The client of an engine: in this process, in another one that has the same folder open, or in those of a cluster."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime
 from types import TracebackType
 from typing import Self
@@ -40,26 +41,40 @@ from provisioning.errors import (
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.005, 0.25
 
 
-class EmbeddedClient:
+class Client:
     """Submits, watches and steers runs. `async with` it; `connect` makes one."""
 
-    def __init__(self, parts: Parts, options: Options, *, execute: bool, actor: str, close: Callable[[], None]) -> None:
-        self._parts, self._options, self._actor, self._close = parts, options, actor, close
-        self._engine = Engine(parts, options) if execute else None
+    def __init__(self, opening: AbstractAsyncContextManager[Parts], options: Options, *, execute: bool, actor: str) -> None:
+        self._opening, self._options, self._execute, self._actor = opening, options, execute, actor
+        self._open = AsyncExitStack()
+        self._engine: Engine | None = None
+        self._opened: Parts | None = None
 
     async def __aenter__(self) -> Self:
-        """Start the engine, unless another process has the store; then we take over when that one is gone."""
-        if self._engine is not None:
-            await self._engine.start()
+        """Open the store and start the engine, unless another process has it; then we take over when that one is gone.
+
+        Raises StoreError, ConfigError, and ClusterUnreachable where no server of a cluster answers.
+        """
+        async with AsyncExitStack() as stack:
+            self._opened = await stack.enter_async_context(self._opening)
+            if self._execute:
+                self._engine = Engine(self._opened, self._options)
+                stack.push_async_callback(self._engine.stop)
+                await self._engine.start()
+            self._open = stack.pop_all()
         return self
 
     async def __aexit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+        self, type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop. Runs that have not ended go on with the next engine on the same store."""
-        if self._engine is not None:
-            await self._engine.stop()
-        self._close()
+        await self._open.__aexit__(type, error, trace)
+
+    @property
+    def _parts(self) -> Parts:
+        if self._opened is None:
+            raise RuntimeError("use the client with `async with`")
+        return self._opened
 
     # ------------------------------------------------------------ submit
 

@@ -1,0 +1,163 @@
+"""Picks the adapters of a cluster, as `wiring` does those of one machine. Nothing of NATS is imported before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from provisioning import userfile
+from provisioning.core.frozen import dataclass
+from provisioning.errors import ConfigError, UsageError
+from provisioning.wiring import HIDDEN, clock, identity
+
+if TYPE_CHECKING:
+    from provisioning.adapters.nats.connect import Access, Cluster
+    from provisioning.adapters.nats.lease import NatsLease
+    from provisioning.adapters.nats.logs import NatsLogs
+    from provisioning.adapters.nats.store import NatsStore
+    from provisioning.settings import NatsSettings, Settings
+
+T = TypeVar("T")
+SCHEMES = ("nats://", "tls://", "ws://", "wss://")
+EXTRA = "pip install 'provisioning[cluster]'"
+OFF = "off"
+"""As a URL: none, whatever the settings say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """A connection to a cluster, and the folder with this machine's copy of its history and logs. `aclose` it."""
+
+    cluster: Cluster
+    store: NatsStore
+    folder: Path
+
+    async def aclose(self) -> None:
+        """Stop following the history and close the connection."""
+        await self.store.aclose()
+
+
+def is_url(text: str) -> bool:
+    """Whether a text says where a cluster is."""
+    return text.startswith(SCHEMES)
+
+
+def access(settings: Settings, base: Path | None = None) -> Access | None:
+    """Return how the cluster of the settings is reached, None where they name none. Relative paths start at `base`.
+
+    Raises ConfigError for wrong settings, UsageError where the extra is not installed.
+    """
+    from provisioning.adapters.nats.connect import Access
+
+    nats = settings.nats
+    if nats.url in {"", OFF}:
+        return None
+    _installed()
+    path = _paths(base or Path.cwd())
+    secret = _secrets(base or Path.cwd())
+    return Access(
+        urls=_urls(nats.url),
+        namespace=nats.namespace,
+        replicas=nats.replicas,
+        user=nats.user,
+        password=secret("nats.password", nats.password),
+        token=secret("nats.token", nats.token),
+        credentials=path(nats.credentials),
+        nkey=path(nats.nkey),
+        ca=path(nats.ca),
+        certificate=path(nats.certificate),
+        key=path(nats.key),
+        monitor=nats.monitor,
+        any_sync=nats.any_sync,
+    )
+
+
+async def join(access: Access) -> Joined:
+    """Connect, and find this machine's copy of the history: one folder for each cluster and namespace that there ever was.
+
+    Raises ClusterUnreachable, ConfigError, StoreError.
+    """
+    from provisioning.adapters.nats.connect import Cluster
+    from provisioning.adapters.nats.store import NatsStore
+    from provisioning.adapters.nats.streams import blob_stream, ensure, work_stream
+
+    cluster = Cluster(access)
+    try:
+        info = await ensure(cluster, work_stream(cluster))
+        await ensure(cluster, blob_stream(cluster))
+        folder = replica_folder(access, str(info.get("created", "")))
+        return Joined(cluster=cluster, store=NatsStore(cluster, folder / HIDDEN, clock()), folder=folder)
+    except BaseException:
+        await cluster.close()
+        raise
+
+
+def replica_folder(access: Access, created: str) -> Path:
+    """Return where this user keeps the copy of a cluster's history. A stream that was made anew has another one."""
+    import hashlib
+
+    mark = hashlib.sha256(f"{access.namespace}\0{access.shard}\0{created}".encode()).hexdigest()[:16]
+    return userfile.state_folder() / "clusters" / f"{access.namespace}-{mark}"
+
+
+def lease(joined: Joined) -> NatsLease:
+    """Return the right to decide for the cluster's runs."""
+    from provisioning.adapters.nats.lease import NatsLease
+
+    return NatsLease(joined.cluster, identity())
+
+
+def logs(joined: Joined, settings: Settings) -> NatsLogs:
+    """Return where steps that run here keep their logs: they leave this machine. `start` and `aclose` it."""
+    from provisioning.adapters.logs import TAIL_BYTES
+    from provisioning.adapters.nats.logs import NatsLogs
+
+    head = max(settings.log.max_bytes - TAIL_BYTES, settings.log.max_bytes // 2)
+    return NatsLogs(joined.cluster, head_bytes=head, tail_bytes=settings.log.max_bytes - head)
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _urls(text: str) -> tuple[str, ...]:
+    urls = tuple(part.strip() for part in text.split(",") if part.strip())
+    wrong = next((url for url in urls if not is_url(url)), None)
+    if wrong is not None or not urls:
+        shown = (wrong or text).rpartition("@")[2]  # not the password
+        hint = "for example nats://10.0.0.1:4222; several have commas between them"
+        raise ConfigError(f"nats.url: '{shown}' is no URL of a NATS server", hint=hint)
+    return urls
+
+
+def _paths(base: Path) -> Callable[[str], Path | None]:
+    return lambda text: base / Path(text).expanduser() if text else None
+
+
+def _secrets(base: Path) -> Callable[[str, str], str]:
+    from provisioning.adapters.secrets import ReferenceSecrets
+
+    def resolve(name: str, reference: str) -> str:
+        try:
+            return ReferenceSecrets(base).resolve(reference) if reference else ""
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error.message}", hint=error.hint) from error
+
+    return resolve
+
+
+def _installed() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("nats") is None:
+        raise UsageError("clusters need nats-py, which is not installed", hint=EXTRA)
+
+
+def overridden(settings: Settings, nats: Mapping[str, object]) -> Settings:
+    """Return settings with others of the group `nats`, by their name in it. Raises ConfigError."""
+    from dataclasses import replace
+
+    from provisioning.settings import resolve
+
+    given: NatsSettings = resolve(flags={f"nats.{name}": value for name, value in nats.items()}, environment={}).nats
+    return replace(settings, nats=replace(settings.nats, **{name: getattr(given, name) for name in nats}))
