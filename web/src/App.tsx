@@ -9,7 +9,7 @@ import { Login, SetUp } from "./pages/Door";
 import { DagsPage } from "./pages/Dags";
 import { Boundary } from "./parts/Boundary";
 import { Say } from "./parts/Say";
-import { Empty, Loaded } from "./parts/Told";
+import { Empty, Loaded, Loading } from "./parts/Told";
 
 // What the first page does not need comes when it is asked for.
 const Dag = lazy(() => import("./pages/Dag"));
@@ -54,7 +54,7 @@ function Pages() {
   const [at] = useLocation();
   return (
     <Boundary at={at}>
-      <Suspense fallback={<p className="loading">Loading</p>}>
+      <Suspense fallback={<Loading />}>
         <Switch>
           <Route path="/">{<DagsPage />}</Route>
           <Route path="/dags/:name">{({ name }) => <Dag key={name} name={name} />}</Route>

@@ -29,19 +29,32 @@ describe("a graph", () => {
   });
 
   it("has a group for each formula, by its name, and opens one step by step", () => {
-    const vertices = Array.from({ length: 200 }, (_, index) => vertex(`f${index % 5}/${index}`, [], `f${index % 5}`));
+    const vertices = Array.from({ length: 200 }, (_, index) => vertex(`f${index % 5}/${index}`, index < 5 ? [] : [`f${index % 5}/${index - 5}`], `f${index % 5}`));
     expect(drawing(vertices, new Set()).boxes.map((box) => box.label)).toEqual(["f0", "f1", "f2", "f3", "f4"]);
     expect(drawing(vertices, new Set(["group:f1"])).boxes.length).toBe(4 + 40);
     everyStepOnce(vertices, new Set(["group:f1"]));
   });
 
-  it("opens a group of thousands as smaller groups", () => {
+  it("opens a group of thousands as one list", () => {
     const vertices = fan(5000);
     const wide = drawing(vertices, new Set()).boxes.find((box) => box.steps.length > 1);
     const opened = new Set([wide?.id ?? ""]);
-    expect(drawing(vertices, opened).boxes.length).toBeLessThanOrEqual(BOXES_LIMIT);
-    expect(drawing(vertices, opened).boxes.length).toBeGreaterThan(2);
+    const boxes = drawing(vertices, opened).boxes;
+    expect(boxes.map((box) => [box.steps.length, box.opened ?? false])).toEqual([
+      [1, false],
+      [5000, true],
+    ]);
     everyStepOnce(vertices, opened);
+    const place = placesOf(drawing(vertices, opened), true).get(wide?.id ?? "");
+    expect(place?.high).toBeLessThan(400);
+  });
+
+  it("has steps that are alike as one group also where it is small, and opens those as a list", () => {
+    const vertices = [...fan(20), vertex("last", Array.from({ length: 20 }, (_, index) => `w${index}`))];
+    expect(drawing(vertices, new Set()).boxes.map((box) => box.label)).toEqual(["first", "w0 and 19 more", "last"]);
+    expect(drawing(vertices, new Set(["group:w0"])).boxes[1]?.opened).toBe(true);
+    expect(drawing(fan(5), new Set()).boxes.length).toBe(6);
+    everyStepOnce(vertices, new Set(["group:w0"]));
   });
 
   it("counts depths of 100,000 steps in a row without recursion", () => {

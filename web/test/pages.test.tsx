@@ -122,7 +122,7 @@ describe("a run", () => {
   it("opens a step to what each attempt printed on both streams, as text and never as markup", async () => {
     server(answers);
     const user = show("/runs/run-1");
-    await user.click(await screen.findByRole("button", { name: "b", expanded: false }));
+    await screen.findByRole("button", { name: "b", expanded: true }); // what failed is open at once
     const out = await screen.findByRole("log", { name: "stdout of b" });
     await within(out).findByText("stdout of 2");
     expect(within(out).getByText("<b>bold</b>")).toBeTruthy();
@@ -134,8 +134,7 @@ describe("a run", () => {
   it("shows the end of a very long log from a whole line on, and where all of it is", async () => {
     const headers = { "Content-Range": "bytes 5000000-8999999/9000000" };
     server({ ...answers, "GET /api/v1/runs/run-1/steps/b/log": new Response("half a line\nwhole line\n", { status: 206, headers }) });
-    const user = show("/runs/run-1");
-    await user.click(await screen.findByRole("button", { name: "b", expanded: false }));
+    show("/runs/run-1");
     const out = await screen.findByRole("log", { name: "stdout of b" });
     await within(out).findByText("whole line");
     expect(within(out).queryByText("half a line")).toBeNull();
@@ -147,7 +146,6 @@ describe("a run", () => {
     const asked = server(answers);
     const user = show("/runs/run-1");
     await user.click(await screen.findByRole("button", { name: "Retry" }));
-    await user.click(screen.getByRole("button", { name: "b", expanded: false }));
     await user.click(await screen.findByRole("button", { name: "Retry only this step" }));
     await waitFor(() =>
       expect(asked.filter((one) => one.call.startsWith("POST")).map((one) => one.body)).toEqual([{ downstream: true }, { step: "b", downstream: false }]),
@@ -155,11 +153,16 @@ describe("a run", () => {
   });
 
   it("that waits for a person is approved with the values that were filled in", async () => {
-    const waiting = runOf([stepItem("ask", { state: "waiting", ended_at: null })], { status: "waiting", ended: false, ended_at: null, waiting: ["ask"] });
+    const asks = { step: "ask", prompt: "Release?", inputs: ["VERSION", "REASON"], required: ["REASON"] };
+    const waiting = runOf([stepItem("ask", { state: "waiting", ended_at: null })], { status: "waiting", ended: false, ended_at: null, waiting: ["ask"], approvals: [asks] });
     const asked = server({ ...answers, "GET /api/v1/runs/run-1": waiting, "POST /api/v1/runs/run-1/approve": { done: true } });
     const user = show("/runs/run-1");
     const panel = within(await screen.findByRole("region", { name: "ask waits for approval" }));
-    await user.type(panel.getByLabelText(/Values/), "REASON=because = so\nnothing");
+    expect(panel.getByText("Release?")).toBeTruthy();
+    await user.click(panel.getByRole("button", { name: "Approve" }));
+    expect(panel.getByText("This is required.")).toBeTruthy();
+    expect(asked.some((one) => one.call.startsWith("POST"))).toBe(false);
+    await user.type(panel.getByLabelText(/REASON/), "because = so");
     await user.click(panel.getByRole("button", { name: "Approve" }));
     await waitFor(() => expect(asked.find((one) => one.call.endsWith("/approve"))?.body).toEqual({ step: "ask", inputs: { REASON: "because = so" } }));
   });

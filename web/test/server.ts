@@ -103,7 +103,7 @@ export function stepItem(id: string, some: Partial<StepItem> = {}): StepItem {
 }
 
 export function runOf(steps: readonly StepItem[], some: Partial<Run> = {}): Run {
-  return { ...runItem(), params: [], outputs: {}, steps: [...steps], waiting: [], paused: false, lost: false, ...some };
+  return { ...runItem(), params: [], outputs: {}, steps: [...steps], waiting: [], approvals: [], paused: false, lost: false, ...some };
 }
 
 export function graphOf(ids: readonly string[]): Graph {

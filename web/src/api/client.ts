@@ -11,6 +11,7 @@ export type Param = Schemas["Param"];
 export type Run = Schemas["Run"];
 export type RunItem = Schemas["RunItem"];
 export type StepItem = Schemas["StepItem"];
+export type Approval = Schemas["Approval"];
 export type Attempt = Schemas["Attempt"];
 export type LetterItem = Schemas["LetterItem"];
 export type AuditItem = Schemas["AuditItem"];
@@ -21,6 +22,9 @@ export type Me = Schemas["Me"];
 export type Role = Me["role"];
 export type User = Schemas["User"];
 export type TokenItem = Schemas["Token"];
+export type Due = Schemas["Due"];
+export type ScheduleItem = Schemas["ScheduleItem"];
+export type BackfillState = Schemas["BackfillState"];
 export type Workspace = Schemas["Workspace"];
 export type Provision = Schemas["Provision"];
 
@@ -40,11 +44,26 @@ export async function got<T>(call: Promise<Answer<T>>): Promise<NonNullable<T>> 
   return data;
 }
 
-/** Returns a text as it is. Step ids may hold slashes, which stay slashes in an address. */
-export async function gotText(path: string): Promise<string> {
+export interface Beginning {
+  readonly text: string;
+  readonly whole: boolean;
+}
+
+/** Returns a text as it is, or its beginning where it is longer than a page can show. */
+export async function gotText(path: string, limit_b: number): Promise<Beginning> {
   const answer = await fetch(path, { credentials: "same-origin" });
   if (!answer.ok) throw refusal(answer.status, await answer.json().catch(() => null));
-  return answer.text();
+  const reader = answer.body?.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  for (let taken_b = 0; reader && taken_b < limit_b; ) {
+    const { done, value } = await reader.read();
+    if (done) return { text: text + decoder.decode(), whole: true };
+    taken_b += value.length;
+    text += decoder.decode(value, { stream: true });
+  }
+  await reader?.cancel();
+  return { text: text.slice(0, text.lastIndexOf("\n") + 1), whole: reader === undefined };
 }
 
 export interface LogEnd {

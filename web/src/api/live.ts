@@ -1,5 +1,6 @@
 import { type QueryKey, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useRef } from "react";
+import { connection } from "./connection";
 import { type StreamEvent, follow } from "./stream";
 
 export interface Message {
@@ -29,9 +30,8 @@ export class Positions {
   }
 }
 
-/** Follows topics on one connection; when they change, a new one goes on where each topic is. Returns whether it is connected. */
-export function useLive(topics: readonly string[], onMessage: (message: Message) => void): boolean {
-  const [connected, setConnected] = useState(false);
+/** Follows topics on one connection; when they change, a new one goes on where each topic is. */
+export function useLive(topics: readonly string[], onMessage: (message: Message) => void): void {
   const positions = useRef(new Positions());
   const handler = useRef(onMessage);
   handler.current = onMessage;
@@ -41,17 +41,21 @@ export function useLive(topics: readonly string[], onMessage: (message: Message)
     if (!key) return undefined;
     const wanted = key.split(",");
     positions.current.keep(wanted);
-    return follow(`/api/v1/events/stream?${new URLSearchParams({ topics: key })}`, {
+    const stream = {};
+    const stop = follow(`/api/v1/events/stream?${new URLSearchParams({ topics: key })}`, {
       lastId: positions.current.cursor(wanted),
-      onState: setConnected,
+      onState: (connected) => connection.note(stream, connected),
       onEvent: (event) => {
         positions.current.note(wanted, event.id);
         const message = read(event);
         if (message) handler.current(message);
       },
     });
+    return () => {
+      stop();
+      connection.note(stream, true);
+    };
   }, [key]);
-  return connected;
 }
 
 function read(event: StreamEvent): Message | null {

@@ -66,6 +66,7 @@ export function follow(address: string, { onEvent, onState, lastId = "", wait_ms
       } catch {
         // the network, or stopped: both end up below
       }
+      if (stop.signal.aborted) return;
       onState?.(false);
       await pause(wait_ms(failures), stop.signal);
     }

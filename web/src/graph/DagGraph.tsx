@@ -1,20 +1,17 @@
 import { useMediaQuery } from "@mantine/hooks";
-import { Background, Controls, type Edge, Handle, MarkerType, type Node, type NodeProps, Position, ReactFlow } from "@xyflow/react";
+import { Background, Controls, type Edge, type Node, ReactFlow, type ReactFlowInstance } from "@xyflow/react";
 import "@xyflow/react/dist/base.css";
-import { useCallback, useMemo, useState } from "react";
-import { toneOf, worded, worst } from "../parts/states";
-import { type Vertex, drawing } from "./grouping";
-import { BOX_HIGH, BOX_WIDE, placesOf } from "./layout";
-
-const ROOM_PX = 76; // around the boxes
+import { useCallback, useMemo, useRef, useState } from "react";
+import { toneOf, worst } from "../parts/states";
+import { type BoxData, NODE_TYPES } from "./Boxes";
+import { type Box, type Vertex, drawing } from "./grouping";
+import { type Place, columnsOf, placesOf, roomOf } from "./layout";
+import { type GraphStep, groupNote, stepNote } from "./steps";
 import "./graph.css";
 
-export interface GraphStep extends Vertex {
-  readonly label: string;
-  readonly state: string;
-  readonly note?: string; // kind or server, small
-  readonly critical?: boolean;
-}
+const ROOM_PX = 72; // around the boxes
+const LEAST_ZOOM = 0.5; // smaller letters nobody can read
+const NOWHERE: Place = { x: 0, y: 0, wide: 0, high: 0 };
 
 interface Props {
   readonly label: string;
@@ -23,19 +20,6 @@ interface Props {
   readonly onSelect?: (step: string) => void;
 }
 
-interface BoxData extends Record<string, unknown> {
-  readonly label: string;
-  readonly note: string;
-  readonly state: string;
-  readonly count: number;
-  readonly critical: boolean;
-  readonly across: boolean;
-  readonly chosen: boolean;
-  readonly press: () => void;
-}
-
-const NODE_TYPES = { box: BoxNode };
-
 /** The graph of a DAG, live. Large ones come as groups that open when they are pressed. */
 export default function DagGraph({ label, steps, selected, onSelect }: Props) {
   const across = useMediaQuery("(min-width: 700px)", true, { getInitialValueInEffect: false });
@@ -43,92 +27,115 @@ export default function DagGraph({ label, steps, selected, onSelect }: Props) {
   const shape = useShape(steps);
   const drawn = useMemo(() => drawing(shape, opened), [shape, opened]);
   const places = useMemo(() => placesOf(drawn, across), [drawn, across]);
-  const open = useCallback((group: string) => setOpened((before) => new Set([...before, group])), []);
+  const room = useMemo(() => roomOf(places), [places]);
+  const frame = useRef<HTMLElement>(null);
+  const toggle = useCallback((group: string) => setOpened((before) => toggled(before, group)), []);
 
   const nodes = useMemo(() => {
     const byId = new Map(steps.map((step) => [step.id, step]));
-    return drawn.boxes.map((box): Node<BoxData> => {
+    return drawn.boxes.map((box) => {
       const inside = box.steps.flatMap((id) => byId.get(id) ?? []);
-      const single = box.steps.length === 1 ? inside[0] : undefined;
-      const data: BoxData = {
-        label: single?.label ?? box.label,
-        note: single ? (single.note ?? "") : `${box.steps.length.toLocaleString("en")} steps`,
-        state: worst(inside.map((step) => step.state)),
-        count: box.steps.length,
-        critical: inside.some((step) => step.critical),
-        across,
-        chosen: single !== undefined && single.id === selected,
-        press: () => (single ? onSelect?.(single.id) : open(box.id)),
-      };
-      const size = { width: BOX_WIDE, height: BOX_HIGH, style: { pointerEvents: "all" as const } };
-      return { id: box.id, type: "box", position: places.get(box.id) ?? { x: 0, y: 0 }, data, ...size };
+      return nodeOf(box, inside, places.get(box.id) ?? NOWHERE, { across, selected, onSelect, toggle });
     });
-  }, [drawn, places, steps, selected, onSelect, open, across]);
-  const edges = useMemo(
-    () => drawn.edges.map(({ from, to }): Edge => ({ id: `${from}\n${to}`, source: from, target: to, markerEnd: { type: MarkerType.ArrowClosed } })),
-    [drawn],
-  );
+  }, [drawn, places, steps, selected, onSelect, toggle, across]);
+  const edges = useMemo(() => edgesOf(drawn.edges, steps), [drawn, steps]);
+  const marked = edges.some((edge) => edge.className);
 
   return (
-    <section className="graph" aria-label={label} style={{ height: `min(62vh, ${Math.max(180, highOf(places) + ROOM_PX)}px, 520px)` }}>
-      {opened.size > 0 && (
-        <button type="button" className="graph-fold" onClick={() => setOpened(new Set())}>
-          Close groups
-        </button>
-      )}
-      <ReactFlow
-        key={`${drawn.boxes.length}:${across}`}
-        nodes={nodes}
-        edges={edges}
-        nodeTypes={NODE_TYPES}
-        nodesDraggable={false}
-        nodesConnectable={false}
-        nodesFocusable={false}
-        edgesFocusable={false}
-        elementsSelectable={false}
-        onlyRenderVisibleElements={drawn.boxes.length > 60}
-        preventScrolling={false}
-        minZoom={0.05}
-        maxZoom={1.5}
-        fitView
-        fitViewOptions={{ minZoom: 0.4, maxZoom: 1, padding: 0.08 }}
-      >
-        <Background gap={24} />
-        <Controls showInteractive={false} />
-      </ReactFlow>
-    </section>
+    <>
+      <section ref={frame} className="graph" aria-label={label} style={{ height: `min(68vh, ${Math.max(150, room.high + ROOM_PX)}px, 560px)` }}>
+        {opened.size > 0 && (
+          <button type="button" className="graph-fold" onClick={() => setOpened(new Set())}>
+            Close groups
+          </button>
+        )}
+        <ReactFlow
+          key={`${[...opened].join()}:${drawn.boxes.length}:${across}`}
+          nodes={nodes}
+          edges={edges}
+          nodeTypes={NODE_TYPES}
+          nodesDraggable={false}
+          nodesConnectable={false}
+          nodesFocusable={false}
+          edgesFocusable={false}
+          elementsSelectable={false}
+          onlyRenderVisibleElements={drawn.boxes.length > 60}
+          preventScrolling={false}
+          minZoom={0.05}
+          maxZoom={1.5}
+          onInit={(flow) => begin(flow, frame.current, room, nodes)}
+        >
+          <Background gap={24} />
+          <Controls showInteractive={false} />
+        </ReactFlow>
+      </section>
+      {marked && <p className="quiet small graph-legend">The thick line is the longest way through the graph.</p>}
+    </>
   );
 }
 
-function highOf(places: ReadonlyMap<string, { readonly y: number }>): number {
-  return [...places.values()].reduce((most, place) => Math.max(most, place.y + BOX_HIGH), 0);
+/** All of it where that can be read; else the boxes where something happens, else the beginning. */
+function begin(flow: ReactFlowInstance<Node<BoxData>, Edge>, frame: HTMLElement | null, room: { wide: number; high: number }, nodes: readonly Node<BoxData>[]): void {
+  const wide = frame?.clientWidth ?? 0;
+  const high = frame?.clientHeight ?? 0;
+  if (!wide || !high) return;
+  const zoom = Math.min(1, (wide - 90) / room.wide, (high - 30) / room.high);
+  if (zoom >= LEAST_ZOOM) {
+    void flow.setViewport({ x: (wide - room.wide * zoom) / 2, y: (high - room.high * zoom) / 2, zoom });
+    return;
+  }
+  const active = nodes.find((node) => ["bad", "busy", "wait"].includes(toneOf(node.data.state)) || node.type === "list") ?? nodes[0];
+  const x = (active?.position.x ?? 0) + (active?.width ?? 0) / 2;
+  const y = (active?.position.y ?? 0) + (active?.height ?? 0) / 2;
+  const scale = Math.max(LEAST_ZOOM, Math.min(1, (high - 30) / room.high));
+  const kept = (center: number, size: number, view: number) => (size * scale <= view - 40 ? (view - size * scale) / 2 : Math.min(50, Math.max(view - size * scale - 30, view / 2 - center * scale)));
+  void flow.setViewport({ x: kept(x, room.wide, wide), y: kept(y, room.high, high), zoom: scale });
+}
+
+interface Making {
+  readonly across: boolean;
+  readonly selected: string | undefined;
+  readonly onSelect: ((step: string) => void) | undefined;
+  readonly toggle: (group: string) => void;
+}
+
+function nodeOf(box: Box, inside: readonly GraphStep[], { x, y, wide, high }: Place, { across, selected, onSelect, toggle }: Making): Node<BoxData> {
+  const single = inside.length === 1 ? inside[0] : undefined;
+  const data: BoxData = {
+    label: single?.label ?? box.label,
+    note: single ? stepNote(single) : groupNote(inside),
+    state: worst(inside.map((step) => step.state)),
+    steps: inside,
+    columns: columnsOf(box, across),
+    across,
+    selected,
+    press: (step) => {
+      const chosen = step ?? single?.id;
+      if (chosen === undefined) toggle(box.id);
+      else onSelect?.(chosen);
+    },
+  };
+  return { id: box.id, type: box.opened ? "list" : "box", position: { x, y }, data, width: wide, height: high, style: { pointerEvents: "all" } };
+}
+
+/** The longest way is marked where there is more than one way. */
+function edgesOf(edges: readonly { readonly from: string; readonly to: string }[], steps: readonly GraphStep[]): Edge[] {
+  const critical = new Set(steps.filter((step) => step.critical).map((step) => step.id));
+  const told = critical.size < steps.length;
+  return edges.map(({ from, to }): Edge => {
+    const marked = told && critical.has(from) && critical.has(to);
+    return { id: `${from}\n${to}`, source: from, target: to, ...(marked ? { className: "critical" } : {}) };
+  });
+}
+
+function toggled(before: ReadonlySet<string>, group: string): ReadonlySet<string> {
+  const after = new Set(before);
+  if (!after.delete(group)) after.add(group);
+  return after;
 }
 
 /** The steps as they are connected: stays the same object while only states change, so that nothing is laid out again. */
 function useShape(steps: readonly GraphStep[]): readonly Vertex[] {
   const key = JSON.stringify(steps.map((step) => [step.id, step.needs, step.group ?? ""]));
   return useMemo(() => steps.map(({ id, needs, group }) => ({ id, needs, group })), [key]);
-}
-
-function BoxNode({ data }: NodeProps<Node<BoxData>>) {
-  const told = `${data.label}${data.state ? `, ${worded(data.state)}` : ""}${data.count > 1 ? `, ${data.note}, opens` : ""}`;
-  return (
-    <>
-      <Handle type="target" position={data.across ? Position.Left : Position.Top} isConnectable={false} />
-      <button
-        type="button"
-        className="box nopan"
-        data-tone={toneOf(data.state)}
-        data-group={data.count > 1 || undefined}
-        data-critical={data.critical || undefined}
-        aria-label={told}
-        aria-pressed={data.chosen}
-        onClick={data.press}
-      >
-        <span className="box-label">{data.label}</span>
-        <span className="box-note">{[data.state && worded(data.state), data.note].filter(Boolean).join(" · ")}</span>
-      </button>
-      <Handle type="source" position={data.across ? Position.Right : Position.Bottom} isConnectable={false} />
-    </>
-  );
 }

@@ -10,6 +10,7 @@ export interface Box {
   readonly id: string;
   readonly label: string;
   readonly steps: readonly string[]; // more than one: a group
+  readonly opened?: boolean; // a group that is drawn as a list of its steps
 }
 
 export interface Drawing {
@@ -18,16 +19,26 @@ export interface Drawing {
 }
 
 export const BOXES_LIMIT = 120;
-const PARTS = 40; // of a group that is opened and still has too many steps
+export const ALIKE_LIMIT = 8; // more steps that wait for the same and have the same wait for them are one group
 
-/** Returns what is drawn. Groups named in `opened` are drawn step by step, at most `limit` boxes in all where that is possible. */
+/** Returns what is drawn: at most about `limit` boxes. Groups named in `opened` are drawn as their steps, or as lists of them. */
 export function drawing(vertices: readonly Vertex[], opened: ReadonlySet<string>, limit = BOXES_LIMIT): Drawing {
-  if (vertices.length <= limit) return joined(vertices, vertices.map(alone));
-  return joined(vertices, grouped(vertices, opened, limit));
+  return joined(vertices, vertices.length <= limit ? alike(vertices, opened) : grouped(vertices, opened, limit));
 }
 
 function alone(vertex: Vertex): Box {
   return { id: vertex.id, label: vertex.id, steps: [vertex.id] };
+}
+
+/** Steps that are in the same place of the graph as one group, where they are many. */
+function alike(vertices: readonly Vertex[], opened: ReadonlySet<string>): Box[] {
+  const before = new Map<string, string[]>(vertices.map((vertex) => [vertex.id, []]));
+  for (const vertex of vertices) for (const need of vertex.needs) before.get(need)?.push(vertex.id);
+  const place = (vertex: Vertex) => JSON.stringify([vertex.needs, before.get(vertex.id), vertex.group]);
+  return [...gathered(vertices, place).values()].flatMap((members) => {
+    const first = members[0];
+    return first && members.length > ALIKE_LIMIT ? boxesOf(`group:${first.id}`, "", members, opened, 0) : members.map(alone);
+  });
 }
 
 function grouped(vertices: readonly Vertex[], opened: ReadonlySet<string>, limit: number): Box[] {
@@ -45,17 +56,19 @@ function banded(vertices: readonly Vertex[], depths: ReadonlyMap<string, number>
   return gathered(vertices, (vertex) => String(Math.floor((depths.get(vertex.id) ?? 0) / size)));
 }
 
+/** A group as one box, closed or opened as a list; opened as its steps where they are few and depend on one another. */
 function boxesOf(id: string, name: string, members: readonly Vertex[], opened: ReadonlySet<string>, limit: number): Box[] {
   const first = members[0];
   if (first && members.length === 1) return [alone(first)];
-  if (!opened.has(id)) {
-    const label = name || `${first?.id ?? ""} and ${(members.length - 1).toLocaleString("en")} more`;
-    return [{ id, label, steps: members.map((vertex) => vertex.id) }];
-  }
-  if (members.length <= limit) return members.map(alone);
-  const size = Math.ceil(members.length / PARTS);
-  const parts = Array.from({ length: PARTS }, (_, index) => members.slice(index * size, (index + 1) * size));
-  return parts.flatMap((part, index) => (part.length ? boxesOf(`${id}/${index}`, "", part, opened, limit) : []));
+  const label = name || `${first?.id ?? ""} and ${(members.length - 1).toLocaleString("en")} more`;
+  const box = { id, label, steps: members.map((vertex) => vertex.id) };
+  if (!opened.has(id)) return [box];
+  return members.length <= limit && dependent(members) ? members.map(alone) : [{ ...box, opened: true }];
+}
+
+function dependent(members: readonly Vertex[]): boolean {
+  const inside = new Set(members.map((vertex) => vertex.id));
+  return members.some((vertex) => vertex.needs.some((need) => inside.has(need)));
 }
 
 function gathered(vertices: readonly Vertex[], key: (vertex: Vertex) => string): Map<string, Vertex[]> {

@@ -1,26 +1,39 @@
 import { ActionIcon, Button, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useState } from "react";
+import { type ComponentProps, type ReactNode, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { api, got, type Role } from "../api/client";
+import { useLost } from "../api/connection";
 import { ME, useMay, useSession } from "../api/session";
 import { Icon } from "../parts/Icon";
 import { useSay } from "../parts/Say";
+import { Keys } from "./Keys";
+import { useShortcuts } from "./shortcuts";
+import "./shell.css";
 
-const PLACES: readonly { readonly to: string; readonly name: string; readonly role: Role }[] = [
-  { to: "/", name: "DAGs", role: "viewer" },
-  { to: "/runs", name: "Runs", role: "viewer" },
-  { to: "/schedules", name: "Schedules", role: "viewer" },
-  { to: "/workspaces", name: "Workspaces", role: "viewer" },
-  { to: "/dead-letters", name: "Dead letters", role: "viewer" },
-  { to: "/tokens", name: "Tokens", role: "operator" },
-  { to: "/users", name: "Users", role: "admin" },
-  { to: "/audit", name: "Audit log", role: "admin" },
+interface Place {
+  readonly to: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly icon: ComponentProps<typeof Icon>["name"];
+  readonly apart?: boolean; // what runs is above, who may do it is below
+}
+
+const PLACES: readonly Place[] = [
+  { to: "/", name: "DAGs", role: "viewer", icon: "dags" },
+  { to: "/runs", name: "Runs", role: "viewer", icon: "list" },
+  { to: "/schedules", name: "Schedules", role: "viewer", icon: "clock" },
+  { to: "/workspaces", name: "Workspaces", role: "viewer", icon: "servers" },
+  { to: "/dead-letters", name: "Dead letters", role: "viewer", icon: "letter" },
+  { to: "/tokens", name: "Tokens", role: "operator", icon: "key", apart: true },
+  { to: "/users", name: "Users", role: "admin", icon: "people" },
+  { to: "/audit", name: "Audit log", role: "admin", icon: "book" },
 ];
 
 /** What is around every page. */
 export function Shell({ children }: { readonly children: ReactNode }) {
   const [open, setOpen] = useState(false);
+  const keys = useShortcuts();
   return (
     <div className="shell">
       <a className="skip" href="#main">
@@ -34,34 +47,51 @@ export function Shell({ children }: { readonly children: ReactNode }) {
           provisioning
         </Link>
         <span className="top-space" />
+        <ActionIcon className="keys-button" variant="subtle" color="gray" aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)" onClick={keys.show}>
+          ?
+        </ActionIcon>
         <Scheme />
         <Person />
       </header>
+      <Lost />
       <nav id="nav" className="nav" aria-label="Main" data-open={open || undefined} onClick={() => setOpen(false)}>
         <ul>
           {PLACES.map((place) => (
-            <Place key={place.to} {...place} />
+            <PlaceLink key={place.to} place={place} />
           ))}
         </ul>
       </nav>
       <main id="main" className="main" tabIndex={-1}>
         {children}
       </main>
+      {keys.shown && <Keys onClose={keys.hide} />}
     </div>
   );
 }
 
-function Place({ to, name, role }: { readonly to: string; readonly name: string; readonly role: Role }) {
+function PlaceLink({ place: { to, name, role, icon, apart } }: { readonly place: Place }) {
   const [at] = useLocation();
   const may = useMay(role);
   const inside = to === "/" ? at === "/" || at.startsWith("/dags") : at.startsWith(to);
   if (!may) return null;
   return (
-    <li>
+    <li className={apart ? "apart" : undefined}>
       <Link href={to} aria-current={inside ? "page" : undefined}>
+        <Icon name={icon} />
         {name}
       </Link>
     </li>
+  );
+}
+
+/** Said once for all that a page asks for. */
+function Lost() {
+  const lost = useLost();
+  if (!lost) return null;
+  return (
+    <div className="lost" role="status">
+      The server cannot be reached. What is shown may be old; the page goes on by itself.
+    </div>
   );
 }
 
@@ -71,7 +101,7 @@ function Scheme() {
   const scheme = useComputedColorScheme("light", { getInitialValueInEffect: false });
   const other = scheme === "dark" ? "light" : "dark";
   return (
-    <ActionIcon variant="subtle" aria-label={`Use ${other} colours`} onClick={() => setColorScheme(other)}>
+    <ActionIcon variant="subtle" color="gray" aria-label={`Use ${other} colours`} onClick={() => setColorScheme(other)}>
       <Icon name={scheme === "dark" ? "sun" : "moon"} />
     </ActionIcon>
   );

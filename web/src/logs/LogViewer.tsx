@@ -1,11 +1,11 @@
-import { ActionIcon, Button, Group, Switch, Text, TextInput } from "@mantine/core";
+import { ActionIcon, Button, Switch, TextInput } from "@mantine/core";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { CopyButton } from "../parts/CopyButton";
 import { Icon } from "../parts/Icon";
 import { saved } from "../parts/download";
-import type { Span } from "./ansi";
 import { Lines } from "./lines";
+import { isHead, marked } from "./marked";
 import "./log.css";
 
 interface Props {
@@ -13,17 +13,19 @@ interface Props {
   readonly text: string;
   readonly live?: boolean; // more may come
   readonly file: string; // name of the download
-  readonly note?: string | undefined;
+  readonly title?: string;
+  readonly tall?: boolean; // the page has nothing else to show
 }
 
 const LINE_PX = 19;
 
 /** Text of a terminal: colours, search, follow, wrap, download, copy. Draws only the lines in view. */
-export default function LogViewer({ label, text, live = false, file, note }: Props) {
+export default function LogViewer({ label, text, live = false, file, title, tall = false }: Props) {
   const lines = useLines(text);
   const [words, setWords] = useState("");
   const [wrap, setWrap] = useState(false);
   const [follow, setFollow] = useState(live);
+  const [full, setFull] = useState(false);
   const box = useRef<HTMLDivElement>(null);
   const rows = useVirtualizer({
     count: lines.count,
@@ -37,7 +39,10 @@ export default function LogViewer({ label, text, live = false, file, note }: Pro
 
   useEffect(() => {
     if (follow && lines.count) rows.scrollToIndex(lines.count - 1, { align: "end" });
-  }, [follow, lines.count, rows]);
+  }, [follow, lines.count, rows, full]);
+  useEffect(() => {
+    rows.measure();
+  }, [wrap, rows]);
 
   const goTo = (next: number) => {
     if (!found.length) return;
@@ -46,70 +51,80 @@ export default function LogViewer({ label, text, live = false, file, note }: Pro
     setFollow(false);
     rows.scrollToIndex(found[place] ?? 0, { align: "center" });
   };
+  useEffect(() => goTo(0), [words]); // what is searched for is shown as it is written
   const onScroll = () => {
     const element = box.current;
     if (element && follow && element.scrollHeight - element.scrollTop - element.clientHeight > LINE_PX * 4) setFollow(false);
   };
-  const current = found[at];
+  const current = words ? found[at] : undefined;
 
   return (
-    <section className="log" aria-label={label}>
-      <Group gap="xs" className="log-tools">
+    <section className="log" aria-label={label} data-full={full || undefined} onKeyDown={(event) => event.key === "Escape" && setFull(false)}>
+      <div className="log-tools">
+        {title && <strong className="log-title">{title}</strong>}
         <TextInput
           aria-label="Search in this log"
           placeholder="Search"
           size="xs"
+          className="log-search"
+          leftSection={<Icon name="search" />}
           value={words}
           onChange={(event) => {
             setWords(event.currentTarget.value);
             setAt(0);
           }}
           onKeyDown={(event) => {
-            if (event.key === "Enter") goTo(event.shiftKey ? at - 1 : at + (current === undefined ? 0 : 1));
-            if (event.key === "Escape") setWords("");
+            if (event.key === "Enter") goTo(event.shiftKey ? at - 1 : at + 1);
+            if (event.key === "Escape" && words) {
+              event.stopPropagation();
+              setWords("");
+            }
           }}
         />
         {words && (
           <>
-            <Text size="xs" role="status">
+            <span className="small" role="status">
               {found.length ? `${Math.min(at + 1, found.length)} of ${found.length.toLocaleString("en")}` : "nothing found"}
-            </Text>
-            <ActionIcon variant="subtle" aria-label="Previous match" onClick={() => goTo(at - 1)}>
+            </span>
+            <ActionIcon variant="subtle" color="gray" aria-label="Previous match" onClick={() => goTo(at - 1)}>
               <Icon name="up" />
             </ActionIcon>
-            <ActionIcon variant="subtle" aria-label="Next match" onClick={() => goTo(at + 1)}>
+            <ActionIcon variant="subtle" color="gray" aria-label="Next match" onClick={() => goTo(at + 1)}>
               <Icon name="down" />
             </ActionIcon>
           </>
         )}
+        <span className="log-space" />
         <Switch size="xs" label="Follow" checked={follow} onChange={(event) => setFollow(event.currentTarget.checked)} />
         <Switch size="xs" label="Wrap" checked={wrap} onChange={(event) => setWrap(event.currentTarget.checked)} />
         <CopyButton what={() => lines.text()} />
         <Button size="compact-xs" variant="default" leftSection={<Icon name="download" />} onClick={() => saved(file, text)}>
           Download
         </Button>
-        {note && (
-          <Text size="xs" c="dimmed">
-            {note}
-          </Text>
-        )}
-      </Group>
-      <div ref={box} className="log-box" data-wrap={wrap || undefined} tabIndex={0} role="log" aria-label={label} onScroll={onScroll}>
+        <ActionIcon variant="subtle" color="gray" aria-label={full ? "Back to the page" : "Fill the window"} aria-pressed={full} onClick={() => setFull(!full)}>
+          <Icon name={full ? "cross" : "wide"} />
+        </ActionIcon>
+      </div>
+      <div ref={box} className="log-box" data-wrap={wrap || undefined} data-tall={tall || undefined} tabIndex={0} role="log" aria-live="off" aria-label={label} onScroll={onScroll}>
         {lines.count === 0 && <div className="log-none">{live ? "Nothing printed yet." : "Nothing was printed."}</div>}
         <div className="log-all" style={{ height: rows.getTotalSize() }}>
-          {rows.getVirtualItems().map((row) => (
-            <div
-              key={row.key}
-              ref={rows.measureElement}
-              data-index={row.index}
-              data-found={row.index === current || undefined}
-              className="log-line"
-              style={{ transform: `translateY(${row.start}px)` }}
-            >
-              <span className="log-number">{row.index + 1}</span>
-              <span className="log-text">{marked(lines.spans(row.index), words)}</span>
-            </div>
-          ))}
+          {rows.getVirtualItems().map((row) => {
+            const spans = lines.spans(row.index);
+            return (
+              <div
+                key={row.key}
+                ref={rows.measureElement}
+                data-index={row.index}
+                data-found={row.index === current || undefined}
+                data-head={(tall && isHead(spans)) || undefined}
+                className="log-line"
+                style={{ transform: `translateY(${row.start}px)` }}
+              >
+                <span className="log-number">{row.index + 1}</span>
+                <span className="log-text">{marked(spans, words)}</span>
+              </div>
+            );
+          })}
         </div>
       </div>
     </section>
@@ -125,24 +140,4 @@ function useLines(text: string): Lines {
     kept.current = { text, lines: grown ? kept.current.lines : new Lines(text) };
   }
   return kept.current.lines;
-}
-
-function marked(spans: readonly Span[], words: string) {
-  return spans.map((span, index) => (
-    <span key={index} className={span.classes || undefined}>
-      {words ? parts(span.text, words) : span.text}
-    </span>
-  ));
-}
-
-function parts(text: string, words: string) {
-  const wanted = words.toLowerCase();
-  const lower = text.toLowerCase();
-  const pieces = [];
-  let from = 0;
-  for (let at = lower.indexOf(wanted); at >= 0; at = lower.indexOf(wanted, from)) {
-    pieces.push(text.slice(from, at), <mark key={at}>{text.slice(at, at + words.length)}</mark>);
-    from = at + words.length;
-  }
-  return [...pieces, text.slice(from)];
 }

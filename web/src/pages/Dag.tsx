@@ -1,20 +1,24 @@
-import { Alert, Button, Tabs } from "@mantine/core";
+import { Button, Tabs } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Suspense, lazy, useState } from "react";
 import { useLocation, useSearchParams } from "wouter";
-import { type DagDetail, type Fault, api, got } from "../api/client";
+import { type DagDetail, api, got } from "../api/client";
 import { useLive, useRefresh } from "../api/live";
 import { useMay } from "../api/session";
 import { Page } from "../layout/Page";
+import { Facts } from "../parts/Facts";
 import { Icon } from "../parts/Icon";
 import { State } from "../parts/State";
-import { Empty, Loaded } from "../parts/Told";
+import { Empty, Loaded, Loading } from "../parts/Told";
+import { inWords, zoneOf } from "../parts/cron";
 import { useNow } from "../parts/now";
-import { away, clock } from "../parts/times";
-import { Suspend, hasTimes } from "./Dags";
+import { away, dated } from "../parts/times";
+import { Faults } from "./Faults";
 import { HistoryGrid } from "./HistoryGrid";
 import { RunForm } from "./RunForm";
 import { RunRows } from "./Runs";
+import { Source } from "./Source";
+import { Suspend, hasTimes } from "./Suspend";
 import { stepsOf } from "./graphs";
 
 const DagGraph = lazy(() => import("../graph/DagGraph"));
@@ -28,9 +32,9 @@ export default function Dag({ name }: { readonly name: string }) {
   const may = useMay("operator");
   const aside = dag.data && (
     <>
-      <State state={dag.data.status} />
+      {dag.data.status && <State state={dag.data.status} />}
       <span className="head-space" />
-      {hasTimes(dag.data) && <Suspend dag={dag.data} label="Schedule active" />}
+      {hasTimes(dag.data) && <Suspend dag={dag.data} valid={dag.data.valid} label="Schedule active" />}
       {may && (
         <Button leftSection={<Icon name="play" />} disabled={!dag.data.valid} onClick={() => setStarting(true)}>
           Run now
@@ -52,7 +56,7 @@ function Body({ dag }: { readonly dag: DagDetail }) {
   return (
     <>
       {dag.description && <p>{dag.description}</p>}
-      <Facts dag={dag} />
+      <About dag={dag} />
       <Faults faults={dag.faults} />
       <Tabs value={tab} onChange={(next) => setQuery(next ? { tab: next } : {})} keepMounted={false}>
         <Tabs.List aria-label="Views of this DAG">
@@ -69,55 +73,33 @@ function Body({ dag }: { readonly dag: DagDetail }) {
           <RunRows filter={{ dag: dag.name }} />
         </Tabs.Panel>
         <Tabs.Panel value="source" pt="md">
-          <Source name={dag.name} />
+          <Source name={dag.name} faults={dag.faults} />
         </Tabs.Panel>
       </Tabs>
     </>
   );
 }
 
-function Facts({ dag }: { readonly dag: DagDetail }) {
+function About({ dag }: { readonly dag: DagDetail }) {
   const now = useNow(true);
   const times = [...dag.schedule.start, ...dag.schedule.at];
-  const facts: [string, string][] = [
-    ["File", dag.file],
-    ["Type", dag.type ?? ""],
-    ["Steps", dag.steps?.toLocaleString("en") ?? ""],
-    ["Schedule", times.join(" · ")],
-    ["Next run", dag.next_run && !dag.suspended ? `${away(dag.next_run, now)} (${clock(dag.next_run, now)})` : ""],
-    ["Stops", dag.schedule.stop.join(" · ")],
-    ["Restarts", dag.schedule.restart.join(" · ")],
-    ["Queue", dag.queue],
-    ["Labels", Object.entries(dag.labels).map(([key, value]) => (value ? `${key}=${value}` : key)).join(", ")],
-  ];
+  const zone = times.map(zoneOf).find(Boolean);
+  const next = dag.next_run && !dag.suspended ? dag.next_run : null;
   return (
-    <dl className="facts">
-      {facts
-        .filter(([, value]) => value)
-        .map(([key, value]) => (
-          <div key={key}>
-            <dt>{key}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-    </dl>
-  );
-}
-
-export function Faults({ faults }: { readonly faults: readonly Fault[] }) {
-  if (!faults.length) return null;
-  return (
-    <Alert color="red" mb="md" title={faults.length === 1 ? "One fault" : `${faults.length} faults`}>
-      <ul>
-        {faults.map((one, index) => (
-          <li key={index}>
-            {one.line > 0 && <span className="mono">{`${one.file}:${one.line}:${one.column} `}</span>}
-            {one.message}
-            {one.hint && <span className="quiet">{` – ${one.hint}`}</span>}
-          </li>
-        ))}
-      </ul>
-    </Alert>
+    <Facts
+      facts={[
+        ["File", <span className="mono">{dag.file}</span>],
+        ["Type", dag.type],
+        ["Steps", dag.steps?.toLocaleString("en")],
+        ["Schedule", times.length > 0 && <span title={times.join("\n")}>{times.map(inWords).join(" · ")}</span>],
+        ["Next run", next && `${away(next, now)}, ${dated(next)}${zone ? `, ${dated(next, zone)}` : ""}`],
+        ["Stops", dag.schedule.stop.map(inWords).join(" · ")],
+        ["Restarts", dag.schedule.restart.map(inWords).join(" · ")],
+        ["Overlap", dag.overlap_policy !== "skip" && dag.overlap_policy],
+        ["Queue", dag.queue],
+        ["Labels", Object.entries(dag.labels).map(([key, value]) => (value ? `${key}=${value}` : key)).join(", ")],
+      ]}
+    />
   );
 }
 
@@ -132,52 +114,21 @@ function GraphOf({ dag }: { readonly dag: DagDetail }) {
   return (
     <Loaded query={graph}>
       {(found) => (
-        <Suspense fallback={<p className="loading">Loading</p>}>
+        <Suspense fallback={<Loading />}>
           <DagGraph label={`Graph of ${dag.name}`} steps={stepsOf(found)} selected={chosen} onSelect={setChosen} />
-          <Chosen text={found.nodes.find((node) => node.id === chosen)?.does ?? ""} />
+          <Chosen name={chosen} text={found.nodes.find((node) => node.id === chosen)?.does ?? ""} />
         </Suspense>
       )}
     </Loaded>
   );
 }
 
-function Chosen({ text }: { readonly text: string }) {
-  return text ? <pre className="panel mono scroll">{text}</pre> : null;
-}
-
-function Source({ name }: { readonly name: string }) {
-  const source = useQuery({
-    queryKey: ["dag", name, "source"],
-    queryFn: () => got(api.GET("/api/v1/dags/{name}/source", { params: { path: { name } } })),
-  });
-  const checked = useQuery({
-    queryKey: ["dag", name, "validate"],
-    queryFn: () => got(api.GET("/api/v1/dags/{name}/validate", { params: { path: { name } } })),
-  });
+function Chosen({ name, text }: { readonly name: string | undefined; readonly text: string }) {
+  if (!name) return <p className="quiet small">Press a step to see what it does.</p>;
   return (
-    <>
-      <Loaded query={source}>
-        {({ text, file }) => (
-          <pre className="source" tabIndex={0} aria-label={file}>
-            {text.replace(/\n$/, "").split("\n").map((line, index) => (
-              <span key={index}>{line}</span>
-            ))}
-          </pre>
-        )}
-      </Loaded>
-      {checked.data && checked.data.notes.length > 0 && (
-        <>
-          <h2>How it was read</h2>
-          <ul>
-            {checked.data.notes.map((note, index) => (
-              <li key={index}>
-                {note.line > 0 && <span className="mono">{`line ${note.line}: `}</span>}
-                {note.message}
-              </li>
-            ))}
-          </ul>
-        </>
-      )}
-    </>
+    <section className="panel chosen" aria-label={`What ${name} does`}>
+      <strong>{name}</strong>
+      <pre className="mono scroll">{text}</pre>
+    </section>
   );
 }

@@ -4,14 +4,19 @@ import { useState } from "react";
 import { Link } from "wouter";
 import { type LetterItem, api, got } from "../api/client";
 import { useAct } from "../api/act";
+import { useLive, useRefresh } from "../api/live";
 import { useMay } from "../api/session";
 import { Page } from "../layout/Page";
+import { Icon } from "../parts/Icon";
 import { type Column, Table } from "../parts/Table";
-import { Empty, Failed } from "../parts/Told";
+import { Empty, Loaded } from "../parts/Told";
 import { useNow } from "../parts/now";
-import { clock } from "../parts/times";
+import { shortly, worded } from "../parts/states";
+import { away, clock } from "../parts/times";
+import { Letter } from "./Letter";
 
 const KEY = ["dead-letters"];
+const TOPICS = ["runs"];
 
 /** Steps that failed for good, until somebody has them run again. */
 export default function DeadLetters() {
@@ -22,49 +27,78 @@ export default function DeadLetters() {
       got(api.GET("/api/v1/dead-letters", { params: { query: { limit: 100, ...(all ? {} : { replayed: false }), ...(pageParam ? { cursor: Number(pageParam) } : {}) } } })),
     initialPageParam: "",
     getNextPageParam: (page) => page.next || undefined,
+    placeholderData: (before) => before,
   });
-  const letters = list.data?.pages.flatMap((page) => page.letters) ?? [];
+  useLive(TOPICS, useRefresh([KEY], 1500));
   const waiting = list.data?.pages[0]?.waiting ?? 0;
+  const more = () => list.hasNextPage && !list.isFetchingNextPage && void list.fetchNextPage();
   return (
-    <Page title="Dead letters" aside={<span className="quiet">{`${waiting.toLocaleString("en")} waiting`}</span>}>
-      <div className="tools">
-        <Switch label="Also those that were run again" checked={all} onChange={(event) => setAll(event.currentTarget.checked)} />
-      </div>
-      {list.isError && <Failed error={list.error} again={() => void list.refetch()} />}
-      {list.isPending && <p className="loading">Loading</p>}
-      {list.data && (letters.length ? <Letters letters={letters} onEnd={() => list.hasNextPage && void list.fetchNextPage()} /> : <Empty title="No step has failed for good." />)}
-    </Page>
+      <Page title="Dead letters" aside={<span className="quiet">{`${waiting.toLocaleString("en")} waiting`}</span>}>
+        <p className="quiet">Steps that failed for good. Replay has one run again in its run.</p>
+        <div className="tools">
+          <Switch label="Also those that were run again" checked={all} onChange={(event) => setAll(event.currentTarget.checked)} />
+        </div>
+        <Loaded query={list}>
+          {({ pages }) => {
+            const letters = pages.flatMap((page) => page.letters);
+            return letters.length ? <Letters letters={letters} onEnd={more} /> : <Empty title={all ? "No step has ever failed for good." : "No step waits to be run again."} />;
+          }}
+        </Loaded>
+      </Page>
   );
 }
 
 function Letters({ letters, onEnd }: { readonly letters: readonly LetterItem[]; readonly onEnd: () => void }) {
-  const now = useNow(false);
+  const now = useNow(true);
+  const [opened, setOpened] = useState<number>();
   const columns: Column<LetterItem>[] = [
     {
       key: "step",
       head: "Step",
-      width: "minmax(130px, 1.5fr)",
+      width: "minmax(130px, 1.2fr)",
       narrow: true,
       cell: (one) => (
-        <Link className="one-line" href={`/runs/${encodeURIComponent(one.run_id)}?step=${encodeURIComponent(one.step)}`}>
-          {`${one.workflow} / ${one.step}`}
-        </Link>
+        <button type="button" className="opener" aria-expanded={one.id === opened} title={one.error} onClick={() => setOpened(one.id === opened ? undefined : one.id)}>
+          <Icon name={one.id === opened ? "down" : "right"} />
+          <span className="one-line">{`${one.workflow} / ${one.step}`}</span>
+        </button>
       ),
     },
-    { key: "error", head: "Error", width: "minmax(120px, 2fr)", cell: (one) => <span title={one.error}>{one.error || one.error_kind}</span> },
-    { key: "at", head: "Died", width: "130px", cell: (one) => clock(one.died_at, now) },
-    { key: "again", head: "", width: "minmax(92px, 0.7fr)", narrow: true, cell: (one) => <Replay letter={one} /> },
+    { key: "error", head: "Why", width: "minmax(120px, 2fr)", cell: (one) => <span className="one-line quiet small" title={one.error}>{shortly(one.error) || worded(one.error_kind)}</span> },
+    { key: "tries", head: "Attempts", width: "64px", cell: (one) => one.attempt },
+    {
+      key: "at",
+      head: "Failed",
+      width: "90px",
+      narrow: true,
+      cell: (one) => (
+        <span className="small" title={clock(one.died_at, now)}>
+          {away(one.died_at, now)}
+        </span>
+      ),
+    },
+    { key: "again", head: <span className="unseen">Replay</span>, width: "minmax(76px, 0.5fr)", narrow: true, end: true, cell: (one) => <Replay letter={one} /> },
   ];
-  return <Table label="Dead letters" columns={columns} rows={letters} keyOf={(one) => String(one.id)} onEnd={onEnd} />;
+  return (
+    <Table
+      label="Dead letters"
+      columns={columns}
+      rows={letters}
+      keyOf={(one) => String(one.id)}
+      onEnd={onEnd}
+      below={(one) => one.id === opened && <Letter letter={one} />}
+    />
+  );
 }
 
 function Replay({ letter }: { readonly letter: LetterItem }) {
   const may = useMay("operator");
+  const run = `/runs/${encodeURIComponent(letter.run_id)}?step=${encodeURIComponent(letter.step)}`;
   const replay = useAct(() => got(api.POST("/api/v1/dead-letters/{letter}/replay", { params: { path: { letter: letter.id } } })), {
     touches: [KEY, ["run", letter.run_id]],
     said: `${letter.step} runs again.`,
   });
-  if (letter.replayed_at) return <span className="quiet small">{`by ${letter.replayed_by}`}</span>;
+  if (letter.replayed_at) return <Link className="small" href={run}>{`by ${letter.replayed_by || "somebody"}`}</Link>;
   if (!may || letter.workspace) return null;
   return (
     <Button size="compact-sm" variant="light" loading={replay.isPending} aria-label={`Replay ${letter.workflow} ${letter.step}`} onClick={() => replay.mutate(undefined)}>

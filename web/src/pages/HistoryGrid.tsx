@@ -2,13 +2,15 @@ import { useQueries, useQuery } from "@tanstack/react-query";
 import { Link } from "wouter";
 import { type Run, api, got } from "../api/client";
 import { toneOf, worded } from "../parts/states";
-import { clock } from "../parts/times";
+import { clock, span } from "../parts/times";
+import "./history.css";
 
-const RUNS = 12;
+const RUNS = 14;
 const STEPS = 60;
+const BAR_PX = 34;
 const MARKS = { good: "✓", bad: "✕", busy: "●", wait: "◷", part: "◐", none: "·" } as const;
 
-/** The newest runs of a DAG beside one another, step by step. */
+/** The newest runs of a DAG beside one another, step by step, below how long each took. */
 export function HistoryGrid({ name }: { readonly name: string }) {
   const list = useQuery({
     queryKey: ["runs", "grid", name],
@@ -25,18 +27,18 @@ export function HistoryGrid({ name }: { readonly name: string }) {
   const runs = found.flatMap((one) => (one.data ? [one.data] : []));
   if (!runs.length) return null;
   const steps = [...new Set(runs.flatMap((run) => run.steps.map((step) => step.id)))];
+  const longest_s = Math.max(...runs.map((run) => run.duration_s ?? 0), 0.001);
   return (
-    <div className="scroll" tabIndex={0}>
+    <div className="scroll" tabIndex={0} role="group" aria-label="The newest runs, step by step">
       <table className="history">
-        <caption className="unseen">The newest runs, step by step</caption>
         <thead>
           <tr>
             <th scope="col">
-              <span className="unseen">Step</span>
+              <span className="quiet small">{`at most ${span(longest_s)}`}</span>
             </th>
             {runs.map((run) => (
               <th key={run.run_id} scope="col">
-                <Cell state={run.status} run={run} />
+                <Bar run={run} longest_s={longest_s} />
               </th>
             ))}
           </tr>
@@ -44,7 +46,7 @@ export function HistoryGrid({ name }: { readonly name: string }) {
         <tbody>
           {steps.slice(0, STEPS).map((step) => (
             <tr key={step}>
-              <th scope="row" className="one-line">
+              <th scope="row" className="one-line" title={step}>
                 {step}
               </th>
               {runs.map((run) => (
@@ -61,13 +63,22 @@ export function HistoryGrid({ name }: { readonly name: string }) {
   );
 }
 
-function Cell({ state, run, step }: { readonly state: string; readonly run: Run; readonly step?: string }) {
+function Bar({ run, longest_s }: { readonly run: Run; readonly longest_s: number }) {
+  const took = run.duration_s === null || run.duration_s === undefined ? "" : ` after ${span(run.duration_s)}`;
+  const told = `${worded(run.status)}${took}, ${clock(run.created_at, Date.now())}`;
+  return (
+    <Link className="history-bar" data-tone={toneOf(run.status)} href={`/runs/${encodeURIComponent(run.run_id)}`} aria-label={`run ${told}`} title={told}>
+      <span style={{ height: Math.max(4, ((run.duration_s ?? 0) / longest_s) * BAR_PX) }} />
+    </Link>
+  );
+}
+
+function Cell({ state, run, step }: { readonly state: string; readonly run: Run; readonly step: string }) {
   if (!state) return null;
   const tone = toneOf(state);
-  const told = `${step ?? "run"} ${worded(state)}, ${clock(run.created_at, Date.now())}`;
-  const query = step === undefined ? "" : `?step=${encodeURIComponent(step)}`;
+  const told = `${step} ${worded(state)}, ${clock(run.created_at, Date.now())}`;
   return (
-    <Link className="grid-cell" data-tone={tone} href={`/runs/${encodeURIComponent(run.run_id)}${query}`} aria-label={told} title={told}>
+    <Link className="grid-cell" data-tone={tone} href={`/runs/${encodeURIComponent(run.run_id)}?step=${encodeURIComponent(step)}`} aria-label={told} title={told}>
       {MARKS[tone]}
     </Link>
   );

@@ -1,19 +1,24 @@
-import { Alert, Tabs } from "@mantine/core";
+import { Tabs } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { type ReactNode, Suspense, lazy, useState } from "react";
+import { Suspense, lazy, useState } from "react";
 import { Link, useSearchParams } from "wouter";
 import { type Graph, type Run, api, got } from "../api/client";
 import { useRefresh } from "../api/live";
 import { LivePage } from "../api/logs";
 import { Page } from "../layout/Page";
+import { Facts } from "../parts/Facts";
+import { Note } from "../parts/Note";
+import { Progress } from "../parts/Progress";
 import { State } from "../parts/State";
-import { Loaded } from "../parts/Told";
+import { Loaded, Loading } from "../parts/Told";
+import { toneOf } from "../parts/states";
 import { useNow } from "../parts/now";
 import { clock, since } from "../parts/times";
 import { needsOf, stepsOf } from "./graphs";
 import { RunActions } from "./RunActions";
 import { Approvals } from "./Approvals";
 import { StepTable } from "./StepTable";
+import { Values } from "./Values";
 
 const DagGraph = lazy(() => import("../graph/DagGraph"));
 const Gantt = lazy(() => import("../timeline/Gantt"));
@@ -59,12 +64,10 @@ function Body({ run, graph }: { readonly run: Run; readonly graph: Graph | undef
   };
   return (
     <>
-      <Facts run={run} now={now} />
-      {run.reason && (
-        <Alert mb="md" color={run.status === "failed" ? "red" : "gray"}>
-          {run.reason}
-        </Alert>
-      )}
+      <About run={run} now={now} />
+      <Progress states={run.steps.map((step) => step.state)} />
+      {run.lost && <Note tone="wait" title="Nobody drives this run any more.">The process that did is gone. Retry goes on where it was.</Note>}
+      {run.reason && <Note tone={toneOf(run.status)}>{run.reason}</Note>}
       <Approvals run={run} />
       <Tabs value={tab} onChange={(next) => setQuery(next ? { tab: next } : {})} keepMounted={false}>
         <Tabs.List aria-label="Views of this run">
@@ -73,12 +76,11 @@ function Body({ run, graph }: { readonly run: Run; readonly graph: Graph | undef
           <Tabs.Tab value="logs">Logs</Tabs.Tab>
           <Tabs.Tab value="values">Values</Tabs.Tab>
         </Tabs.List>
-        <Suspense fallback={<p className="loading">Loading</p>}>
+        <Suspense fallback={<Loading />}>
           <Tabs.Panel value="steps" pt="md">
             {graph && graph.nodes.length > 0 && (
               <DagGraph label={`Graph of ${run.workflow}`} steps={stepsOf(graph, run.steps)} selected={chosen} onSelect={choose} />
             )}
-            <h2>Steps</h2>
             <StepTable run={run} now={now} chosen={chosen} />
           </Tabs.Panel>
           <Tabs.Panel value="timeline" pt="md">
@@ -107,63 +109,20 @@ function timed(run: Run, graph: Graph | undefined) {
   }));
 }
 
-function Facts({ run, now }: { readonly run: Run; readonly now: number }) {
+function About({ run, now }: { readonly run: Run; readonly now: number }) {
   const done = run.steps.filter((step) => step.ended_at).length;
   return (
-    <dl className="facts">
-      <Fact name="Run">
-        <span className="mono">{run.run_id}</span>
-      </Fact>
-      {run.kind === "dagu" && (
-        <Fact name="DAG">
-          <Link href={`/dags/${encodeURIComponent(run.workflow)}`}>{run.workflow}</Link>
-        </Fact>
-      )}
-      {run.workspace && (
-        <Fact name="Workspace">
-          <Link href={`/workspaces/${encodeURIComponent(run.workspace)}`}>{run.workspace}</Link>
-        </Fact>
-      )}
-      <Fact name="Started">{clock(run.started_at ?? run.created_at, now)}</Fact>
-      <Fact name="Took">{since(run.started_at ?? null, run.ended_at ?? null, now)}</Fact>
-      <Fact name="Steps">{`${done.toLocaleString("en")} of ${run.steps.length.toLocaleString("en")}`}</Fact>
-      <Fact name="By">{[run.trigger, run.actor].filter(Boolean).join(", ")}</Fact>
-      {run.exit_code !== null && run.exit_code !== undefined && <Fact name="Exit code">{run.exit_code}</Fact>}
-    </dl>
-  );
-}
-
-function Fact({ name, children }: { readonly name: string; readonly children: ReactNode }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  );
-}
-
-function Values({ run }: { readonly run: Run }) {
-  const outputs = Object.entries(run.outputs);
-  return (
-    <>
-      <h2>Parameters</h2>
-      <Pairs none="It was given no parameters." pairs={run.params.map(([name, value], index) => [String(name ?? index + 1), value])} />
-      <h2>Outputs</h2>
-      <Pairs none="It has no outputs." pairs={outputs} />
-    </>
-  );
-}
-
-function Pairs({ pairs, none }: { readonly pairs: readonly (readonly [string, unknown])[]; readonly none: string }) {
-  if (!pairs.length) return <p className="quiet">{none}</p>;
-  return (
-    <dl className="pairs">
-      {pairs.map(([name, value]) => (
-        <div key={name}>
-          <dt className="mono">{name}</dt>
-          <dd className="mono">{typeof value === "string" ? value : JSON.stringify(value)}</dd>
-        </div>
-      ))}
-    </dl>
+    <Facts
+      facts={[
+        ["Run", <span className="mono">{run.run_id}</span>],
+        ["DAG", run.kind === "dagu" && <Link href={`/dags/${encodeURIComponent(run.workflow)}`}>{run.workflow}</Link>],
+        ["Workspace", run.workspace && <Link href={`/workspaces/${encodeURIComponent(run.workspace)}`}>{run.workspace}</Link>],
+        ["Started", clock(run.started_at ?? run.created_at, now)],
+        ["Took", <span className="numbers">{since(run.started_at ?? null, run.ended_at ?? null, now)}</span>],
+        ["Steps", <span className="numbers">{`${done.toLocaleString("en")} of ${run.steps.length.toLocaleString("en")}`}</span>],
+        ["By", [run.trigger, run.actor].filter(Boolean).join(", ")],
+        ["Exit code", run.exit_code],
+      ]}
+    />
   );
 }

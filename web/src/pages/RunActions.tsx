@@ -1,30 +1,56 @@
-import { Button, Group, Modal, TextInput } from "@mantine/core";
+import { Button, Modal, TextInput } from "@mantine/core";
 import { type FormEvent, useState } from "react";
+import { useLocation } from "wouter";
 import { type Run, api, got } from "../api/client";
 import { useAct } from "../api/act";
 import { useMay } from "../api/session";
 import { Icon } from "../parts/Icon";
+import { RunForm } from "./RunForm";
 
-/** What may be done with a run now: stopped, held, or run again where it failed. */
+/** What may be done with a run now: stopped, held, run again where it failed, or once more from the beginning. */
 export function RunActions({ run }: { readonly run: Run }) {
   const may = useMay("operator");
-  const [stopping, setStopping] = useState(false);
-  const path = { params: { path: { run: run.run_id } } };
-  const touches = [["run", run.run_id], ["runs"]];
-  const hold = useAct(() => got(run.paused ? api.POST("/api/v1/runs/{run}/resume", path) : api.POST("/api/v1/runs/{run}/pause", path)), { touches });
-  const again = useAct(() => got(api.POST("/api/v1/runs/{run}/retry", { ...path, body: { downstream: true } })), {
-    touches,
+  if (!may) return null;
+  return run.ended || run.lost ? <Again run={run} /> : <Steer run={run} />;
+}
+
+function Again({ run }: { readonly run: Run }) {
+  const [, go] = useLocation();
+  const [starting, setStarting] = useState(false);
+  const retry = useAct(() => got(api.POST("/api/v1/runs/{run}/retry", { params: { path: { run: run.run_id } }, body: { downstream: true } })), {
+    touches: [["run", run.run_id], ["runs"]],
     said: "The run goes on where it failed.",
   });
-  if (!may) return null;
-  if (run.ended || run.lost) {
-    if (run.status === "succeeded") return null;
-    return (
-      <Button leftSection={<Icon name="again" />} loading={again.isPending} onClick={() => again.mutate(undefined)}>
-        Retry
-      </Button>
-    );
-  }
+  return (
+    <>
+      {run.kind === "dagu" && (
+        <Button variant="default" leftSection={<Icon name="play" />} onClick={() => setStarting(true)}>
+          Run again
+        </Button>
+      )}
+      {run.status !== "succeeded" && (
+        <Button leftSection={<Icon name="again" />} loading={retry.isPending} onClick={() => retry.mutate(undefined)}>
+          Retry
+        </Button>
+      )}
+      {starting && (
+        <RunForm
+          name={run.workflow}
+          before={run.params}
+          onClose={() => setStarting(false)}
+          onStarted={(id) => go(`/runs/${encodeURIComponent(id)}`)}
+        />
+      )}
+    </>
+  );
+}
+
+function Steer({ run }: { readonly run: Run }) {
+  const [stopping, setStopping] = useState(false);
+  const path = { params: { path: { run: run.run_id } } };
+  const hold = useAct(() => got(run.paused ? api.POST("/api/v1/runs/{run}/resume", path) : api.POST("/api/v1/runs/{run}/pause", path)), {
+    touches: [["run", run.run_id], ["runs"]],
+  });
   return (
     <>
       <Button variant="default" leftSection={<Icon name={run.paused ? "play" : "pause"} />} loading={hold.isPending} onClick={() => hold.mutate(undefined)}>
@@ -51,17 +77,17 @@ function Stop({ run, onClose }: { readonly run: string; readonly onClose: () => 
   };
   return (
     <Modal opened onClose={onClose} title="Stop this run?">
-      <form onSubmit={submit}>
+      <form className="stack" onSubmit={submit}>
         <p>What runs is stopped, nothing new starts, its handlers run.</p>
         <TextInput data-autofocus label="Reason" description="For the record; may stay empty" value={reason} onChange={(event) => setReason(event.currentTarget.value)} />
-        <Group justify="flex-end" mt="md">
+        <div className="row-end">
           <Button variant="default" onClick={onClose}>
             Keep it running
           </Button>
           <Button color="red" type="submit" loading={stop.isPending}>
             Stop it
           </Button>
-        </Group>
+        </div>
       </form>
     </Modal>
   );

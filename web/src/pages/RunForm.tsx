@@ -1,29 +1,30 @@
-import { Button, Group, Modal, NativeSelect, Stack, TextInput } from "@mantine/core";
+import { Button, Modal, NativeSelect, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import { type DagDetail, type Param, api, got } from "../api/client";
 import { useAct } from "../api/act";
 import { Loaded } from "../parts/Told";
-import { fault, given } from "./params";
+import { type Given, fault, given, hint, startValues } from "./params";
 
 interface Props {
   readonly name: string;
+  readonly before?: Given; // of an earlier run: what its parameters were
   readonly onClose: () => void;
   readonly onStarted: (run: string) => void;
 }
 
 /** Asks for the parameters of a DAG and starts it. */
-export function RunForm({ name, onClose, onStarted }: Props) {
+export function RunForm({ name, before, onClose, onStarted }: Props) {
   const dag = useQuery({ queryKey: ["dag", name], queryFn: () => got(api.GET("/api/v1/dags/{name}", { params: { path: { name } } })) });
   return (
     <Modal opened onClose={onClose} title={`Run ${name}`}>
-      <Loaded query={dag}>{(detail) => <Form dag={detail} onClose={onClose} onStarted={onStarted} />}</Loaded>
+      <Loaded query={dag}>{(detail) => <Form dag={detail} before={before} onClose={onClose} onStarted={onStarted} />}</Loaded>
     </Modal>
   );
 }
 
-function Form({ dag, onClose, onStarted }: { readonly dag: DagDetail } & Omit<Props, "name">) {
-  const [values, setValues] = useState(() => dag.params.map((param) => param.default ?? ""));
+function Form({ dag, before, onClose, onStarted }: { readonly dag: DagDetail; readonly before: Given | undefined } & Omit<Props, "name" | "before">) {
+  const [values, setValues] = useState(() => startValues(dag.params, before));
   const [tried, setTried] = useState(false);
   const form = useRef<HTMLFormElement>(null);
   // The dialog took the focus before it knew what to ask for.
@@ -37,10 +38,11 @@ function Form({ dag, onClose, onStarted }: { readonly dag: DagDetail } & Omit<Pr
     event.preventDefault();
     setTried(true);
     if (faults.every((one) => !one)) start.mutate(undefined);
+    else form.current?.querySelectorAll<HTMLElement>("input, select")[faults.findIndex(Boolean)]?.focus();
   };
   return (
     <form ref={form} onSubmit={submit} noValidate>
-      <Stack gap="sm">
+      <div className="stack">
         {dag.params.length === 0 && <p className="quiet">It takes no parameters.</p>}
         {dag.params.map((param, index) => (
           <Field
@@ -52,15 +54,15 @@ function Form({ dag, onClose, onStarted }: { readonly dag: DagDetail } & Omit<Pr
             onChange={(value) => setValues(values.map((old, at) => (at === index ? value : old)))}
           />
         ))}
-        <Group justify="flex-end">
+        <div className="row-end">
           <Button variant="default" onClick={onClose}>
             Cancel
           </Button>
           <Button type="submit" loading={start.isPending}>
             Run now
           </Button>
-        </Group>
-      </Stack>
+        </div>
+      </div>
     </form>
   );
 }
@@ -75,7 +77,7 @@ interface FieldProps {
 
 function Field({ param, position, value, error, onChange }: FieldProps) {
   const choices = param.enum.length ? param.enum : param.type === "boolean" ? ["true", "false"] : [];
-  const told = { label: param.name ?? `Parameter ${position}`, description: param.description, error, required: param.required, value };
+  const told = { label: param.name ?? `Parameter ${position}`, description: [param.description, hint(param)].filter(Boolean).join(" · "), error, required: param.required, value };
   if (choices.length) {
     const data = choices.includes(value) ? choices : [value, ...choices];
     return <NativeSelect {...told} data={data} onChange={(event) => onChange(event.currentTarget.value)} />;

@@ -5,11 +5,12 @@ import { Link, useSearchParams } from "wouter";
 import { type RunItem, api, got } from "../api/client";
 import { useLive, useRefresh } from "../api/live";
 import { Page } from "../layout/Page";
+import { Icon } from "../parts/Icon";
 import { State } from "../parts/State";
 import { type Column, Table } from "../parts/Table";
-import { Empty, Failed } from "../parts/Told";
+import { Empty, Loaded } from "../parts/Told";
 import { useNow } from "../parts/now";
-import { clock, since } from "../parts/times";
+import { away, clock, since } from "../parts/times";
 
 const STATUSES = ["running", "queued", "waiting", "succeeded", "partially_succeeded", "failed", "aborted", "rejected"];
 
@@ -23,7 +24,7 @@ export default function Runs() {
   return (
     <Page title="Runs">
       <div className="tools" role="search">
-        <TextInput aria-label="Search runs" placeholder="Run id or DAG" value={words} onChange={(event) => setWords(event.currentTarget.value)} />
+        <TextInput aria-label="Search runs" placeholder="Run id or DAG" leftSection={<Icon name="search" />} value={words} onChange={(event) => setWords(event.currentTarget.value)} />
         <NativeSelect
           aria-label="Status"
           value={status}
@@ -53,39 +54,58 @@ export function RunRows({ filter }: { readonly filter: RunFilter }) {
     getNextPageParam: (page) => page.next || undefined,
     placeholderData: (before) => before,
   });
-  const rows = list.data?.pages.flatMap((page) => page.runs) ?? [];
-  const now = useNow(rows.some((run) => !run.ended));
-  if (list.isPending) return <p className="loading">Loading</p>;
-  if (list.isError) return <Failed error={list.error} again={() => void list.refetch()} />;
-  if (!rows.length) return <Empty title="No runs." />;
-  const columns: Column<RunItem>[] = [
-    { key: "name", head: "Run", width: "minmax(120px, 2fr)", narrow: true, cell: (run) => <Named run={run} now={now} /> },
-    { key: "status", head: "Status", width: "minmax(105px, 1fr)", narrow: true, cell: (run) => <State state={run.status} /> },
-    { key: "start", head: "Started", width: "130px", cell: (run) => clock(run.started_at ?? run.created_at, now) },
-    { key: "took", head: "Took", width: "92px", cell: (run) => since(run.started_at ?? null, run.ended_at ?? null, now) },
-    { key: "by", head: "By", width: "minmax(80px, 1fr)", cell: (run) => <span className="one-line">{run.trigger || run.actor}</span> },
-  ];
+  const more = () => list.hasNextPage && !list.isFetchingNextPage && void list.fetchNextPage();
   return (
-    <>
-      <Table label="Runs" columns={columns} rows={rows} keyOf={(run) => run.run_id} row_px={54} onEnd={() => list.hasNextPage && void list.fetchNextPage()} />
-      {list.hasNextPage && (
-        <Button mt="xs" size="compact-sm" variant="subtle" loading={list.isFetchingNextPage} onClick={() => void list.fetchNextPage()}>
-          Older runs
-        </Button>
-      )}
-    </>
+    <Loaded query={list}>
+      {({ pages }) => {
+        const rows = pages.flatMap((page) => page.runs);
+        if (!rows.length && !list.hasNextPage) return <None filter={filter} />;
+        return (
+          <>
+            {rows.length > 0 && <Rows rows={rows} named={filter.dag === undefined} onEnd={more} />}
+            {list.hasNextPage && (
+              <Button mt="xs" size="compact-sm" variant="subtle" loading={list.isFetchingNextPage} onClick={more}>
+                Older runs
+              </Button>
+            )}
+          </>
+        );
+      }}
+    </Loaded>
   );
 }
 
-function Named({ run, now }: { readonly run: RunItem; readonly now: number }) {
+function None({ filter }: { readonly filter: RunFilter }) {
+  return filter.q || filter.status ? <Empty title="No run is like that." /> : <Empty title="Nothing has run yet." />;
+}
+
+function Rows({ rows, named, onEnd }: { readonly rows: readonly RunItem[]; readonly named: boolean; readonly onEnd: () => void }) {
+  const now = useNow(true);
+  const columns: Column<RunItem>[] = [
+    { key: "name", head: "Run", width: "minmax(120px, 2fr)", narrow: true, cell: (run) => <Named run={run} named={named} /> },
+    { key: "status", head: "Status", width: "minmax(105px, 1fr)", narrow: true, cell: (run) => <State state={run.status} /> },
+    {
+      key: "start",
+      head: "Started",
+      width: "minmax(76px, 0.8fr)",
+      narrow: true,
+      cell: (run) => <span title={clock(run.started_at ?? run.created_at, now)}>{away(run.started_at ?? run.created_at, now)}</span>,
+    },
+    { key: "took", head: "Took", width: "92px", cell: (run) => <span className="numbers">{since(run.started_at ?? null, run.ended_at ?? null, now)}</span> },
+    { key: "by", head: "By", width: "minmax(80px, 1fr)", cell: (run) => <span className="one-line" title={run.actor}>{[run.trigger, run.actor].filter(Boolean).join(", ")}</span> },
+  ];
+  return <Table label="Runs" columns={columns} rows={rows} keyOf={(run) => run.run_id} row_px={48} onEnd={onEnd} />;
+}
+
+function Named({ run, named }: { readonly run: RunItem; readonly named: boolean }) {
+  const href = `/runs/${encodeURIComponent(run.run_id)}`;
+  if (!named) return <Link className="mono one-line" href={href}>{run.run_id}</Link>;
   return (
     <>
-      <Link className="one-line" href={`/runs/${encodeURIComponent(run.run_id)}`}>
-        {run.workflow}
-      </Link>
-      <div className="quiet small one-line">
-        <span className="mono">{run.run_id.slice(0, 13)}</span> {clock(run.created_at, now)}
+      <div className="one-line">
+        <Link href={href}>{[run.workspace, run.workflow].filter(Boolean).join(" · ")}</Link>
       </div>
+      <div className="quiet small one-line mono">{run.run_id}</div>
     </>
   );
 }

@@ -1,138 +1,123 @@
-import { Alert, Button, Checkbox, Group, Modal, NumberInput, Stack, TextInput } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { Link } from "wouter";
-import { api, got } from "../api/client";
-import { useAct } from "../api/act";
+import { type ScheduleItem, api, got } from "../api/client";
+import { useLive, useRefresh } from "../api/live";
 import { useMay } from "../api/session";
 import { Page } from "../layout/Page";
-import { State } from "../parts/State";
+import { Note } from "../parts/Note";
 import { type Column, Table } from "../parts/Table";
 import { Empty, Loaded } from "../parts/Told";
+import { inWords } from "../parts/cron";
 import { useNow } from "../parts/now";
-import { away, clock } from "../parts/times";
-
-const BACKFILLS = ["schedules", "backfills"];
+import { away, dated, zoneHere } from "../parts/times";
+import { Backfill, Backfills } from "./Backfill";
+import { Suspend } from "./Suspend";
+import { Upcoming } from "./Upcoming";
 
 /** What is due next, and runs for past times. */
 export default function Schedules() {
+  const [filling, setFilling] = useState<string | null>(null);
+  const list = useQuery({ queryKey: ["schedules"], queryFn: () => got(api.GET("/api/v1/schedules")), refetchInterval: 30_000 });
+  useLive(["dags", "runs"], useRefresh([["schedules"]], 2000));
+  return (
+    <Page title="Schedules" aside={<span className="quiet">{`times as in ${zoneHere()}`}</span>}>
+      <Loaded query={list}>
+        {({ running, schedules }) => (
+          <>
+            {!running && (
+              <Note tone="wait" title="This server starts nothing by itself.">
+                Start it with --scheduler, or run a scheduler beside it.
+              </Note>
+            )}
+            {schedules.length > 0 && <Upcoming />}
+            <Backfills />
+            {schedules.length ? <All schedules={schedules} onFill={setFilling} /> : <Empty title="No DAG has a schedule." />}
+          </>
+        )}
+      </Loaded>
+      {filling !== null && <Backfill name={filling} onClose={() => setFilling(null)} />}
+    </Page>
+  );
+}
+
+function All({ schedules, onFill }: { readonly schedules: readonly ScheduleItem[]; readonly onFill: (name: string) => void }) {
   const now = useNow(true);
   const may = useMay("operator");
-  const [filling, setFilling] = useState<string | null>(null);
-  const list = useQuery({ queryKey: ["schedules"], queryFn: () => got(api.GET("/api/v1/schedules")), refetchInterval: 15_000 });
-  type Item = NonNullable<typeof list.data>["schedules"][number];
-  const columns: Column<Item>[] = [
-    { key: "name", head: "DAG", width: "minmax(120px, 2fr)", narrow: true, cell: (one) => <Link href={`/dags/${encodeURIComponent(one.name)}`}>{one.name}</Link> },
-    { key: "when", head: "Schedule", width: "minmax(110px, 1.5fr)", cell: (one) => <span className="mono one-line">{[...one.schedule.start, ...one.schedule.at].join(" · ")}</span> },
+  const columns: Column<ScheduleItem>[] = [
     {
-      key: "next",
-      head: "Next",
-      width: "minmax(100px, 1fr)",
+      key: "name",
+      head: "DAG",
+      width: "minmax(110px, 1.4fr)",
       narrow: true,
-      cell: (one) => <span title={clock(one.next_run, now)}>{one.suspended ? "suspended" : away(one.next_run, now)}</span>,
+      cell: (one) => (
+        <Link className="one-line" href={`/dags/${encodeURIComponent(one.name)}`}>
+          {one.name}
+        </Link>
+      ),
     },
+    { key: "when", head: "Schedule", width: "minmax(130px, 1.6fr)", cell: (one) => <When one={one} /> },
+    { key: "next", head: "Next", width: "minmax(96px, 1.2fr)", narrow: true, cell: (one) => <Next one={one} now={now} /> },
+    { key: "rules", head: "Rules", width: "minmax(80px, 1fr)", cell: (one) => <span className="quiet small">{rules(one)}</span> },
+    { key: "live", head: "Active", width: "44px", narrow: true, cell: (one) => <Suspend dag={one} /> },
     {
       key: "fill",
-      head: "",
-      width: "92px",
-      narrow: true,
+      head: <span className="unseen">Backfill</span>,
+      width: "78px",
+      end: true,
       cell: (one) =>
         may && (
-          <Button size="compact-sm" variant="light" aria-label={`Backfill ${one.name}`} onClick={() => setFilling(one.name)}>
+          <Button size="compact-sm" variant="light" aria-label={`Backfill ${one.name}`} onClick={() => onFill(one.name)}>
             Backfill
           </Button>
         ),
     },
   ];
-  return (
-    <Page title="Schedules">
-      <Loaded query={list}>
-        {({ running, schedules }) => (
-          <>
-            {!running && (
-              <Alert color="yellow" mb="md" title="This server starts nothing by itself.">
-                Start it with --scheduler, or run a scheduler beside it.
-              </Alert>
-            )}
-            {schedules.length ? <Table label="Schedules" columns={columns} rows={schedules} keyOf={(one) => one.name} /> : <Empty title="No DAG has a schedule." />}
-          </>
-        )}
-      </Loaded>
-      <Backfills />
-      {filling !== null && <Fill name={filling} onClose={() => setFilling(null)} />}
-    </Page>
-  );
-}
-
-function Backfills() {
-  const list = useQuery({ queryKey: BACKFILLS, queryFn: () => got(api.GET("/api/v1/schedules/backfills")), refetchInterval: 5000 });
-  const all = list.data?.backfills ?? [];
-  if (!all.length) return null;
+  const rows = [...schedules].sort((one, other) => rank(one).localeCompare(rank(other)));
   return (
     <>
-      <h2>Backfills</h2>
-      {all.map((one) => (
-        <div key={one.id} className="panel">
-          <strong>{one.name}</strong> <State state={one.over ? (one.failed ? "failed" : "succeeded") : "running"} />{" "}
-          {`${one.ended} of ${one.total} ended, ${one.failed} failed, ${one.skipped} skipped${one.dry_run ? " (dry run)" : ""}`}
-        </div>
-      ))}
+      <h2>All schedules</h2>
+      <Table label="Schedules" columns={columns} rows={rows} keyOf={(one) => one.name} row_px={48} />
     </>
   );
 }
 
-function Fill({ name, onClose }: { readonly name: string; readonly onClose: () => void }) {
-  const [start, setStart] = useState("");
-  const [end, setEnd] = useState("");
-  const [failed, setFailed] = useState(false);
-  const [good, setGood] = useState(false);
-  const [parallel, setParallel] = useState<number | string>(1);
-  const fill = useAct(
-    (dry_run: boolean) =>
-      got(
-        api.POST("/api/v1/schedules/{name}/backfill", {
-          params: { path: { name } },
-          body: {
-            start: new Date(start).toISOString(),
-            end: new Date(end).toISOString(),
-            dry_run,
-            reprocess_failed: failed,
-            reprocess_successful: good,
-            parallel: Number(parallel) || 1,
-            limit: 1000,
-          },
-        }),
-      ),
-    { touches: [BACKFILLS, ["runs"]], then: (state) => !state.dry_run && onClose() },
-  );
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    fill.mutate(false);
-  };
+/** What is due first comes first; what is suspended comes last. */
+function rank(one: ScheduleItem): string {
+  return `${one.suspended || !one.next_run ? "z" : one.next_run} ${one.name}`;
+}
+
+function When({ one }: { readonly one: ScheduleItem }) {
+  const times = [...one.schedule.start, ...one.schedule.at];
+  const others = [...one.schedule.stop.map((time) => `stops ${inWords(time)}`), ...one.schedule.restart.map((time) => `restarts ${inWords(time)}`)];
   return (
-    <Modal opened onClose={onClose} title={`Backfill ${name}`}>
-      <form onSubmit={submit}>
-        <Stack gap="sm">
-          <TextInput type="datetime-local" required label="From" value={start} onChange={(event) => setStart(event.currentTarget.value)} />
-          <TextInput type="datetime-local" required label="Until" value={end} onChange={(event) => setEnd(event.currentTarget.value)} />
-          <NumberInput label="At most so many at once" min={1} max={100} value={parallel} onChange={setParallel} />
-          <Checkbox label="Run failed times again" checked={failed} onChange={(event) => setFailed(event.currentTarget.checked)} />
-          <Checkbox label="Run successful times again" checked={good} onChange={(event) => setGood(event.currentTarget.checked)} />
-          {fill.data?.dry_run && (
-            <div className="panel" role="status">
-              {`${fill.data.total - fill.data.skipped} runs would start, ${fill.data.skipped} are skipped.`}
-            </div>
-          )}
-          <Group justify="flex-end">
-            <Button variant="default" disabled={!start || !end} loading={fill.isPending} onClick={() => fill.mutate(true)}>
-              Dry run
-            </Button>
-            <Button type="submit" loading={fill.isPending}>
-              Start
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Modal>
+    <>
+      <div className="one-line">{times.map(inWords).join(" · ")}</div>
+      <div className="quiet small mono one-line" title={[...times, ...others].join("\n")}>
+        {[...times, ...others].join(" · ")}
+      </div>
+    </>
   );
+}
+
+function Next({ one, now }: { readonly one: ScheduleItem; readonly now: number }) {
+  if (one.suspended) return <span className="quiet">suspended</span>;
+  if (!one.next_run) return <span className="quiet">never</span>;
+  return (
+    <>
+      <div className="numbers">{away(one.next_run, now)}</div>
+      <div className="quiet small one-line">{dated(one.next_run).replace(/ \S+$/, "")}</div>
+    </>
+  );
+}
+
+function rules(one: ScheduleItem): string {
+  return [
+    one.overlap_policy && `overlap: ${one.overlap_policy}`,
+    one.catchup_window_s > 0 && `catches up ${Math.round(one.catchup_window_s / 60)} min`,
+    one.skip_if_successful && "not twice if it succeeded",
+  ]
+    .filter(Boolean)
+    .join(", ");
 }

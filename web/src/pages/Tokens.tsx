@@ -1,4 +1,4 @@
-import { Alert, Button, NativeSelect, NumberInput, TextInput } from "@mantine/core";
+import { Button, NativeSelect, NumberInput, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { type Role, type TokenItem, api, got } from "../api/client";
@@ -6,6 +6,8 @@ import { useAct } from "../api/act";
 import { useMay } from "../api/session";
 import { Page } from "../layout/Page";
 import { CopyButton } from "../parts/CopyButton";
+import { Note } from "../parts/Note";
+import { Sure } from "../parts/Sure";
 import { type Column, Table } from "../parts/Table";
 import { Empty, Loaded } from "../parts/Told";
 import { useNow } from "../parts/now";
@@ -23,10 +25,11 @@ export default function Tokens() {
     { key: "by", head: "By", width: "minmax(80px, 1fr)", cell: (one) => one.created_by },
     { key: "used", head: "Last used", width: "130px", cell: (one) => clock(one.used_at, now) || "never" },
     { key: "ends", head: "Ends", width: "130px", cell: (one) => clock(one.expires_at, now) || "never" },
-    { key: "revoke", head: "", width: "90px", narrow: true, cell: (one) => <Revoke token={one} /> },
+    { key: "revoke", head: <span className="unseen">Revoke</span>, width: "84px", narrow: true, end: true, cell: (one) => <Revoke token={one} /> },
   ];
   return (
     <Page title="Tokens">
+      <p className="quiet">For programs: they send a token as Authorization: Bearer. It may never more than who made it.</p>
       <Add />
       <Loaded query={list}>
         {({ tokens }) => (tokens.length ? <Table label="Tokens" columns={columns} rows={tokens} keyOf={(one) => one.id} /> : <Empty title="There are no tokens." />)}
@@ -54,16 +57,16 @@ function Add() {
       <form className="tools" onSubmit={submit} aria-label="New token">
         <TextInput label="For" required value={purpose} onChange={(event) => setPurpose(event.currentTarget.value)} />
         <NativeSelect label="Role" value={role} data={roles} onChange={(event) => setRole(event.currentTarget.value as Role)} />
-        <NumberInput className="field" label="Days" description="" placeholder="without end" min={1} max={3650} value={days} onChange={setDays} />
+        <NumberInput className="field" label="Days" placeholder="without end" min={1} max={3650} value={days} onChange={setDays} />
         <Button type="submit" loading={add.isPending}>
           Make a token
         </Button>
       </form>
       {add.data && (
-        <Alert mb="md" color="green" title="This is shown only once">
+        <Note tone="good" title="This is shown only once" alert>
           <p className="mono scroll">{add.data.token}</p>
           <CopyButton what={() => add.data.token} label="Copy the token" />
-        </Alert>
+        </Note>
       )}
     </>
   );
@@ -74,9 +77,5 @@ function Revoke({ token }: { readonly token: TokenItem }) {
     touches: [KEY],
     said: "The token is revoked.",
   });
-  return (
-    <Button size="compact-sm" variant="light" color="red" loading={revoke.isPending} aria-label={`Revoke ${token.purpose || token.id}`} onClick={() => revoke.mutate(undefined)}>
-      Revoke
-    </Button>
-  );
+  return <Sure action="Revoke" what={token.purpose || token.id} busy={revoke.isPending} act={() => revoke.mutate(undefined)} />;
 }

@@ -5,6 +5,7 @@ import { type Role, type User, api, got } from "../api/client";
 import { useAct } from "../api/act";
 import { useSession } from "../api/session";
 import { Page } from "../layout/Page";
+import { Sure } from "../parts/Sure";
 import { type Column, Table } from "../parts/Table";
 import { Loaded } from "../parts/Told";
 import { useNow } from "../parts/now";
@@ -21,10 +22,11 @@ export default function Users() {
     { key: "name", head: "Name", width: "minmax(100px, 1.5fr)", narrow: true, cell: (user) => user.name },
     { key: "role", head: "Role", width: "130px", narrow: true, cell: (user) => <RoleOf user={user} /> },
     { key: "since", head: "Since", width: "140px", cell: (user) => clock(user.created_at, now) },
-    { key: "remove", head: "", width: "90px", narrow: true, cell: (user) => <Remove user={user} /> },
+    { key: "remove", head: <span className="unseen">Remove</span>, width: "84px", narrow: true, end: true, cell: (user) => <Remove user={user} /> },
   ];
   return (
     <Page title="Users">
+      <p className="quiet">Viewers look, operators run and repair, admins also decide who may.</p>
       <Add />
       <Loaded query={list}>{({ users }) => <Table label="Users" columns={columns} rows={users} keyOf={(user) => user.name} />}</Loaded>
     </Page>
@@ -88,23 +90,10 @@ function RoleOf({ user }: { readonly user: User }) {
 
 function Remove({ user }: { readonly user: User }) {
   const me = useSession();
-  const [sure, setSure] = useState(false);
   const remove = useAct(() => got(api.DELETE("/api/v1/users/{name}", { params: { path: { name: user.name } } })), {
     touches: [KEY],
     said: `${user.name} may not log in any more.`,
   });
-  if (user.name === me.name) return null;
-  return (
-    <Button
-      size="compact-sm"
-      variant={sure ? "filled" : "light"}
-      color="red"
-      aria-label={sure ? `Really remove ${user.name}` : `Remove ${user.name}`}
-      loading={remove.isPending}
-      onBlur={() => setSure(false)}
-      onClick={() => (sure ? remove.mutate(undefined) : setSure(true))}
-    >
-      {sure ? "Really?" : "Remove"}
-    </Button>
-  );
+  if (user.name === me.name) return <span className="quiet small">you</span>;
+  return <Sure action="Remove" what={user.name} busy={remove.isPending} act={() => remove.mutate(undefined)} />;
 }

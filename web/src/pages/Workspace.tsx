@@ -10,7 +10,7 @@ import { type Column, Table } from "../parts/Table";
 import { Empty, Loaded } from "../parts/Told";
 import { useNow } from "../parts/now";
 import { clock } from "../parts/times";
-import { Faults } from "./Dag";
+import { Faults } from "./Faults";
 import { stepsOf } from "./graphs";
 import { Plan } from "./Plan";
 import { RunRows } from "./Runs";

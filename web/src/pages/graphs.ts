@@ -1,5 +1,5 @@
 import type { Graph, StepItem } from "../api/client";
-import type { GraphStep } from "../graph/DagGraph";
+import type { GraphStep } from "../graph/steps";
 
 /** Returns for each step what it waits for. */
 export function needsOf(graph: Graph): Map<string, string[]> {

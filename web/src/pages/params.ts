@@ -7,7 +7,41 @@ export function fault(param: Param, value: string): string {
   if (param.type === "integer" && !/^[+-]?\d+$/.test(value)) return "A whole number.";
   if (param.type === "number" && !Number.isFinite(Number(value))) return "A number.";
   if (param.type === "boolean" && !["true", "false"].includes(value)) return "true or false.";
+  if (param.pattern && !matches(param.pattern, value)) return `It has to look like ${param.pattern}.`;
   return bounds(param, value);
+}
+
+/** Patterns are those of Python; what this browser cannot read is left to the server. */
+function matches(pattern: string, value: string): boolean {
+  try {
+    return new RegExp(pattern, "u").test(value);
+  } catch {
+    return true;
+  }
+}
+
+const KINDS: Readonly<Record<string, string>> = { integer: "a whole number", number: "a number" };
+
+/** Returns what may be given, for people; nothing for any text. */
+export function hint(param: Param): string {
+  const kind = KINDS[param.type];
+  if (kind === undefined || param.enum.length) return "";
+  const { minimum: least, maximum: most } = param;
+  if (least !== null && least !== undefined && most !== null && most !== undefined) return `${kind}, ${least} to ${most}`;
+  if (least !== null && least !== undefined) return `${kind}, at least ${least}`;
+  return most !== null && most !== undefined ? `${kind}, at most ${most}` : kind;
+}
+
+/** Parameters of an earlier run: pairs of name, null for positional ones, and value. */
+export type Given = readonly (readonly unknown[])[];
+
+/** Returns what a form begins with: what an earlier run was given, else the defaults. */
+export function startValues(params: readonly Param[], before: Given = []): string[] {
+  return params.map((param, index) => {
+    const pair = param.name === null ? before[index] : before.find(([name]) => name === param.name);
+    const value = pair?.[1];
+    return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? String(value) : (param.default ?? "");
+  });
 }
 
 function bounds(param: Param, value: string): string {

@@ -1,5 +1,6 @@
-import { Alert, Button } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { Component, type ReactNode } from "react";
+import { Note } from "./Note";
 
 interface Props {
   readonly at: string; // an address; another one is another chance
@@ -26,12 +27,12 @@ export class Boundary extends Component<Props, State> {
   override render(): ReactNode {
     if (!this.state.failed) return this.props.children;
     return (
-      <Alert color="red" title="This page cannot be shown." role="alert">
+      <Note tone="bad" title="This page cannot be shown." alert>
         <p>The server may have been updated since the page was loaded.</p>
         <Button size="xs" variant="default" onClick={() => location.reload()}>
           Load it again
         </Button>
-      </Alert>
+      </Note>
     );
   }
 }

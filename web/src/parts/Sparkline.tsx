@@ -13,15 +13,17 @@ const MOST = 16;
 /** The newest runs as bars, the newest to the right, as high as they took long. */
 export function Sparkline({ past }: { readonly past: readonly Past[] }) {
   const shown = past.slice(-MOST);
-  if (!shown.length) return <span className="quiet">no runs</span>;
+  if (!shown.length) return null;
   const longest = Math.max(...shown.map((run) => run.seconds), 0.001);
   const last = shown[shown.length - 1];
-  const told = `${shown.length} runs, the last ${worded(last?.status ?? "")} after ${span(last?.seconds ?? 0)}`;
+  const told = `${shown.length} runs, at most ${span(longest)}; the last ${worded(last?.status ?? "")} after ${span(last?.seconds ?? 0)}`;
   return (
     <svg className="spark" width={WIDE} height={HIGH} viewBox={`0 0 ${WIDE} ${HIGH}`} role="img" aria-label={told}>
+      <title>{told}</title>
       {shown.map((run, index) => {
         const high = Math.max(3, (run.seconds / longest) * HIGH);
-        return <rect key={index} data-tone={toneOf(run.status)} x={index * 6} y={HIGH - high} width="4" height={high} rx="1" />;
+        const x = WIDE - (shown.length - index) * 6;
+        return <rect key={index} data-tone={toneOf(run.status)} x={x} y={HIGH - high} width="4" height={high} rx="1" />;
       })}
     </svg>
   );

@@ -50,3 +50,8 @@ export function worst(states: readonly string[]): string {
   const rank = (state: string) => WORST.indexOf(toneOf(state));
   return states.reduce((most, state) => (rank(state) < rank(most) ? state : most), states[0] ?? "");
 }
+
+/** Returns an error without the command that it begins with: in a narrow column that would be all there is. */
+export function shortly(error: string): string {
+  return error.replace(/^`.*` (?=\S)/s, "");
+}

@@ -29,6 +29,22 @@ export function clock(at: string | null | undefined, now: number): string {
   return `${when.toLocaleDateString("en-GB", { day: "numeric", month: "short", year })} ${time}`;
 }
 
+/** Returns a time with its day and the name of its zone: this browser's, or another. */
+export function dated(at: string, zone?: string): string {
+  const options = { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" } as const;
+  const told = (timeZone: string | undefined) => new Date(at).toLocaleString("en-GB", timeZone ? { ...options, timeZone } : options).replace(",", "");
+  try {
+    return `${told(zone)} ${zone ?? zoneHere()}`;
+  } catch {
+    return `${told(undefined)} ${zoneHere()}`; // a zone that this browser does not know
+  }
+}
+
+/** Returns the name of this browser's zone, such as `Europe/Madrid`. */
+export function zoneHere(): string {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone;
+}
+
 /** Returns how far away a time is: `in 5 min`, `3 h ago`. */
 export function away(at: string | null | undefined, now: number): string {
   if (!at) return "";
