@@ -17,6 +17,9 @@ from servers import ThrowawayServers
 from sshd import sshd_path
 from support.closing import close_all
 from support.labs import lab_reason
+from support.natsservers import nats_access, nats_server
+
+__all__ = ["nats_access", "nats_server"]
 
 QUICK_EXAMPLES = 30  # of each property; with --soak it is hypothesis' own hundred
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.natsservers import nats_access, nats_server
 
 from provisioning.adapters.memory import FakeClock, MemoryStore
 from provisioning.adapters.nats.connect import Access, Cluster
@@ -14,8 +13,7 @@ from provisioning.adapters.nats.store import NatsStore
 from provisioning.adapters.sqlite.store import SqliteStore
 
 Store = MemoryStore | SqliteStore | NatsStore
-__all__ = ["nats_access", "nats_server"]
-LATER = {"test_inbox", "test_schedules", "test_tasks_and_timers"}  # not on NATS yet
+LATER = {"test_schedules"}  # not on NATS yet
 
 
 @pytest.fixture

@@ -23,6 +23,12 @@ WORKFLOW, GONE, LETTERS = "Wf-Workflow", "Wf-Gone", "Wf-Letters"
 BLOB = "Wf-Blob"
 
 
+class Unreadable(StoreError):
+    """A message does not hold what it has to."""
+
+    code = "unreadable"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """What the headers of a message of decisions say."""
@@ -45,7 +51,7 @@ class Head:
 
 
 def head(stored: Stored) -> Head:
-    """Return what a message of decisions says of itself. Raises StoreError."""
+    """Return what a message of decisions says of itself. Raises Unreadable."""
     said = stored.headers
     try:
         return Head(
@@ -68,7 +74,7 @@ def events_body(events: Sequence[Event]) -> bytes:
 
 
 def events_of(body: bytes, stored: Stored) -> list[Event]:
-    """Return the events in the body of a message. Raises StoreError."""
+    """Return the events in the body of a message. Raises Unreadable."""
     try:
         return decode(body or b"[]", list[Event], strict=False)
     except CodecError as error:
@@ -81,7 +87,7 @@ def task_body(task: Task) -> bytes:
 
 
 def task_of(body: bytes, stored: Stored) -> Task:
-    """Return the dispatch in a body. Raises StoreError."""
+    """Return the dispatch in a body. Raises Unreadable."""
     try:
         return decode(body, Task, strict=False)
     except CodecError as error:
@@ -94,7 +100,7 @@ def reports_body(reports: Sequence[Report]) -> bytes:
 
 
 def reports_of(body: bytes, stored: Stored) -> list[Report]:
-    """Return the reports in a body. Raises StoreError."""
+    """Return the reports in a body. Raises Unreadable."""
     try:
         return decode(body, list[Report], strict=False)
     except CodecError as error:
@@ -118,7 +124,7 @@ def request_body(request: Request) -> bytes:
 
 
 def request_of(body: bytes, stored: Stored) -> Request:
-    """Return the request in a body; its id is its sequence in the stream. Raises StoreError."""
+    """Return the request in a body; its id is its sequence in the stream. Raises Unreadable."""
     try:
         return replace(decode(body, Request, strict=False), id=stored.seq)
     except CodecError as error:
@@ -131,7 +137,7 @@ def timer_body(timer: Timer) -> bytes:
 
 
 def timer_of(body: bytes, stored: Stored) -> Timer:
-    """Return the timer in a body. Raises StoreError."""
+    """Return the timer in a body. Raises Unreadable."""
     try:
         return decode(body, Timer, strict=False)
     except CodecError as error:
@@ -154,5 +160,5 @@ def blob_header(owner: str, where: str) -> Mapping[str, str]:
     return MappingProxyType({BLOB: f"{quote(owner, safe='')} {where}"})
 
 
-def _damaged(stored: Stored, what: str) -> StoreError:
-    return StoreError(f"nats: message {stored.seq} ({stored.subject}) is damaged: {what}", hint="it was not written by us")
+def _damaged(stored: Stored, what: str) -> Unreadable:
+    return Unreadable(f"nats: message {stored.seq} ({stored.subject}) is damaged: {what}", hint="it was not written by us")

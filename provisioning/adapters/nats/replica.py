@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
+from provisioning.adapters.nats import replicarows as rows
 from provisioning.adapters.nats.blobs import WORKFLOWS, Blobs
 from provisioning.adapters.nats.connect import Cluster
-from provisioning.adapters.nats.messages import Head, events_of, head
+from provisioning.adapters.nats.messages import Unreadable, events_of, head
 from provisioning.adapters.nats.reading import Reading
 from provisioning.adapters.nats.wire import Stored
 from provisioning.adapters.sqlite import journal as sql
@@ -26,25 +23,12 @@ from provisioning.adapters.sqlite.writer import Writer
 from provisioning.codec import CodecError, decode
 from provisioning.core.events import Event
 from provisioning.core.model import Workflow
-from provisioning.core.ports import Commit
-from provisioning.errors import NotFoundError, StaleRevision, StoreError
+from provisioning.errors import NotFoundError, ProvisioningError
 
-T = TypeVar("T")
 LOG = logging.getLogger("provisioning")
 AT_ONCE = 500  # messages in one transaction
 AGAIN_S = 0.5
 CATCH_UP_S = 60.0
-_POSITION, _STREAM = "nats_seq", "nats_stream"
-
-
-@dataclass(slots=True)
-class _Found:
-    """A message, and what had to be fetched for it."""
-
-    stored: Stored
-    head: Head
-    body: bytes
-    workflow: Workflow | None = None
 
 
 class Replica:
@@ -59,7 +43,7 @@ class Replica:
         self._reading: Reading | None = None
         self._position = 0
         self._moved = asyncio.Condition()
-        self._failure: StoreError | None = None
+        self._failure: ProvisioningError | None = None
         self._deleted_letters: dict[str, int] = {}
 
     # ------------------------------------------------------------ following
@@ -125,11 +109,9 @@ class Replica:
         while True:
             try:
                 await self._follow_stream()
-            except StoreError as error:
+            except ProvisioningError as error:
                 LOG.warning("the history does not keep up: %s", error)
-                async with self._moved:
-                    self._failure = error
-                    self._moved.notify_all()
+                await self._goes_on_at(0, error)
             finally:
                 if self._reading is not None:
                     await self._reading.close()
@@ -137,29 +119,37 @@ class Replica:
 
     async def _follow_stream(self) -> None:
         await self.writer.read(lambda connection: connection.execute("PRAGMA synchronous=NORMAL"))  # it can be made anew
-        await self._goes_on_at(await self.writer.read(lambda connection: _meta(connection, _POSITION)))
         names = self._cluster.names
-        self._reading = Reading(self._cluster, names.work, [names.decisions], self._position + 1)
+        stream = await self._cluster.ask(f"STREAM.INFO.{names.work}")
+        position = await self.writer.write(lambda connection: rows.position_in(connection, stream, self.path))
+        await self._goes_on_at(position)
+        self._reading = Reading(self._cluster, names.work, [names.decisions], position + 1)
         while True:
             messages = await self._reading.next()
             for start in range(0, len(messages), AT_ONCE):
-                await self._take([await self._fetched(stored) for stored in messages[start : start + AT_ONCE]])
+                await self._take(messages[start : start + AT_ONCE])
 
-    async def _take(self, found: Sequence[_Found]) -> None:
-        counts = await self.writer.write(lambda connection: self._apply(connection, found))
+    async def _take(self, messages: Sequence[Stored]) -> None:
+        found = [one for stored in messages if (one := await self._fetched(stored)) is not None]
+        counts = await self.writer.write(lambda connection: rows.take(connection, self.workflows, found, messages[-1].seq))
         self._deleted_letters.update(counts)
-        await self._goes_on_at(found[-1].stored.seq)
+        await self._goes_on_at(messages[-1].seq)
 
-    async def _goes_on_at(self, seq: int) -> None:
+    async def _goes_on_at(self, seq: int, failure: ProvisioningError | None = None) -> None:
         async with self._moved:
-            self._position, self._failure = max(self._position, seq), None
+            self._position, self._failure = max(self._position, seq), failure
             self._moved.notify_all()
 
-    async def _fetched(self, stored: Stored) -> _Found:
-        said = head(stored)
-        body = await self._blobs.unpacked(stored.body, stored.headers)
-        workflow = await self.workflow(said.workflow) if said.workflow else None
-        return _Found(stored=stored, head=said, body=body, workflow=workflow)
+    async def _fetched(self, stored: Stored) -> rows.Found | None:
+        """Return what a message says; None, with a warning, when it cannot be read: the others are not to wait for it."""
+        try:
+            said = head(stored)
+            body = await self._blobs.unpacked(stored.body, stored.headers)
+            workflow = await self.workflow(said.workflow) if said.workflow else None
+            return rows.Found(head=said, events=events_of(body, stored), workflow=workflow)
+        except (Unreadable, NotFoundError) as error:
+            LOG.warning("the history goes on without a decision: %s", error)
+            return None
 
     async def _fetch(self, digest: str) -> Workflow:
         try:
@@ -167,44 +157,4 @@ class Replica:
         except NotFoundError:
             raise NotFoundError(f"there is no workflow {digest}") from None
         except CodecError as error:
-            raise StoreError(f"nats: workflow {digest} is damaged: {error}") from error
-
-    def _apply(self, connection: sqlite3.Connection, found: Sequence[_Found]) -> dict[str, int]:
-        position, counts = _meta(connection, _POSITION), {}
-        for one in found:
-            if one.stored.seq <= position:
-                continue
-            if one.head.letters:
-                counts[one.head.letters] = _delete_letters(connection, one.head.letters)
-            elif one.head.gone:
-                sql.delete_run(connection, self.workflows, one.head.run)
-            else:
-                self._append(connection, one)
-        _set_meta(connection, _POSITION, max(position, found[-1].stored.seq))
-        return counts
-
-    def _append(self, connection: sqlite3.Connection, one: _Found) -> None:
-        events = events_of(one.body, one.stored)
-        if one.workflow is not None:
-            self.workflows.put(connection, one.workflow)
-        commit = Commit(run=one.head.run, expected_seq=one.head.last - len(events), events=events, fence=None)
-        try:
-            sql.write_commit(connection, self.workflows, commit)
-        except StaleRevision as error:
-            LOG.warning("the history has a gap or knows better: %s", error)
-
-
-def _meta(connection: sqlite3.Connection, key: str) -> int:
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return int(row[0]) if row else 0
-
-
-def _set_meta(connection: sqlite3.Connection, key: str, value: int) -> None:
-    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
-
-
-def _delete_letters(connection: sqlite3.Connection, asked: str) -> int:
-    said = decode(asked, dict[str, object], strict=False)
-    before = said.get("before")
-    until = datetime.fromisoformat(str(before)) if before else None
-    return sql.delete_letters(connection, until, waiting=bool(said.get("waiting")))
+            raise Unreadable(f"nats: workflow {digest} is damaged: {error}") from error
