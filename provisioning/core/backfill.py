@@ -6,10 +6,12 @@ was run anew, and so on. The newest counts. So two backfills of one range at the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 
+from provisioning.core.dagu.params import Given
 from provisioning.core.frozen import dataclass
 from provisioning.core.instants import TICK, Instants
 from provisioning.core.model import RUN_ENDED, RunState
@@ -45,6 +47,34 @@ class Item:
     run_id: str
     action: Action
     because: str = ""
+
+
+class Phase(StrEnum):
+    """How far a backfill is. One that is STOPPED starts nothing more."""
+
+    GOING = "going"
+    STOPPED = "stopped"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A backfill that somebody has asked for. `errors` are of runs that could not be started, by their id."""
+
+    id: str
+    name: str  # of the DAG
+    actor: str
+    asked_at: datetime
+    items: tuple[Item, ...]
+    parallel: int = 1
+    given: tuple[Given, ...] = ()
+    errors: Mapping[str, str] = field(default_factory=dict)
+    phase: Phase = Phase.GOING
+
+    @property
+    def wanted(self) -> tuple[Item, ...]:
+        """The items that are run, in their order."""
+        return tuple(item for item in self.items if item.action is not Action.SKIP)
 
 
 StateOf = Callable[[str], RunState | None]

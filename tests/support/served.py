@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from provisioning.adapters.passwords import Argon2Passwords
 from provisioning.api.app import make_app
 from provisioning.api.gate import Gate
 from provisioning.core.access import Role
+from provisioning.errors import ExistsError
 from provisioning.operations.dagu.places import Places
 from provisioning.operations.hosting.host import Host, hosted
 from provisioning.operations.people import People
@@ -52,7 +53,8 @@ class Served:
 
     def token(self, role: Role) -> str:
         if role not in self.tokens:
-            self.people.add_user(role.value, PASSWORD, role)
+            with suppress(ExistsError):  # an earlier server over this folder has made it
+                self.people.add_user(role.value, PASSWORD, role)
             self.tokens[role] = self.people.add_token(role.value, role)[1]
         return self.tokens[role]
 

@@ -109,6 +109,16 @@ class RunPages:
             found.update((str(run), int(str(seq))) for run, seq in rows)
         return found
 
+    def states(self, runs: Sequence[str]) -> dict[str, RunState]:
+        """Return how each of these runs stands that is there."""
+        found: dict[str, RunState] = {}
+        for at in range(0, len(runs), MARKS):
+            part = runs[at : at + MARKS]
+            marks = ", ".join("?" * len(part))
+            rows = self.rows(f"SELECT run, state FROM runs WHERE run IN ({marks})", *part)  # noqa: S608 - question marks
+            found.update((str(run), RunState(str(state))) for run, state in rows)
+        return found
+
     def pulse(self) -> tuple[object, ...]:
         """Return something that is different when any run has changed. Costs nothing when none has."""
         version = self.rows("PRAGMA data_version")

@@ -16,6 +16,7 @@ from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.tasks import TaskQueue
 from provisioning.adapters.memory.timers import TimerHeap
 from provisioning.adapters.sqlite import journal
+from provisioning.adapters.sqlite.backfills import SqliteBackfills
 from provisioning.adapters.sqlite.history import SqliteHistory
 from provisioning.adapters.sqlite.schedules import SqliteSchedules
 from provisioning.adapters.sqlite.writer import Writer
@@ -38,6 +39,7 @@ class SqliteStore:
         self.history = SqliteHistory(path)
         self._writer = Writer(path)
         self.schedules = SqliteSchedules(self._writer)
+        self.backfills = SqliteBackfills(self._writer)
         self._workflows = journal.Workflows()
         self._tasks = TaskQueue()
         self._clock = clock or SystemClock()

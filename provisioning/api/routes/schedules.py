@@ -6,16 +6,21 @@ from datetime import datetime
 from itertools import islice
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Path, Query
 
 from provisioning.api import shown
 from provisioning.api.parts import TheCaller, TheHost
 from provisioning.api.routes.dags import DagName
+from provisioning.api.shapes.base import Name
 from provisioning.api.shapes.schedules import Backfill, BackfillList, BackfillState, Due, DueList, ScheduleItem, ScheduleList
 from provisioning.api.table import API, Endpoint
 from provisioning.core.access import Role
+from provisioning.core.dagu.params import Given
 from provisioning.operations.hosting.backfills import Range
 from provisioning.operations.scheduler.listing import Scheduled, next_of_each, upcoming
+
+ITEMS_SHOWN = 500
+BackfillId = Annotated[Name, Path(description="the backfill's id")]
 
 
 async def list_schedules(host: TheHost) -> ScheduleList:
@@ -37,12 +42,25 @@ async def list_due(
 
 async def backfill_dag(host: TheHost, caller: TheCaller, name: DagName, body: Backfill) -> BackfillState:
     """Run past times of a schedule, each exactly once. With `dry_run` only say which."""
-    return BackfillState.model_validate(await host.backfills.begin(name, caller.actor, Range(**body.model_dump())))
+    asked = body.model_dump(exclude={"params"})
+    given = tuple(Given(name=key, value=value) for key, value in body.params.items())
+    return BackfillState.model_validate(await host.backfills.begin(name, caller.actor, Range(**asked, given=given)))
 
 
-def list_backfills(host: TheHost) -> BackfillList:
-    """List the backfills of this server and how far they are."""
-    return BackfillList(backfills=[BackfillState.model_validate(one) for one in host.backfills.all()])
+async def list_backfills(host: TheHost, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> BackfillList:
+    """List the newest backfills and how far they are, also those of servers that are gone; of each the first 500 times."""
+    found = [{**one, "items": list(one["items"])[:ITEMS_SHOWN]} for one in await host.backfills.newest(limit)]  # type: ignore[call-overload]
+    return BackfillList(backfills=[BackfillState.model_validate(one) for one in found])
+
+
+async def get_backfill(host: TheHost, backfill: BackfillId) -> BackfillState:
+    """Show how far a backfill is, with all its times."""
+    return BackfillState.model_validate(await host.backfills.one(backfill))
+
+
+async def stop_backfill(host: TheHost, backfill: BackfillId) -> BackfillState:
+    """Start nothing more of a backfill, and stop what goes on."""
+    return BackfillState.model_validate(await host.backfills.end(backfill))
 
 
 def _item(one: Scheduled, now: datetime) -> ScheduleItem:
@@ -66,6 +84,15 @@ ENDPOINTS = (
     Endpoint(method="GET", path=_S, handler=list_schedules, role=Role.VIEWER, tag="schedules"),
     Endpoint(method="GET", path=f"{_S}/next", handler=list_due, role=Role.VIEWER, tag="schedules"),
     Endpoint(method="GET", path=f"{_S}/backfills", handler=list_backfills, role=Role.VIEWER, tag="schedules"),
+    Endpoint(method="GET", path=f"{_S}/backfills/{{backfill}}", handler=get_backfill, role=Role.VIEWER, tag="schedules"),
+    Endpoint(
+        method="POST",
+        path=f"{_S}/backfills/{{backfill}}/stop",
+        handler=stop_backfill,
+        role=Role.OPERATOR,
+        tag="schedules",
+        status=202,
+    ),
     Endpoint(
         method="POST", path=f"{_S}/{{name}}/backfill", handler=backfill_dag, role=Role.OPERATOR, tag="schedules", status=202
     ),

@@ -54,6 +54,8 @@ class Backfill(Asked):
     reprocess_successful: bool = Field(default=False, description="run times again whose run succeeded")
     parallel: int = Field(default=1, ge=1, le=100)
     limit: int = Field(default=1000, ge=1, le=10_000)
+    newest_first: bool = False
+    params: dict[str, str] = Field(default={}, description="parameters of each run")
 
 
 class BackfillItem(Shape):
@@ -71,17 +73,21 @@ class BackfillState(Shape):
 
     id: str
     name: str
+    actor: str = ""
+    asked_at: Instant
     dry_run: bool
+    parallel: int = 1
     total: int
     started: int
     ended: int
     failed: int
     skipped: int
+    stopped: bool = Field(default=False, description="somebody has stopped it: what has no run will have none")
     over: bool
     items: list[BackfillItem] = []
 
 
 class BackfillList(Shape):
-    """The backfills of this server since it started, the newest first."""
+    """Backfills, the newest first."""
 
     backfills: list[BackfillState]

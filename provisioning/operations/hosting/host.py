@@ -133,7 +133,13 @@ class Host:
     async def serve(self) -> None:
         """Work until cancelled. Raises what the store raises."""
         async with asyncio.TaskGroup() as group:
-            for part in (self.runner.serve(), self.worker.serve(), self.feeds.serve(), self.drivers.adopt()):
+            for part in (
+                self.runner.serve(),
+                self.worker.serve(),
+                self.feeds.serve(),
+                self.drivers.adopt(),
+                self.backfills.adopt(),
+            ):
                 group.create_task(part)
             if self.scheduling is not None:
                 group.create_task(self.scheduling.run())

@@ -15,6 +15,7 @@ from provisioning.errors import NotFoundError, UsageError, WaitTimeout
 from provisioning.operations.dagu.records import STOPS_WITHIN_S
 from provisioning.operations.dagu.restarting import last_given
 from provisioning.operations.dagu.running import Start
+from provisioning.operations.hosting.driving import is_servers
 from provisioning.operations.scheduler import Observer
 
 if TYPE_CHECKING:
@@ -36,19 +37,21 @@ class HostRuns:
 
     async def stop(self, run_ids: Sequence[str], actor: str) -> None:
         """See `Runs`. Raises WaitTimeout for a run that does not end."""
+        asked = []
         for run in run_ids:
             try:
                 await self._host.cancel(run, actor)
             except (NotFoundError, UsageError):  # it has ended, or is lost
                 continue
-        for run in run_ids:
+            asked.append(run)
+        for run in asked:
             try:
                 await asyncio.wait_for(self.ended(run), STOPS_WITHIN_S)
             except TimeoutError:
                 raise WaitTimeout(f"run {run} has not stopped within {STOPS_WITHIN_S:g} s", hint="try again later") from None
 
     async def ended(self, run_id: str) -> RunState:
-        """See `Runs`."""
+        """See `Runs`. A run of servers whose process is gone goes on soon: one of them takes it up."""
         while True:
             try:
                 state, lost = await asyncio.to_thread(self._look, run_id)
@@ -66,7 +69,7 @@ class HostRuns:
 
     def _look(self, run_id: str) -> tuple[RunState, bool]:
         summary = self._host.reading.summary(run_id)
-        return summary.state, self._host.reading.is_lost(self._host.places.data, summary)
+        return summary.state, not is_servers(summary.trigger) and self._host.reading.is_lost(self._host.places.data, summary)
 
 
 class Logged(Observer):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from provisioning.core.backfill import StateOf
     from provisioning.core.history import History
 
+TRIES, AGAIN_S = 5, 0.2  # to start a run whose lock somebody has
 ALREADY = "somebody else has just started it"
 
 
@@ -41,6 +42,22 @@ class Progress:
     errors: dict[str, str] = field(default_factory=dict)  # run id -> why it could not be started
 
 
+class Keeper:
+    """Keeps what a backfill of one process has to tell others. Does nothing; override what you need.
+
+    Of a `resumed` one some runs may have been started before.
+    """
+
+    resumed = False
+
+    async def may_start(self) -> bool:
+        """Whether another run may be started: nobody has stopped the backfill elsewhere."""
+        return True
+
+    async def failed(self, item: Item, message: str) -> None:
+        """A run could not be started."""
+
+
 class Backfill:
     """`run` it once. `progress` says how far it is; `stop` starts nothing more and stops what runs."""
 
@@ -54,6 +71,7 @@ class Backfill:
         given: Sequence[Given] = (),
         actor: str = "",
         tell: Callable[[Item, RunState | None], None] = lambda _item, _state: None,
+        keeper: Keeper | None = None,
     ) -> None:
         """`tell` hears of each run that was started (None) and how it ended."""
         self.items = tuple(items)
@@ -61,7 +79,7 @@ class Backfill:
         self.progress = Progress(total=len(items), skipped=len(items) - len(wanted))
         self._dag, self._runs, self._parallel = dag, runs, parallel
         self._start = Start(given=given, trigger=BACKFILL, actor=actor)
-        self._tell = tell
+        self._tell, self._keeper = tell, keeper or Keeper()
         self._waiting = deque(wanted)
         self._going: set[str] = set()
 
@@ -86,20 +104,27 @@ class Backfill:
     async def _work(self) -> None:
         while self._waiting:
             item = self._waiting.popleft()
+            if not await self._keeper.may_start():
+                self._waiting.clear()
+                return
             self._going.add(item.run_id)
             try:
                 await self._one(item)
             except (ExistsError, LockedError):
                 self.progress.skipped += 1
-                self.progress.errors[item.run_id] = ALREADY
+                await self._failed(item, ALREADY)
             except ProvisioningError as error:
                 self.progress.failed += 1
-                self.progress.errors[item.run_id] = error.message
+                await self._failed(item, error.message)
             finally:
                 self._going.discard(item.run_id)
 
+    async def _failed(self, item: Item, message: str) -> None:
+        self.progress.errors[item.run_id] = message
+        await self._keeper.failed(item, message)
+
     async def _one(self, item: Item) -> None:
-        await self._runs.start(self._dag, replace(self._start, run_id=item.run_id, scheduled_at=item.at))
+        await self._begin(item)
         self.progress.started += 1
         self._tell(item, None)
         if self.progress.stopped:  # while it was being started
@@ -109,6 +134,22 @@ class Backfill:
         self.progress.failed += state not in SUCCEEDED
         self.progress.states[item.run_id] = state
         self._tell(item, state)
+
+    async def _begin(self, item: Item) -> None:
+        """Start a run, unless it was started before. Where somebody else has its lock, wait a moment for what comes of that."""
+        asked = replace(self._start, run_id=item.run_id, scheduled_at=item.at)
+        for left in reversed(range(TRIES)):
+            try:
+                return await self._runs.start(self._dag, asked)
+            except ExistsError:
+                if not self._keeper.resumed:
+                    raise
+                return None
+            except LockedError:
+                if not left:
+                    raise
+                await asyncio.sleep(AGAIN_S)
+        return None
 
 
 def states(history: History, data: Path) -> StateOf:
