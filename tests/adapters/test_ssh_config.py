@@ -190,3 +190,21 @@ def test_it_agrees_with_openssh(tmp_path: Path, text: str) -> None:
     theirs = dict(row.split(" ", 1) for row in said.splitlines() if " " in row)
 
     assert (ours.host, ours.user, ours.port) == (theirs["hostname"], theirs["user"], int(theirs["port"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses", "expected"),
+    [
+        ("Host web-*\n HostName 192.0.2.7\n", ("web-1", "db", "web-2"), ["192.0.2.7", "db", "192.0.2.7"]),
+        ("Host *\n HostName %h.example.org\n", ("a", "b"), ["a.example.org", "b.example.org"]),
+        ("Host *\n HostName a\n", ("a", "b"), ["a", "a"]),
+        ("Host *\n Port 9\n", ("a", "b", "a"), ["a", "b", "a"]),
+    ],
+)
+def test_no_host_gets_the_name_of_one_that_was_asked_for_before(
+    tmp_path: Path, text: str, addresses: tuple[str, ...], expected: list[str]
+) -> None:
+    of_all = resolver(tmp_path, text)
+    servers = [Server(hostname=f"cp-{number}", address=address) for number, address in enumerate(addresses)]
+
+    assert [of_all.target(server).host for server in servers] == expected

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")  # OpenSSH's order, without hardware keys
 _INCLUDE_DEPTH = 16  # as OpenSSH
 _JUMPS = 8
+_BY_NAME = frozenset({"match", "hostname", "canonicalizehostname"})
 _JUMP = re.compile(r"^(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d+))?/?$")
 
 
@@ -52,7 +53,10 @@ class SshConfig:
         self._lines = [
             line for path in (paths or (self.home / "config", Path("/etc/ssh/ssh_config"))) for line in _read(path, path.parent)
         ]
-        self._blocks = [_words(rest) for word, rest in map(_option, self._lines) if word == "host"]
+        options = [_option(line) for line in self._lines]
+        self._blocks = [_words(rest) for word, rest in options if word == "host"]
+        self._same_for_all = not any("%" in rest or word in _BY_NAME for word, rest in options)
+        self._found: dict[tuple[bool, ...], Mapping[str, object]] = {}
 
     def lookup(self, *names: str) -> Mapping[str, object]:
         """Return the options, keys in lower case, for a host known by any of `names`; the first is %h and %n."""
@@ -61,9 +65,17 @@ class SshConfig:
         if not self._lines:
             return {}
         try:
-            return dict(self._parse(tuple(_matches(patterns, names) for patterns in self._blocks)).lookup(names[0]))
+            return self._options(tuple(_matches(patterns, names) for patterns in self._blocks), names[0])
         except ConfigParseError as wrong:
             raise ConfigError(f"the ssh configuration cannot be read: {wrong}") from wrong
+
+    def _options(self, chosen: tuple[bool, ...], name: str) -> Mapping[str, object]:
+        """Return the options that the chosen blocks have, looked up once for all hosts where no line depends on the name."""
+        if not self._same_for_all:
+            return dict(self._parse(chosen).lookup(name))
+        if chosen not in self._found:
+            self._found[chosen] = dict(self._parse(chosen).lookup(name))
+        return {**self._found[chosen], "hostname": name}
 
     def _parse(self, chosen: tuple[bool, ...]) -> SSHConfig:
         """Parse, once for all hosts that the same blocks are for."""
