@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from provisioning.adapters.statefile import StateFile
     from provisioning.core.dagu.functions import Function
     from provisioning.core.dagu.package import Member
+    from provisioning.core.dagu.placing import Here
     from provisioning.core.declare import Infra, Server
     from provisioning.core.errands import Filters, Mailer, RemoteShell
     from provisioning.core.ports import Clock, Hosts, LogStore
@@ -289,11 +290,11 @@ def package_folder(folder: Path) -> PackageFolder:
     return PackageFolder(folder / HIDDEN / "packages")
 
 
-def dagu_actions(tools: Tools, runs: Runs, definitions: Definitions) -> Mapping[str, Action]:
-    """Return the actions of Dagu files, of a worker whose runner is `runs`."""
+def dagu_actions(tools: Tools, runs: Runs, definitions: Definitions, here: Here | None = None) -> Mapping[str, Action]:
+    """Return the actions of Dagu files, of a worker whose runner is `runs`; `here` is that worker, where there are several."""
     from provisioning.engine.actions.dagu.kinds import kinds
 
-    return kinds(tools, runs, definitions)
+    return kinds(tools, runs, definitions, here)
 
 
 def end_leftovers(run_id: str, grace_s: float) -> Coroutine[None, None, Sequence[object]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass as mutable
-from dataclasses import field
+from dataclasses import field, replace
 from zlib import crc32
 
 from provisioning.core.frozen import dataclass
@@ -169,6 +169,8 @@ def _moved(run: Run, step: StepRun, anchor: str, roster: Roster) -> Place:
 
 def _among(run: Run, step: StepRun, placement: Placement, roster: Roster) -> Place:
     target = placement.target or ""
+    if is_own(target) and roster.worker(target) is None and placement.fallback is Fallback.RETARGET:
+        return _concrete(run, step, replace(placement, target=None), roster)
     if placement.selector or (run.workflow.policy.beside == step.spec.id):
         return _concrete(run, step, placement, roster)
     if any(one.serves(target) for one in roster.there):

@@ -344,7 +344,7 @@ FLIPS = [
         before=one("call: child") + CHILD,
         after=one("call: child, worker_selector: {gpu: 'yes'}") + CHILD,
         see=selectors,
-        seen=([{}], [{"gpu": "yes"}]),
+        seen=([{}, {}], [{}, {"gpu": "yes"}]),
     ),
     Flip(
         keys=["container"],

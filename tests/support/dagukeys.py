@@ -19,6 +19,8 @@ from support.daguruns import DaguRuns, Live, Moment, Ran, stop
 
 from provisioning import wiring
 from provisioning.core.dagu.compile import compile_dag
+from provisioning.core.dagu.doing import SubDagDoing
+from provisioning.core.dagu.placing import Here, started_by_step
 from provisioning.core.events import Kind
 from provisioning.core.instants import timing_of
 from provisioning.core.schedules import Going, Mark
@@ -175,9 +177,14 @@ def faults(scene: Scene, text: str) -> object:
 
 
 def selectors(scene: Scene, text: str) -> object:
-    """Where the steps may run."""
-    flow = compile_dag(scene.dagu.load(text))
-    return [dict(step.placement.selector) for step in flow.steps if step.kind == "step"]
+    """Where the DAG may run, and then those that it starts."""
+    dag = scene.dagu.load(text)
+    started = [
+        started_by_step(step.worker_selector, dag.documents[step.doing.dag.raw], Here(worker="w1"), lambda text: text.raw)
+        for step in dag.steps
+        if isinstance(step.doing, SubDagDoing)
+    ]
+    return [dict(place.selector) for place in (compile_dag(dag).steps[0].placement, *started)]
 
 
 def turns(scene: Scene, text: str) -> object:

@@ -28,8 +28,10 @@ from provisioning.core.dagu.doing import (
 from provisioning.core.dagu.stored import to_plain
 from provisioning.core.frozen import dataclass
 from provisioning.core.model import (
+    ANYWHERE,
     Action,
     Dep,
+    Fallback,
     Gate,
     GateKind,
     HandlerOn,
@@ -60,12 +62,15 @@ _SHARED = ("env", "params", "params_text", "dotenv", "secrets", "working_dir", "
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
-def compile_dag(dag: DagFile, *, main: bool = True) -> Workflow:
+def compile_dag(
+    dag: DagFile, *, main: bool = True, at: Placement | None = None, if_gone: Fallback = Fallback.RETARGET
+) -> Workflow:
     """Return the workflow of a DAG. `main` is one that somebody starts; as a part of another it has no handlers from a base.
 
-    Raises nothing for a file that was read without faults.
+    `at` is where its run goes, as `core.dagu.placing` says; without it, where its labels are, as they are written. `if_gone` is
+    what it does when the worker is gone that has begun it. Raises nothing for a file that was read without faults.
     """
-    return _Compiler(dag, main=main).workflow()
+    return _Compiler(dag, main=main, at=at, if_gone=if_gone).workflow()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,8 @@ class _Names:
 class _Compiler:
     dag: DagFile
     main: bool
+    at: Placement | None
+    if_gone: Fallback
     names: _Names = field(init=False)
     setup: str = field(init=False)
     approvals: Mapping[str, str] = field(init=False)  # step -> the one that waits for a person
@@ -111,7 +118,7 @@ class _Compiler:
                 steps=(self._setup(), *init, *steps, *self._handlers(), *self._mails(), *self._tidying()),
                 policy=self._policy(),
                 labels=dict(dag.labels),
-                source=Source(kind="dagu", uri=dag.file),
+                source=Source(kind="dagu", uri=dag.file, digest=dag.package),
             )
         )
 
@@ -122,6 +129,8 @@ class _Compiler:
             max_parallel=max(dag.max_active_steps, 0),
             timeout_s=float(dag.timeout_s) or None,
             rerun=_rerun(dag) if self.main else None,
+            beside=self.setup if dag.package else "",
+            if_gone=self.if_gone,
         )
 
     # ------------------------------------------------------------ what comes with the steps
@@ -135,9 +144,16 @@ class _Compiler:
             **({"habits": plain["habits"]} if "habits" in plain else {}),
             **_unless_default("clean_up_s", self.dag.clean_up_s, 5),
             **({"documents": plain["documents"]} if self.dag.documents else {}),
+            **_unless_default("package", self.dag.package, ""),
         }
-        action = Action(type=SETUP, settings=settings)
-        return Node(id=self.setup, kind="setup", action=action, args={"run": RunParams()}, labels={"output": OUTPUTS})
+        return Node(
+            id=self.setup,
+            kind="setup",
+            action=Action(type=SETUP, settings=settings),
+            args={"run": RunParams()},
+            placement=self._placement(),
+            labels={"output": OUTPUTS},
+        )
 
     def _init(self) -> list[Node]:
         step = self.dag.handlers.get(Event.INIT)
@@ -238,7 +254,6 @@ class _Compiler:
             args=self._args(),
             deps=tuple(deps),
             skippable=step.continue_on.skipped,
-            placement=self._placement(step),
             labels=_labels(step),
         )
 
@@ -267,10 +282,11 @@ class _Compiler:
             found["place"] = [step.line, step.column]
         return found
 
-    def _placement(self, step: Step) -> Placement:
-        selector = step.worker_selector or self.dag.worker_selector
-        if selector is None or selector.local:
-            return Placement()
+    def _placement(self) -> Placement:
+        """Return where the run begins. Its other steps go where this one went."""
+        selector = self.dag.worker_selector
+        if self.at is not None or selector is None or selector.local:
+            return self.at or ANYWHERE
         return Placement(selector={label.name: label.value.raw for label in selector.labels})
 
 

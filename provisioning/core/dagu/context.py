@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -34,6 +34,21 @@ class Context:
     habits: Habits = field(default_factory=Habits)
     secrets: tuple[Secret, ...] = ()
     documents: Mapping[str, DagFile] = field(default_factory=lambda: MappingProxyType({}))
+    package: str = ""  # the digest of what the DAG's file and those beside it came in; "": they lie where they are read
+    folder: str = ""  # where its files were laid out when this was evaluated
+    root: str = ""  # the run that all this began with: what it and those inside it have of one package is one folder
+
+    def moved_to(self, folder: str) -> Context:
+        """Return the same on a machine, or for a run, that has the files of the package in another folder."""
+        if not self.folder or folder == self.folder:
+            return self
+
+        def moved(path: str) -> str:
+            inside = path == self.folder or path.startswith(f"{self.folder}/")
+            return folder + path[len(self.folder) :] if inside else path
+
+        variables = {name: moved(value) for name, value in self.variables.items()}
+        return replace(self, folder=folder, file=moved(self.file), cwd=moved(self.cwd), variables=variables)
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON values."""

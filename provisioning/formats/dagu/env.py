@@ -9,11 +9,13 @@ from types import MappingProxyType
 from provisioning.core.dagu.commands import commands_in
 from provisioning.core.dagu.declared import Secret, Selector, Variable
 from provisioning.core.dagu.doing import Pair, Text
+from provisioning.core.dagu.placing import wrong_label
 from provisioning.core.shown import quote
 from provisioning.formats.dagu.reading import Record, Spot
 from provisioning.formats.dagu.spelling import SECRET, folded
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LOCAL = "local"
 _PROVIDERS = ("env", "file")
 """Where secrets can come from: what the port `Secrets` knows."""
 
@@ -127,12 +129,30 @@ def _secret(record: Record) -> Secret | None:
 
 
 def read_selector(spot: Spot | None) -> Selector | None:
-    """Return which worker may take it."""
+    """Return which worker may take it: `local`, or labels with one value each. Names and values may have references."""
     if spot is None:
         return None
-    if spot.scalar is not None:
-        if spot.word() == "local":
+    if not spot.is_map:
+        word = spot.word() if spot.scalar is not None else ""
+        if word == _LOCAL:
             return Selector(local=True)
-        spot.expected('a map of labels or "local"')
+        hint = (
+            f'did you mean "{_LOCAL}"?' if word.strip().lower() == _LOCAL else f"worker_selector: {{NAME: VALUE}}, or {_LOCAL}"
+        )
+        spot.expected(f'a map of labels or "{_LOCAL}"', hint)
         return None
+    for name, value in spot.entries():
+        _check_label(name, value)
     return Selector(labels=tuple(Variable(name=one.name or "", value=one.value) for one in spot.pairs()))
+
+
+def _check_label(name: str, value: Spot) -> None:
+    """Refuse what no worker's label can be. What a reference stands for is looked at when the run begins."""
+    if value.scalar is None or value.is_null:
+        if value.is_null:
+            value.fault("missing_value", f"the label {quote(name)} has no value", "labels match one value, exactly")
+        return
+    text = value.word()
+    problem = "" if "$" in name + text else wrong_label(name, text)
+    if problem:
+        value.fault("bad_label", f"found {problem}")

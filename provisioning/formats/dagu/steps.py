@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from provisioning.core.dagu.declared import Approval, ContinueOn, Defaults, LogOutput, Output, OutputEntry, Repeat, Step
-from provisioning.core.dagu.doing import NoopDoing, Text
+from provisioning.core.dagu.doing import NoopDoing, SubDagDoing, Text
 from provisioning.core.frozen import dataclass
 from provisioning.core.shown import quote
 from provisioning.formats.dagu.doing import read_doing
@@ -104,6 +104,10 @@ def _step(record: Record, within: Within, name: str) -> tuple[Step, str]:
         container=read_container(record.at("container")) if kind not in {"docker"} else None,
     )
     _same_file(record, step)
+    if step.worker_selector is not None and not isinstance(doing, SubDagDoing):
+        message = "found worker_selector in a step that starts no DAG: the run is at one worker as a whole"
+        hint = "say it for the whole DAG, or make the step a DAG of its own"
+        record.spots["worker_selector"].fault("misplaced_key", message, hint)
     return _with_policies(step, record, within.defaults), kind
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from provisioning.core.dagu.declared import DagFile
 from provisioning.core.dagu.functions import Function
@@ -29,6 +30,13 @@ def functions_of(places: Places) -> Mapping[str, Function]:
     from provisioning.formats.dagu.functions import load_functions
 
     return load_functions(places.dags)
+
+
+def functions_in(folder: str) -> Mapping[str, Function]:
+    """Return the functions that are registered in a folder which came in a package. Raises ConfigError with every fault."""
+    from provisioning.formats.dagu.functions import load_functions
+
+    return load_functions(Path(folder))
 
 
 def readers() -> Readers:

@@ -21,6 +21,7 @@ from provisioning.core.dagu.doing import (
     SubDagDoing,
 )
 from provisioning.core.dagu.patterns import finds
+from provisioning.core.dagu.placing import Here
 from provisioning.core.shown import quote
 from provisioning.engine.actions import Action
 from provisioning.engine.actions.dagu import containers, errands, people, programs
@@ -31,9 +32,9 @@ from provisioning.engine.actions.dagu.tools import Tools
 from provisioning.engine.actions.dagu.work import Done, Work
 
 
-def kinds(tools: Tools, runs: Runs, definitions: Definitions) -> Mapping[str, Action]:
-    """Return the actions by the names that `core.dagu.compile` gives them."""
-    children = Children(runs, definitions)
+def kinds(tools: Tools, runs: Runs, definitions: Definitions, here: Here | None = None) -> Mapping[str, Action]:
+    """Return the actions by the names that `core.dagu.compile` gives them. `here` is the worker, where there are several."""
+    children = Children(runs, definitions, here)
     return {
         SETUP: SetupAction(tools),
         STEP: StepAction(tools, _DOERS),

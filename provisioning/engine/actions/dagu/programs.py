@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from provisioning.core.dagu.doing import Arguments, FunctionDoing, ShellDoing, Text
+from provisioning.core.dagu.functions import Function
 from provisioning.core.dagu.params import Given, parse_params
 from provisioning.core.dagu.shells import command_words, interpreter, script_words, split_words
 from provisioning.core.dagu.text import references
@@ -34,7 +35,7 @@ async def run_shell(work: Work, doing: ShellDoing) -> Done:
 
 async def run_function(work: Work, doing: FunctionDoing) -> Done:
     """Run the command that is registered under an id, with parameters as variables and arguments."""
-    functions = work.tools.functions()
+    functions = _functions(work)
     function = functions.get(doing.function)
     if function is None:
         near = nearest(doing.function, functions)
@@ -46,6 +47,12 @@ async def run_function(work: Work, doing: FunctionDoing) -> Done:
     words = [*function.argv, *positional] if function.argv else command_words(terms.shell, function.command or "", positional)
     program = Program(words=words, env=terms.environment, clean_env=True, cwd=cwd, grace_s=work.context.clean_up_s)
     return _done(await work.tools.processes.run(program, work.streams.ears), doing.function)
+
+
+def _functions(work: Work) -> Mapping[str, Function]:
+    """Return what is registered beside the DAG's file: on another machine, in the folder that came with it."""
+    tools, folder = work.tools, work.context.folder
+    return tools.functions_in(folder) if folder and tools.functions_in is not None else tools.functions()
 
 
 async def arguments_of(work: Work, params: Arguments) -> tuple[dict[str, str], list[str]]:

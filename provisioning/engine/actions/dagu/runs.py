@@ -12,13 +12,14 @@ from typing import Any, Protocol
 from provisioning.core.dagu.access import as_text
 from provisioning.core.dagu.compile import compile_dag
 from provisioning.core.dagu.context import MARK, Context
-from provisioning.core.dagu.declared import DagFile, DagType
+from provisioning.core.dagu.declared import DagFile, DagType, Selector
 from provisioning.core.dagu.doing import ForeachDoing, Item, SubDagDoing, Text
 from provisioning.core.dagu.outputs import SubRun, items_of, parallel_document, sub_dag_document
 from provisioning.core.dagu.params import parse_params
+from provisioning.core.dagu.placing import Here, WrongSelector, effective, started_by_step, texts_of
 from provisioning.core.decide import Extent
 from provisioning.core.frozen import dataclass
-from provisioning.core.model import RunState
+from provisioning.core.model import RunState, Workflow
 from provisioning.core.naming import id_from
 from provisioning.core.run import Run
 from provisioning.core.upstream import REJECTED
@@ -26,7 +27,7 @@ from provisioning.engine.actions import workflow
 from provisioning.engine.actions.dagu.programs import arguments_of
 from provisioning.engine.actions.dagu.terms import CannotEvaluate
 from provisioning.engine.actions.dagu.work import Done, Work, failed
-from provisioning.errors import NotFoundError, StaleRevision, UsageError
+from provisioning.errors import DefinitionError, NotFoundError, ProvisioningError, StaleRevision, UsageError
 
 DEEPEST = 32
 GOOD = frozenset({RunState.SUCCEEDED, RunState.PARTIAL})
@@ -74,8 +75,9 @@ class Inner:
 class Children:
     """Runs inside steps. They are the same runs when the step is tried again: what succeeded in them is not repeated."""
 
-    def __init__(self, runs: Runs, definitions: Definitions) -> None:
-        self._runs, self._definitions = runs, definitions
+    def __init__(self, runs: Runs, definitions: Definitions, here: Here | None = None) -> None:
+        """`here` is the worker that this is, where there are several; without it one process runs everything."""
+        self._runs, self._definitions, self._here = runs, definitions, here
 
     # ------------------------------------------------------------ other DAGs
 
@@ -84,8 +86,8 @@ class Children:
         name = await work.terms.text(doing.dag)
         try:
             dag = await self._find(work, name)
-        except NotFoundError as error:
-            return failed("dag", f"there is no DAG {name}: {error.message}", exit_code=1, retryable=False)
+        except (NotFoundError, DefinitionError) as error:
+            return _not_to_be_had(work, name, error)
         if doing.parallel is None:
             named, positional = await arguments_of(work, doing.params)
             run = (await self._run_all(work, [Inner("", dag, _pairs(named, positional))], 1))[0]
@@ -125,6 +127,8 @@ class Children:
             habits=work.context.habits,
             documents=work.context.documents,
             clean_up_s=work.context.clean_up_s,
+            package=work.context.package,
+            worker_selector=Selector(local=True),  # it goes on with what is here
         )
         inside = _inside(work).document()
         inner = [Inner(str(number), body, [(doing.variable, item)], inside) for number, item in enumerate(items)]
@@ -160,6 +164,8 @@ class Children:
         run_id = inner_run_id(work, inner.key)
         work.attempt.note(f"run {run_id} of {inner.dag.name}")
         params: dict[str, object] = {"params": [list(pair) for pair in inner.params], "depth": work.context.depth + 1}
+        if work.context.root:
+            params["root"] = work.context.root
         if inner.inside is not None:
             params["inside"] = inner.inside
         await self._begin(work, run_id, inner, params)
@@ -178,8 +184,21 @@ class Children:
             succeeded=run.state in GOOD,
         )
 
+    async def _flow(self, work: Work, dag: DagFile) -> Workflow:
+        """Return the workflow, and with it the worker that runs it: it is chosen by what is evaluated here."""
+        if self._here is None:
+            return compile_dag(dag, main=False)
+        step = work.step.worker_selector
+        selector = effective(step, dag)
+        texts = {text: await work.terms.text(text) for text in texts_of(selector)} if selector is not None else {}
+        try:
+            at = started_by_step(step, dag, self._here, texts.__getitem__)
+        except WrongSelector as error:
+            raise CannotEvaluate(f"worker_selector of {dag.name}: {error}") from error
+        return compile_dag(dag, main=False, at=at, if_gone=self._here.if_gone)
+
     async def _begin(self, work: Work, run_id: str, inner: Inner, params: Mapping[str, object]) -> None:
-        flow = compile_dag(inner.dag, main=False)
+        flow = await self._flow(work, inner.dag)
         try:
             await self._runs.submit(run_id, flow, trigger=f"subdag:{work.task.run}", params=params)
         except StaleRevision:  # an earlier attempt has begun it
@@ -215,6 +234,18 @@ def outputs_of(run: Run) -> dict[str, str]:
 
 
 # ---------------------------------------------------------------- parts
+
+
+def _not_to_be_had(work: Work, name: str, error: NotFoundError | DefinitionError) -> Done:
+    """Return the end of a step whose DAG was not found, or could not be looked up. What may be over soon is tried again."""
+    cause = error.__cause__
+    if isinstance(cause, ProvisioningError):
+        work.attempt.note(f"the coordinator was asked for {name}, too: {cause.message}")
+    later = error.retryable or (isinstance(cause, ProvisioningError) and cause.retryable)
+    if isinstance(error, NotFoundError):
+        return failed("dag", f"there is no DAG {name}: {error.message}", exit_code=1, retryable=later)
+    told = f"{error.message}; {error.hint}" if error.hint else error.message
+    return failed(error.code, told, exit_code=1, retryable=later)
 
 
 def _pairs(named: Mapping[str, str], positional: Sequence[str]) -> list[tuple[str, str]]:

@@ -53,6 +53,7 @@ class Shared:
     container: Container | None = None
     habits: Habits = field(default_factory=Habits)
     clean_up_s: int = Context(name="").clean_up_s
+    package: str = ""
 
 
 class SetupAction:
@@ -70,6 +71,7 @@ class SetupAction:
         shared = from_plain(plain, Shared)
         work = _Setup(self._tools, shared, task, attempt)
         try:
+            await work.settle()
             met = await work.evaluate()
         except (CannotEvaluate, ProvisioningError) as error:
             told = error.message if isinstance(error, ProvisioningError) else str(error)
@@ -91,6 +93,7 @@ class _Setup:
         self._tools, self._shared, self._attempt = tools, shared, attempt
         inherited = with_standard_path(tools.environment())
         self._given, self._depth, self._inside = _asked(task.args)
+        self._root, self._files = _root(task), ""
         shell = default_shell(inherited, errexit=shared.habits.errexit)
         self._terms = Terms(
             processes=tools.processes,
@@ -125,8 +128,21 @@ class _Setup:
             depth=self._depth,
             habits=shared.habits,
             secrets=shared.secrets,
+            package=shared.package,
+            folder=self._files,
+            root=self._root if shared.package else "",
         )
         return {**context.document(), **({"documents": documents} if documents else {})}
+
+    async def settle(self) -> None:
+        """Have the files that travel with the DAG on this machine. One that lies where it is read has them."""
+        if not self._shared.package:
+            return
+        self._files = await self._tools.sources.folder(self._shared.package, self._root)
+        self._shared = replace(self._shared, file=str(Path(self._files, Path(self._shared.file).name)))
+        self._terms = replace(self._terms, cwd=self._files)
+        if self._inside is not None:
+            self._inside = self._inside.moved_to(self._files)
 
     async def evaluate(self) -> Judgement:
         if self._inside is not None:
@@ -256,6 +272,12 @@ def _asked(args: object) -> tuple[Sequence[Given], int, Context | None]:
     asked: Mapping[str, Any] = run if isinstance(run, Mapping) else {}
     given = [Given(name=str(name), value=str(value)) for name, value in asked.get("params", ())]
     return given, int(asked.get("depth", 0)), read_context(asked.get("inside"))
+
+
+def _root(task: Task) -> str:
+    """Return the run that began all this: the one around the others."""
+    run = task.args.get("run") if isinstance(task.args, Mapping) else None
+    return str(run.get("root") or task.run) if isinstance(run, Mapping) else task.run
 
 
 def _scheduled_at(args: object) -> str:

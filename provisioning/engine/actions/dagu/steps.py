@@ -38,7 +38,7 @@ class StepAction:
         """Do it. When cancelled, everything that was started has ended."""
         await self._pace.wait(task, context)
         try:
-            work = begin(task, context, self._tools)
+            work = await begin(task, context, self._tools)
         except (ProvisioningError, CannotEvaluate) as error:
             return _refused(error)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from typing import Generic, Protocol, TypeVar
 
 from provisioning.core.dagu.functions import Function
@@ -12,6 +13,7 @@ from provisioning.core.frozen import dataclass
 from provisioning.core.outside import Disk, Processes
 from provisioning.core.ports import Secrets
 from provisioning.engine.actions import Action
+from provisioning.errors import DefinitionError
 
 T = TypeVar("T")
 
@@ -43,6 +45,28 @@ class Readers:
     yaml: Callable[[str], object]
 
 
+class Sources(Protocol):
+    """The files that travel with DAGs, on the machine of this worker."""
+
+    async def folder(self, package: str, root: str) -> str:
+        """Return the folder that has the DAG's file and those beside it, for the run `root` and those inside it.
+
+        Raises DefinitionError when the package is not to be had, StoreError.
+        """
+        ...
+
+
+class NoSources:
+    """Fulfils `Sources` where every DAG is read where it lies."""
+
+    async def folder(self, package: str, root: str) -> str:
+        """Raise DefinitionError."""
+        raise DefinitionError(
+            f"run {root} needs the package {package}, and this process does not get packages",
+            hint="run it by workers: `provisioning worker start`",
+        )
+
+
 class OnDemand(Generic[T]):
     """Something that is made when a step first needs it: starting a run is to cost what its steps need."""
 
@@ -72,3 +96,5 @@ class Tools:
     environment: Callable[[], Mapping[str, str]]
     functions: Callable[[], Mapping[str, Function]]
     readers: Readers
+    sources: Sources = field(default_factory=NoSources)
+    functions_in: Callable[[str], Mapping[str, Function]] | None = None  # of a folder that came in a package

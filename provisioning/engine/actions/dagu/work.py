@@ -111,11 +111,16 @@ class Work:
         return replace(self, terms=terms)
 
 
-def begin(task: Task, attempt: Attempt, tools: Tools) -> Work:
-    """Read what a step was given. Raises ConfigError for a secret that cannot be read, StoreError for its logs."""
+async def begin(task: Task, attempt: Attempt, tools: Tools) -> Work:
+    """Read what a step was given. Raises ConfigError for a secret that cannot be read, StoreError for its logs.
+
+    Where another machine has evaluated what all steps share, the files that travel with the DAG are laid out here as well.
+    """
     settings = task.action.settings
     step = from_plain(settings["step"], Step)
     context = find_context(task.args) or Context(name="")
+    if context.package:
+        context = context.moved_to(await tools.sources.folder(context.package, context.root))
     if settings.get("merged"):
         attempt.open()
     else:
