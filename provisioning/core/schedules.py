@@ -28,12 +28,16 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What is remembered of one DAG's schedule. `mark` is None until a scheduler has seen it."""
+    """What is remembered of one DAG's schedule. `mark` is None until a scheduler has seen it.
+
+    `restarting` is the instant of a restart that was begun: what went on was asked to stop, and no run took its place yet.
+    """
 
     name: str
     mark: Mark | None = None
     paused_by: str = ""
     paused_at: datetime | None = None
+    restarting: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,10 @@ class Schedules(Protocol):
 
     async def advance(self, names: Sequence[str], cursor: datetime) -> None:
         """Say that nothing of these was due up to `cursor`. Marks that are behind, or further, stay."""
+        ...
+
+    async def restarting(self, name: str, at: datetime | None) -> None:
+        """Remember that a restart has begun, or with None that it is done."""
         ...
 
     async def pause(self, name: str, by: str, at: datetime) -> None:

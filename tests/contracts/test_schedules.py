@@ -96,3 +96,13 @@ async def test_the_newest_success_counts_by_the_instant_that_it_was_for_else_by_
     await ended(store, "r3", "failed")
     await ended(store, "r4", name="mail")
     assert await store.schedules.succeeded_at("etl") == AT - HOUR
+
+
+async def test_a_restart_is_remembered_from_its_begin_to_its_end_whatever_else_is_kept(store: Store) -> None:
+    await store.schedules.restarting("etl", AT)
+    await store.schedules.put({"etl": Mark(cursor=AT)})
+    await store.schedules.pause("etl", "ana@work", AT)
+    await store.schedules.resume("etl", AT + HOUR)
+    assert (await store.schedules.kept())["etl"].restarting == AT
+    await store.schedules.restarting("etl", None)
+    assert (await store.schedules.kept())["etl"] == Kept(name="etl", mark=Mark(cursor=AT + HOUR))

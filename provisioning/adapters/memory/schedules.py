@@ -39,6 +39,10 @@ class MemorySchedules:
             if mark is None or (mark.cursor < cursor and mark.behind is None):
                 self._kept[name] = replace(self._of(name), mark=Mark(cursor=cursor))
 
+    async def restarting(self, name: str, at: datetime | None) -> None:
+        """See `Schedules`."""
+        self._kept[name] = replace(self._of(name), restarting=at)
+
     async def pause(self, name: str, by: str, at: datetime) -> None:
         """See `Schedules`."""
         self._kept[name] = replace(self._of(name), paused_by=by, paused_at=at)
@@ -47,7 +51,7 @@ class MemorySchedules:
         """See `Schedules`."""
         mark = self._of(name).mark
         cursor = max(mark.cursor, at) if mark is not None else at
-        self._kept[name] = Kept(name=name, mark=Mark(cursor=cursor))
+        self._kept[name] = Kept(name=name, mark=Mark(cursor=cursor), restarting=self._of(name).restarting)
 
     async def going(self, names: Sequence[str]) -> list[Going]:
         """See `Schedules`."""

@@ -14,7 +14,7 @@ from provisioning.core.schedules import SCHEDULED_AT, Going, Kept, Mark
 
 _OPEN = ", ".join(f"'{state.value}'" for state in RunState if state not in RUN_ENDED)  # as a list: an index answers that
 _KEPT = """
-SELECT name, cursor, behind, paused_by, paused_at FROM schedules
+SELECT name, cursor, behind, paused_by, paused_at, restarting FROM schedules
 WHERE ? IS NULL OR name IN (SELECT value FROM json_each(?))
 """
 _PUT = """
@@ -26,6 +26,9 @@ _ADVANCE = """
 INSERT INTO schedules (name, cursor) SELECT value, ? FROM json_each(?) WHERE true
 ON CONFLICT (name) DO UPDATE SET cursor = excluded.cursor
 WHERE schedules.cursor IS NULL OR (schedules.cursor < excluded.cursor AND schedules.behind IS NULL)
+"""
+_RESTARTING = """
+INSERT INTO schedules (name, restarting) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET restarting = excluded.restarting
 """
 _PAUSE = """
 INSERT INTO schedules (name, paused_by, paused_at) VALUES (?, ?, ?)
@@ -70,6 +73,10 @@ class SqliteSchedules:
         """See `Schedules`."""
         values = (_time(cursor), json.dumps(list(names)))
         await self._writer.write(lambda connection: connection.execute(_ADVANCE, values))
+
+    async def restarting(self, name: str, at: datetime | None) -> None:
+        """See `Schedules`."""
+        await self._writer.write(lambda connection: connection.execute(_RESTARTING, (name, _time(at))))
 
     async def pause(self, name: str, by: str, at: datetime) -> None:
         """See `Schedules`."""
@@ -119,13 +126,14 @@ def _moment(value: object) -> datetime:
 
 
 def _kept(row: Sequence[object]) -> Kept:
-    name, cursor, behind, paused_by, paused_at = row
+    name, cursor, behind, paused_by, paused_at, restarting = row
     seen = _read_time(cursor)
     return Kept(
         name=text(name),
         mark=Mark(cursor=seen, behind=_read_time(behind)) if seen is not None else None,
         paused_by=text(paused_by),
         paused_at=_read_time(paused_at),
+        restarting=_read_time(restarting),
     )
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("provisioning.server")
 TRIGGERS = ("api", "schedule", "catchup", "backfill")
+TIDY_S = 3600.0  # between two looks for runs beyond their retention
 ADOPT_S = 15.0  # between two looks for runs that have lost their server
 TURN_S = 0.25  # between two tries to get a slot, or a lock
 FREED_WITHIN_S = 5.0  # how long who has ended a run may take to let go of it
@@ -119,6 +120,17 @@ class Drivers:
             for summary in await asyncio.to_thread(self._lost):
                 await self._try_to_take_up(summary)
             await self.host.sleep(ADOPT_S)
+
+    async def keep_tidy(self) -> None:
+        """Remove what is beyond the retention of each DAG: at once, and again and again, until cancelled.
+
+        The end of a run does the same for its DAG; days go by also where nothing runs.
+        """
+        while True:
+            for entry in await asyncio.to_thread(self.host.library.entries):
+                if entry.reading.dag is not None:
+                    await self._tidy(entry.reading.dag)
+            await self.host.sleep(TIDY_S)
 
     async def stop(self) -> None:
         """Let go of all runs, as they are."""

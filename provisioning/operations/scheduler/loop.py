@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -139,7 +139,10 @@ class Scheduler:
         for name in changes.keys() - found.keys():
             self._entries.pop(name, None)
         for name, watch in found.items():
-            self._take(watch, kept.get(name), since)
+            known = kept.get(name)
+            if known is not None and known.restarting is not None and name not in self._entries:
+                self._keep(self._finish_restart(watch, known.restarting))
+            self._take(watch, known, since)
 
     def _take(self, watch: Watch, kept: Kept | None, since: datetime) -> None:
         mark = kept.mark if kept is not None and kept.mark is not None else Mark(cursor=since)
@@ -191,14 +194,17 @@ class Scheduler:
             entry = self._entries[name]
             decision = await self._decide(entry, kept.get(name), going.get(name, ()), now)
             if decision.acts:
-                task = asyncio.create_task(self._serve(entry, decision))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._keep(self._serve(entry, decision))
             else:
                 idle[name] = decision.mark
                 self._done(entry, decision)
         if idle:
             await self._schedules.put(idle)
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _going(self, names: Sequence[str]) -> Mapping[str, list[Going]]:
         """Return by DAG the runs that go on, without those whose process is gone."""
@@ -271,12 +277,37 @@ class Scheduler:
     async def _restart(self, watch: Watch, act: Act) -> None:
         """Stop what goes on, wait as long as the DAG wants, start it with the same parameters.
 
-        Another scheduler may have stopped it just before: so nothing here depends on what went on.
+        Another scheduler may have stopped it just before: so nothing here depends on what went on. Who dies in between leaves
+        a note that it was begun.
         """
+        await self._schedules.restarting(watch.name, act.at)
         given = await self._runs.last_given(watch.name)
         await self._runs.stop(act.runs, ACTOR)
         await self._clock.sleep((await self._load(watch)).restart_wait_s)
-        await self._start(watch, act, given)
+        try:
+            await self._start(watch, act, given)
+        except (LockedError, StoreError):
+            raise
+        except ProvisioningError:  # another attempt cannot help, or is not needed
+            await self._schedules.restarting(watch.name, None)
+            raise
+        await self._schedules.restarting(watch.name, None)
+
+    async def _finish_restart(self, watch: Watch, at: datetime) -> None:
+        """Start what a scheduler that is gone has stopped to start it anew, unless it goes on again, or is suspended."""
+        going = (await self._going([watch.name])).get(watch.name, ())
+        if watch.timing.suspended or any(one.began_at > at for one in going):
+            await self._schedules.restarting(watch.name, None)
+            return
+        act = Act(what=What.RESTART, at=at, runs=tuple(one.run_id for one in going))
+        while True:
+            try:
+                await self._try(watch.name, self._restart(watch, act))
+            except (LockedError, StoreError) as error:
+                self._observer.on_failure(watch.name, error.message)
+                await self._clock.sleep(_RETRY.total_seconds())
+            else:
+                return
 
     async def _load(self, watch: Watch) -> DagFile:
         return await asyncio.to_thread(self._watched.catalogue.load, str(watch.path))
