@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.natsloop import logs_elsewhere
 
 from provisioning.adapters.logs import FileLogs
 from provisioning.adapters.memory import MemoryLogs
 from provisioning.core.ports import LogStore
 
 
-@pytest.fixture(params=["memory", "files"])
-def logs(request: pytest.FixtureRequest, tmp_path: Path) -> LogStore:
-    return MemoryLogs() if request.param == "memory" else FileLogs(tmp_path / "logs")
+@pytest.fixture(params=["memory", "files", "nats"])
+def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LogStore]:
+    if request.param == "nats":
+        with logs_elsewhere(request.getfixturevalue("nats_access")) as elsewhere:
+            yield elsewhere
+        return
+    yield MemoryLogs() if request.param == "memory" else FileLogs(tmp_path / "logs")
 
 
 def test_the_last_lines_are_safe_text(logs: LogStore) -> None:

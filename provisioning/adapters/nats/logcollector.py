@@ -1,0 +1,125 @@
+"""Brings the logs of a cluster to the files of this machine, where commands, API and pages look for them.
+
+Every chunk knows its place, so a collector that was killed reads a little again and nothing is doubled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from provisioning.adapters.files import PRIVATE_FILE, private_folder, replace_file, store_error, write_all
+from provisioning.adapters.nats.chunks import Chunk
+from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.logs import all_logs, chunk_of, log_stream, logs_of, stream_name
+from provisioning.adapters.nats.reading import Reading
+from provisioning.adapters.nats.streams import ensure
+from provisioning.adapters.nats.wire import Stored
+from provisioning.codec import CodecError, decode, encode
+from provisioning.core.frozen import dataclass
+from provisioning.errors import ProvisioningError
+
+LOG = logging.getLogger("provisioning")
+PLACE = ".collected"
+SAVE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """How far a collector has come: up to and with `seq`, of the stream that was made at `created`."""
+
+    created: str = ""
+    seq: int = 0
+
+
+class LogCollector:
+    """Writes every log of a cluster below `folder`, as `FileLogs` would. `noted` is told how far it has come, durably."""
+
+    def __init__(self, cluster: Cluster, folder: Path, *, noted: Callable[[int], None] = lambda _seq: None) -> None:
+        self._cluster, self._folder, self._noted = cluster, folder, noted
+        self._place = Place()
+        self._saved, self._saved_s = Place(), float("-inf")
+        self._more = asyncio.Condition()
+
+    async def serve(self) -> None:
+        """Collect until cancelled. Raises StoreError when the disk refuses, ConfigError when there is no stream."""
+        info = await ensure(self._cluster, log_stream(self._cluster))
+        await self._begin(str(info.get("created", "")))
+        reading = Reading(self._cluster, stream_name(self._cluster), [all_logs(self._cluster)], self._place.seq + 1)
+        try:
+            while True:
+                await self._take(await reading.next())
+        finally:
+            await reading.close()
+            self._save()
+
+    async def caught_up(self, run: str) -> None:
+        """Wait until everything that was stored of the logs of a run before now is in the files. `serve` has to be running."""
+        newest = await self._cluster.last(stream_name(self._cluster), logs_of(self._cluster, run))
+        async with self._more:
+            await self._more.wait_for(lambda: newest is None or self._place.seq >= newest.seq)
+
+    # ------------------------------------------------------------ parts
+
+    async def _begin(self, created: str) -> None:
+        private_folder(self._folder)
+        found = _read_place(self._folder / PLACE)
+        async with self._more:
+            self._place = found if found.created == created else Place(created=created)
+
+    async def _take(self, messages: list[Stored]) -> None:
+        await asyncio.to_thread(self._write, messages)
+        async with self._more:
+            self._place = Place(created=self._place.created, seq=messages[-1].seq)
+            self._more.notify_all()
+        if time.monotonic() - self._saved_s > SAVE_S:
+            self._save()
+
+    def _write(self, messages: Iterable[Stored]) -> None:
+        by_path: dict[str, list[Chunk]] = {}
+        for stored in messages:
+            try:
+                chunk = chunk_of(stored)
+                by_path.setdefault(chunk.path, []).append(chunk)
+            except (ValueError, ProvisioningError) as error:
+                LOG.warning("message %d of the logs was left out: %s", stored.seq, error)
+        for path, chunks in by_path.items():
+            _write_chunks(self._folder / path, chunks)
+
+    def _save(self) -> None:
+        self._saved_s = time.monotonic()
+        if self._place == self._saved:
+            return
+        try:
+            replace_file(self._folder / PLACE, encode(asdict(self._place)))
+        except OSError as error:
+            raise store_error("writing", self._folder / PLACE, error) from error
+        self._saved = self._place
+        self._noted(self._place.seq)
+
+
+def _write_chunks(path: Path, chunks: list[Chunk]) -> None:
+    try:
+        private_folder(path.parent)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, PRIVATE_FILE)
+        try:
+            for chunk in chunks:
+                os.lseek(fd, chunk.at, os.SEEK_SET)
+                write_all(fd, chunk.data)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise store_error("writing the log", path, error) from error
+
+
+def _read_place(path: Path) -> Place:
+    """Return it, or the beginning: to collect everything again does no harm."""
+    with suppress(OSError, CodecError):
+        return decode(path.read_bytes(), Place)
+    return Place()
