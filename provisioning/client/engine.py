@@ -220,6 +220,7 @@ class Engine:
             poll_s=POLL_S,
             limits=Limits(slots=options.slots, runs=options.runs, pools=options.pools),
         )
+        await parts.store.take_over(token)
         self._worker = worker = Worker(
             options.worker,
             parts.store,

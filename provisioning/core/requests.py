@@ -22,6 +22,7 @@ from provisioning.core.model import (
 from provisioning.core.outcomes import lose, maybe_halt
 from provisioning.core.ports import Request, Timer
 from provisioning.core.run import ACTIVE, Run, StepRun
+from provisioning.core.starting import handed_out
 from provisioning.core.upstream import REJECTED
 
 
@@ -176,11 +177,14 @@ def below(run: Run, first: Sequence[str]) -> list[str]:
 def recover(decision: Decision, *, workers_live: bool = False) -> None:
     """After a restart: what the dead process's workers had goes back to ready, or fails when that happened too often.
 
-    Workers that live on have what they have: then only the timers are set again.
+    Workers that live on have what they have. What may not have reached them is handed out as it was: no other dispatch.
     """
-    for step in list(decision.run.steps.values()):
-        if step.state in ACTIVE and not workers_live:
+    run = decision.run
+    for step in [step for step in run.steps.values() if step.state in ACTIVE]:
+        if not workers_live:
             lose(decision, step, "runner died")
+        elif not run.cancel_reason:
+            decision.tasks.append(handed_out(run, step))
     decision.timers += _still_to_come(decision.run)
 
 

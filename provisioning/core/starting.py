@@ -62,6 +62,11 @@ def dispatch(decision: Decision, step_id: str, where: Place | None = None) -> Re
     return None
 
 
+def handed_out(run: Run, step: StepRun) -> Task:
+    """Return the task of a step that a worker has or is to have, as it was handed out."""
+    return _task(run, step, step.target)
+
+
 def reject(decision: Decision, step_id: str, kind: str, message: str) -> Report:
     """Begin an attempt that no worker will see; return the report of its failure, which is taken as any other."""
     step = decision.run.steps[step_id]

@@ -29,6 +29,10 @@ class Sources(Inbox, Tasks, Timers, Protocol):
         """The one source of reports and requests, where the workers are in other processes and live on without a runner."""
         ...
 
+    async def take_over(self, token: int) -> object:
+        """Begin to lead with this fencing token: nothing of an older leader is stored any more. Raises Fenced."""
+        ...
+
 
 class Incoming:
     """One queue of inputs for `runs`, which change while it is used."""

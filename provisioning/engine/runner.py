@@ -293,7 +293,7 @@ class Runner:
         return refused
 
     async def _commit(self, decisions: Iterable[Decision]) -> None:
-        changed = [decision for decision in decisions if decision.events or decision.timers]
+        changed = [decision for decision in decisions if decision.events or decision.tasks or decision.timers]
         await asyncio.gather(*(self._commit_one(decision) for decision in changed))
         for decision in [decision for decision in changed if decision.events]:
             for projection in self._projections:

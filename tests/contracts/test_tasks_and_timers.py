@@ -68,7 +68,10 @@ async def test_a_task_for_a_target_goes_only_to_a_worker_that_serves_it(store: S
 
 async def test_a_worker_that_names_no_targets_serves_all_of_them(store: Store) -> None:
     await offer(store, await created(store), a_task("a", target="edge"), a_task("b"), a_task("c", target="core"))
-    assert sorted(task.step for task in await store.claim("w", None, 5)) == ["a", "b", "c"]
+    claimed: list[Task] = []
+    while len(claimed) < 3:  # at least one at a time
+        claimed += await store.claim("w", None, 5)
+    assert sorted(task.step for task in claimed) == ["a", "b", "c"]
 
 
 async def test_when_a_run_is_cancelled_what_nobody_has_claimed_comes_back(store: Store) -> None:

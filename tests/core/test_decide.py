@@ -167,7 +167,7 @@ def test_what_workers_have_that_live_on_stays_with_them_and_the_timers_are_set_a
     decision = Decision(run=simulation.run, now=simulation.now)
     decide.recover(decision, workers_live=True)
 
-    assert (decision.events, decision.tasks) == ([], [])
+    assert (decision.events, decision.tasks) == ([], simulation.tasks)
     assert {(timer.kind, timer.step) for timer in decision.timers} == {
         ("retry", "b"),
         ("timeout", ""),

@@ -108,6 +108,16 @@ class NatsJournal:
                 if not error.conflict:
                     raise
 
+    async def decided_upto(self, run: str) -> int:
+        """Return the sequence in the stream up to which what came in for a run is decided; before it began, nothing did."""
+        line = self._line(run)
+        if not line.known:
+            await self._look_at(run, line)
+        if line.cursor:
+            return line.cursor
+        first = await self._cluster.first_from(self._cluster.names.work, 1, self._cluster.names.decision(run))
+        return first.seq if first is not None else 0
+
     async def told_gone(self, run: str) -> int:
         """Say that a run was deleted; return the sequence of that in the stream, before which all of it may be removed."""
         line = self._line(run)

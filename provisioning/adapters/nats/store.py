@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.nats.blobs import WORKFLOWS, Blobs
 from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.holding import LEASE_S
 from provisioning.adapters.nats.journal import NatsJournal
-from provisioning.adapters.nats.messages import Head, request_body
+from provisioning.adapters.nats.messages import Head
 from provisioning.adapters.nats.replica import Replica
 from provisioning.adapters.nats.streams import blob_stream, ensure, work_stream
 from provisioning.adapters.nats.wire import Message
+from provisioning.adapters.nats.work import NatsWork
 from provisioning.codec import digest, encode
 from provisioning.core.events import Event
 from provisioning.core.model import Workflow
-from provisioning.core.ports import Clock, Commit, Request
+from provisioning.core.ports import Clock, Commit
 
 
-class NatsStore:
+class NatsStore(NatsWork):
     """Fulfils `ports.Journal`, `Inbox`, `Tasks` and `Timers`; `history` reads what happened. `aclose` it.
 
     `folder` is where the replica of the history is. With `patient`, every commit returns only when `history` has it; else
     those of a leader are there a moment later, and `settled` waits for them.
     """
 
-    def __init__(self, cluster: Cluster, folder: Path, clock: Clock | None = None, *, patient: bool = False) -> None:
+    def __init__(
+        self, cluster: Cluster, folder: Path, clock: Clock | None = None, *, patient: bool = False, lease_s: float = LEASE_S
+    ) -> None:
+        """`lease_s` is how long a worker may give no sign of life."""
         self.cluster, self._clock, self._patient = cluster, clock or SystemClock(), patient
         self.blobs = Blobs(cluster)
-        self.journal = NatsJournal(cluster, self.blobs)
+        super().__init__(cluster, self.blobs, self._clock, lease_s)
+        self.journal = NatsJournal(cluster, self.blobs, self.timers.schedules)
         self.replica = Replica(cluster, self.blobs, folder / "history.db")
         self.history = self.replica.history
         self._stored: set[str] = set()
@@ -40,6 +45,7 @@ class NatsStore:
 
     async def aclose(self) -> None:
         """Stop everything and close the connection."""
+        await self._end_work()
         await self.journal.sender.close()
         await self.replica.close()
         await self.cluster.close()
@@ -71,7 +77,9 @@ class NatsStore:
 
         What creates a run, or comes from somebody who does not lead, is in `history` when this returns.
         """
+        await self._before(commit)
         last, seq = await self.journal.commit(commit)
+        await self._after(commit)
         self._newest = max(self._newest, seq)
         if self._patient or commit.fence is None or commit.expected_seq == 0:
             await self.replica.reached(seq)
@@ -88,7 +96,9 @@ class NatsStore:
         runs = await self.open_runs()
         await self.journal.take_over(token, runs)
         await self.replica.caught_up()
-        return await self.replica.open_runs()
+        open_runs = await self.replica.open_runs()
+        await self._lead({run: await self.journal.decided_upto(run) for run in open_runs})
+        return open_runs
 
     async def events(self, run: str, after: int = 0) -> list[Event]:
         """Return the events of a run with seq > `after`, in order."""
@@ -103,6 +113,7 @@ class NatsStore:
     async def delete(self, run: str) -> None:
         """Remove every trace of a run, except its logs. Removing what is not there is no error."""
         names = self.cluster.names
+        self._forget(run)
         seq = await self.journal.told_gone(run)
         for subject in names.of_run(run):
             await self.cluster.purge_before(names.work, subject, seq)
@@ -117,12 +128,7 @@ class NatsStore:
         await self.replica.reached(await self.cluster.publish(message))
         return self.replica.letters_deleted(asked)
 
-    # ------------------------------------------------------------ Inbox
+    # ------------------------------------------------------------ parts
 
-    async def request(self, request: Request) -> None:
-        """Store a request, durably."""
-        await self.cluster.publish(Message(subject=self.cluster.names.request(request.run), body=request_body(request)))
-
-    async def take_requests(self, runs: Sequence[str]) -> list[Request]:
-        """Return and remove the requests for these runs, oldest first."""
-        raise NotImplementedError
+    async def _sent(self) -> None:
+        await self.journal.sender.settled()

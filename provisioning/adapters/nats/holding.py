@@ -1,0 +1,116 @@
+"""What this process has of tasks: kept by a sign of life to the server, and told to whoever asks who has them.
+
+A lease is the consumer's wait for an acknowledgement. Every third of it, all that is held is prolonged. A message that comes a
+second time belongs to a worker that is gone, unless somebody answers that he has it: a server that was restarted, for example,
+sends again what live workers have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.saying import Saying
+from provisioning.adapters.nats.wire import Message
+from provisioning.core.ports import Task
+from provisioning.errors import StoreError
+
+Key = tuple[str, str, int, int]  # run, step, attempt, epoch
+LEASE_S = 10.0
+ANSWER_S = 0.7  # in which a worker that lives answers
+PROLONG, DONE, BACK = b"+WPI", b"+ACK", b"-NAK"
+WHO = "who"
+
+
+def key_of(task: Task) -> Key:
+    """Return what a dispatch is known by."""
+    return (task.run, task.step, task.attempt, task.epoch)
+
+
+class Holds:
+    """The messages that this process has, by what they dispatch."""
+
+    def __init__(self, cluster: Cluster, saying: Saying, lease_s: float) -> None:
+        self._cluster, self._saying, self._lease_s = cluster, saying, lease_s
+        self._held: dict[Key, str] = {}  # where to answer
+        self._beating: asyncio.Task[None] | None = None
+        self._awake_s = time.monotonic()
+
+    async def start(self) -> None:
+        """Begin to give signs of life, and to answer. Costs nothing when that is so already."""
+        await self._saying.hear(WHO, self._answer)
+        beating = self._beating
+        if beating is None or beating.done() or beating.get_loop() is not asyncio.get_running_loop():
+            self._awake_s = time.monotonic()
+            self._beating = asyncio.create_task(self._beat())
+
+    async def close(self) -> None:
+        """Stop giving signs of life."""
+        beating, self._beating = self._beating, None
+        if beating is not None and beating.get_loop() is asyncio.get_running_loop():
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+
+    def frozen(self) -> bool:
+        """Whether this process has just stood still for so long that others have taken over what it was sent."""
+        return time.monotonic() - self._awake_s > self._lease_s / 2
+
+    def has(self, key: Key) -> bool:
+        """Whether we have it."""
+        return key in self._held
+
+    def hold(self, key: Key, reply: str) -> None:
+        """Keep it alive from now on."""
+        self._held[key] = reply
+
+    async def prolong(self, key: Key) -> None:
+        """Give a sign of life now."""
+        if key in self._held:
+            await self._tell(self._held[key], PROLONG)
+
+    async def let_go(self, key: Key, how: bytes = DONE) -> None:
+        """Answer for good."""
+        reply = self._held.pop(key, "")
+        if reply:
+            await self._tell(reply, how)
+
+    def forget(self, key: Key) -> None:
+        """Leave it to others, without an answer."""
+        self._held.pop(key, None)
+
+    async def held_anywhere(self, keys: Iterable[Key]) -> set[Key]:
+        """Return those that a process which lives has. Raises StoreError when that cannot be asked."""
+        wanted = set(keys)
+        found = wanted & self._held.keys()
+        if wanted - found:
+            missing = wanted - found
+            count: Callable[[list[Any]], bool] = lambda answers: len(_keys(answers) & missing) == len(missing)  # noqa: E731
+            found |= _keys(await self._saying.ask(WHO, sorted(missing), ANSWER_S, count)) & missing
+        return found
+
+    # ------------------------------------------------------------ parts
+
+    async def _answer(self, asked: Any) -> list[Key]:  # noqa: ANN401 - what somebody said
+        return [key for key in _keys([asked]) if key in self._held]
+
+    async def _beat(self) -> None:
+        prolonged_s = time.monotonic()
+        while True:
+            self._awake_s = time.monotonic()
+            if self._awake_s - prolonged_s >= self._lease_s / 3:
+                prolonged_s = self._awake_s
+                for reply in list(self._held.values()):
+                    await self._tell(reply, PROLONG)
+            await asyncio.sleep(self._lease_s / 12)
+
+    async def _tell(self, reply: str, how: bytes) -> None:
+        with contextlib.suppress(StoreError):  # the link is lost: what is not prolonged in time is asked for
+            await self._cluster.send(Message(subject=reply, body=how))
+
+
+def _keys(answers: Iterable[Any]) -> set[Key]:
+    return {(str(run), str(step), int(attempt), int(epoch)) for answer in answers for run, step, attempt, epoch in answer}

@@ -1,0 +1,237 @@
+"""Asks the server for dispatches: one durable consumer for each target, shared by all workers that serve it.
+
+What is asked for and has not come is never more than what the worker has room for, all its targets together: what came beside
+that would wait here while another worker idles. Targets that brought something last time get most of the room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.wire import Message
+from provisioning.errors import StoreError
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+SECOND_NS = 1_000_000_000
+EXPIRES_S, IN_TURN_S = 5.0, 0.2
+LATE_S = 1.0  # after which an answer that is due will not come any more
+SEARCH_S = 2.0
+GONE = frozenset({"409", "503"})  # no such consumer any more, or nobody answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """A dispatch as it came."""
+
+    subject: str
+    body: bytes
+    headers: Mapping[str, str]
+    reply: str
+    seq: int  # of the stream
+    deliveries: int  # 1 when nobody was sent it before
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request for messages that has not been answered in full."""
+
+    left: int
+    until_s: float
+
+
+@dataclass(slots=True)
+class _Source:
+    """A consumer, what it has brought, and what was asked of it."""
+
+    durable: str
+    ready: deque[Delivered] = field(default_factory=deque)
+    asked: dict[str, _Asked] = field(default_factory=dict)
+    lively: bool = False
+    number: int = 0  # of the last thing asked of it
+    made: bool = False
+
+    @property
+    def outstanding(self) -> int:
+        """How many may still come."""
+        return sum(each.left for each in self.asked.values())
+
+
+class Pulls:
+    """Dispatches to any number of targets. `welcome` says whether one that comes is still ours to take."""
+
+    def __init__(self, cluster: Cluster, lease_s: float, welcome: Callable[[], bool]) -> None:
+        self._cluster, self._lease_s, self._welcome = cluster, lease_s, welcome
+        self._sources: dict[str, _Source] = {}
+        self._more = asyncio.Event()
+        self._client: Client | None = None
+        self._inbox = ""
+        self._numbers = itertools.count(1)
+        self._reconnects = 0
+        self._searched_s = float("-inf")
+
+    async def ensure(self, target: str) -> str:
+        """See to it that there is a consumer for a target; return its name."""
+        durable = self._cluster.names.durable(target)
+        source = self._sources.setdefault(durable, _Source(durable=durable))
+        if not source.made:
+            await self._make(durable, self._cluster.names.tasks(target))
+            source.made = True
+        return durable
+
+    async def everything(self, but: str, *, own: str) -> list[str]:
+        """Return all consumers, but those whose names begin with `but` and are not `own`; looked up now and then."""
+        now_s = time.monotonic()
+        if now_s - self._searched_s > SEARCH_S:
+            self._searched_s = now_s
+            for durable in await self._search():
+                self._sources.setdefault(durable, _Source(durable=durable)).made = True
+        return [name for name in self._sources if not name.startswith(but) or name == own]
+
+    async def take(self, durables: Sequence[str], most: int) -> list[Delivered]:
+        """Return what has come of these, at most `most`; ask for more where nothing has, and wait for it for a moment."""
+        await self._connect()
+        if found := self._ready(durables, most):
+            return found
+        await self._ask(durables, most)
+        self._more.clear()
+        try:
+            async with asyncio.timeout(IN_TURN_S if most < len(durables) else LATE_S):
+                await self._more.wait()
+        except TimeoutError:
+            return []
+        return self._ready(durables, most)
+
+    def left_over(self) -> list[Delivered]:
+        """Return, once, what has come and nobody has taken."""
+        rest = [delivered for source in self._sources.values() for delivered in source.ready]
+        for source in self._sources.values():
+            source.ready.clear()
+        return rest
+
+    # ------------------------------------------------------------ consumers
+
+    async def _make(self, durable: str, subject: str) -> None:
+        stream = self._cluster.names.work
+        config = {
+            "durable_name": durable,
+            "name": durable,
+            "filter_subject": subject,
+            "deliver_policy": "all",
+            "ack_policy": "explicit",
+            "ack_wait": int(self._lease_s * SECOND_NS),
+            "max_deliver": -1,
+            "max_ack_pending": -1,
+            "max_waiting": 4096,
+        }
+        try:
+            await self._cluster.ask(f"CONSUMER.CREATE.{stream}.{durable}.{subject}", {"stream_name": stream, "config": config})
+        except StoreError:  # it is there, perhaps, and we may not make one
+            await self._cluster.ask(f"CONSUMER.INFO.{stream}.{durable}")
+
+    async def _search(self) -> list[str]:
+        found: list[str] = []
+        while True:
+            page = await self._cluster.ask(f"CONSUMER.NAMES.{self._cluster.names.work}", {"offset": len(found)})
+            names = page.get("consumers") or []
+            found += names
+            if not names or len(found) >= page.get("total", 0):
+                prefix = self._cluster.names.durable("").removesuffix("=_")
+                return [name for name in found if name.startswith(prefix)]
+
+    # ------------------------------------------------------------ asking
+
+    async def _connect(self) -> None:
+        client = await self._cluster.client()
+        reconnects = client.stats["reconnects"]
+        if client is self._client and reconnects == self._reconnects:
+            return
+        for source in self._sources.values():  # the server has forgotten what was asked
+            source.asked.clear()
+        self._reconnects = reconnects
+        if client is not self._client:
+            self._client, self._inbox, self._more = client, client.new_inbox(), asyncio.Event()
+            await client.subscribe(f"{self._inbox}.*", cb=self._take)
+
+    async def _ask(self, durables: Sequence[str], most: int) -> None:
+        now_s = time.monotonic()
+        sources = [self._sources[durable] for durable in durables]
+        for source in sources:
+            source.asked = {name: asked for name, asked in source.asked.items() if asked.until_s > now_s}
+        room = most - sum(source.outstanding for source in sources)
+        quiet = sorted((source for source in sources if not source.outstanding), key=lambda source: source.number)
+        busy = any(source.lively for source in sources)
+        short = room < len(quiet)
+        for left, source in zip(range(len(quiet) - 1, -1, -1), quiet, strict=True):
+            if room <= 0:
+                return
+            batch = max(1, room - left) if source.lively or len(sources) == 1 else 1
+            room -= batch
+            await self._pull(source, batch, (IN_TURN_S if source.lively or not busy else 0) if short else EXPIRES_S)
+        lively = next((source for source in sources if source.lively), None)
+        if lively is not None and room >= max(1, most // 4):
+            await self._pull(lively, room, EXPIRES_S)
+
+    async def _pull(self, source: _Source, batch: int, expires_s: float) -> None:
+        """Ask for so many messages; without a time, for those only that are there."""
+        source.number = next(self._numbers)
+        inbox = f"{self._inbox}.{source.number}"
+        source.asked[inbox] = _Asked(left=batch, until_s=time.monotonic() + expires_s + LATE_S)
+        how = {"expires": int(expires_s * SECOND_NS)} if expires_s else {"no_wait": True}
+        body = json.dumps({"batch": batch, **how}).encode()
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._cluster.names.work}.{source.durable}"
+        await self._cluster.send(Message(subject=subject, body=body), reply=inbox)
+
+    def _ready(self, durables: Sequence[str], most: int) -> list[Delivered]:
+        found: list[Delivered] = []
+        for durable in durables:
+            ready = self._sources[durable].ready
+            while ready and len(found) < most:
+                found.append(ready.popleft())
+        return found
+
+    async def _take(self, message: Msg) -> None:
+        headers = message.headers or {}
+        status = headers.get("Status")
+        if status is not None:
+            self._close(message.subject, status)
+            return
+        parts = message.reply.split(".")  # see `reading`; with a domain there are three more
+        at = 3 if len(parts) == 9 else 5
+        source = self._sources.get(parts[at])
+        if source is None or not self._welcome():
+            return
+        source.lively = True
+        for name, asked in source.asked.items():
+            asked.left -= 1
+            if asked.left <= 0:
+                del source.asked[name]
+            break
+        source.ready.append(
+            Delivered(
+                subject=message.subject,
+                body=message.data,
+                headers=headers,
+                reply=message.reply,
+                seq=int(parts[at + 2]),
+                deliveries=int(parts[at + 1]),
+            )
+        )
+        self._more.set()
+
+    def _close(self, inbox: str, status: str) -> None:
+        for source in self._sources.values():
+            if source.asked.pop(inbox, None) is not None:
+                source.lively = False
+                source.made = source.made and status not in GONE
+                self._more.set()

@@ -1,0 +1,166 @@
+"""Tasks for the workers of a cluster: a message for each dispatch, handed out under a lease, answered when its end is stored.
+
+A worker that dies leaves its messages to others. They come a second time then, and are not simply run again: what was begun is
+reported as lost, and the leader dispatches it anew with a higher epoch, so that nothing the dead worker may still say counts.
+Where an action changes something elsewhere, whoever begins it first says so by compare-and-set, and nobody else does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from provisioning.adapters.nats.blobs import Blobs
+from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.holding import BACK, LEASE_S, Holds, Key, key_of
+from provisioning.adapters.nats.messages import task_of
+from provisioning.adapters.nats.pulling import Delivered, Pulls
+from provisioning.adapters.nats.reporting import Reporting
+from provisioning.adapters.nats.saying import Saying
+from provisioning.adapters.nats.wire import Message, Refused, Stored, expected
+from provisioning.core.ports import Outcome, Report, Task
+from provisioning.errors import StoreError
+
+LOG = logging.getLogger("provisioning")
+AGAIN_S = 0.5
+CANCEL = "cancel"
+OWN = "w."
+"""How the names of targets begin that one worker alone serves."""
+
+
+class NatsTasks:
+    """Fulfils the workers' half of `ports.Tasks`. `cancelled` is called with runs that are to be stopped here."""
+
+    def __init__(self, cluster: Cluster, blobs: Blobs, saying: Saying, *, lease_s: float = LEASE_S) -> None:
+        self._cluster, self._blobs, self._saying, self._lease_s = cluster, blobs, saying, lease_s
+        self.holds = Holds(cluster, saying, lease_s)
+        self.reporting = Reporting(cluster, blobs, saying)
+        self.pulls = Pulls(cluster, lease_s, lambda: not self.holds.frozen())
+        self.cancelled: Callable[[str], object] | None = None
+        self._doubts: set[asyncio.Task[None]] = set()
+        self._me = uuid.uuid4().hex
+
+    async def claim(
+        self, worker: str, targets: Sequence[str] | None, free: int, mutates: Callable[[Task], bool] = lambda _task: False
+    ) -> list[Task]:
+        """Wait for tasks for these targets and return at most `free` of them, at least one. Goes on without a server."""
+        while True:
+            try:
+                await self._start()
+                durables = await self._durables(worker, targets)
+                delivered = await self.pulls.take(durables, free) if durables else []
+                if tasks := await self._accept(delivered, worker, mutates):
+                    return tasks
+                if not durables:
+                    await asyncio.sleep(AGAIN_S)
+            except StoreError:
+                await asyncio.sleep(AGAIN_S)
+                await self._cluster.connected(self._cluster.access.patience_s)
+
+    async def extend(self, task: Task) -> None:
+        """Say that the worker still has it. That is said by itself, too."""
+        await self.holds.prolong(key_of(task))
+
+    async def report(self, report: Report) -> None:
+        """Pass a report on: an end durably, and the task is answered for; a beginning only if it is not over soon."""
+        if report.outcome is None:
+            self.reporting.began(report)
+            return
+        await self.reporting.ended(report)
+        await self.holds.let_go(key_of(report.task))
+
+    async def close(self) -> None:
+        """Give back what nobody has begun, and stop."""
+        for delivered in self.pulls.left_over():
+            with contextlib.suppress(StoreError):
+                await self._cluster.send(Message(subject=delivered.reply, body=BACK))
+        for task in list(self._doubts):
+            task.cancel()
+        await asyncio.gather(*self._doubts, return_exceptions=True)
+        await self.reporting.close()
+        await self.holds.close()
+
+    # ------------------------------------------------------------ parts
+
+    async def _start(self) -> None:
+        await self.holds.start()
+        await self._saying.hear(CANCEL, self._hear_cancel)
+
+    async def _hear_cancel(self, runs: Sequence[str]) -> None:
+        if self.cancelled is not None:
+            for run in runs:
+                self.cancelled(str(run))
+
+    async def _durables(self, worker: str, targets: Sequence[str] | None) -> list[str]:
+        if targets is not None:
+            return [await self.pulls.ensure(target) for target in dict.fromkeys(("", *targets))]
+        await self.pulls.ensure("")
+        names = self._cluster.names
+        return await self.pulls.everything(names.durable(OWN), own=names.durable(OWN + worker))
+
+    async def _accept(self, delivered: Sequence[Delivered], worker: str, mutates: Callable[[Task], bool]) -> list[Task]:
+        """Return those that are ours to begin."""
+        tasks: list[Task] = []
+        for one in delivered:
+            try:
+                task = await self._task(one)
+                if await self._is_ours(task, one, worker, mutates):
+                    tasks.append(task)
+            except StoreError as error:  # it comes again when its lease is over
+                LOG.warning("a task could not be taken: %s", error)
+        return tasks
+
+    async def _is_ours(self, task: Task, one: Delivered, worker: str, mutates: Callable[[Task], bool]) -> bool:
+        key = key_of(task)
+        again = self.holds.has(key)  # it has come again to who has it: the sign of life was late
+        self.holds.hold(key, one.reply)
+        if again:
+            return False
+        try:
+            ours = await self.begin(task, worker) if mutates(task) else one.deliveries == 1
+        except BaseException:
+            self.holds.forget(key)
+            raise
+        if not ours:
+            self.holds.forget(key)
+            self._doubt(task, one.reply)
+        return ours
+
+    async def _task(self, one: Delivered) -> Task:
+        body = await self._blobs.unpacked(one.body, one.headers)
+        task = task_of(body, Stored(subject=one.subject, seq=one.seq))
+        return replace(task, token=one.seq)
+
+    async def begin(self, task: Task, worker: str) -> bool:
+        """Say, durably, that a task is begun; return whether nobody has said so before. Raises StoreError."""
+        subject = self._cluster.names.event(*key_of(task), "claim")
+        body = f"{worker} {self._me}".encode()
+        try:
+            await self._cluster.publish(Message(subject=subject, body=body, headers=expected(0)))
+        except Refused as error:
+            if not error.conflict:
+                raise
+            found = await self._cluster.last(self._cluster.names.work, subject)
+            return found is not None and found.body == body
+        return True
+
+    def _doubt(self, task: Task, reply: str) -> None:
+        doubting = asyncio.create_task(self._resolve(task, reply))
+        self._doubts.add(doubting)
+        doubting.add_done_callback(self._doubts.discard)
+
+    async def _resolve(self, task: Task, reply: str) -> None:
+        """Find out what became of a task that somebody else was sent before: unless he has it, he is gone."""
+        key: Key = key_of(task)
+        try:
+            if await self.holds.held_anywhere([key]):
+                return  # he gives the signs of life
+            await self.reporting.ended(Report(task=task, worker="", outcome=Outcome.LOST))
+            self.holds.hold(key, reply)
+            await self.holds.let_go(key)
+        except StoreError:
+            return  # it comes once more
