@@ -152,12 +152,12 @@ def test_an_ended_run_can_be_run_again_and_removed_at_once(tmp_path: Path, monke
     asyncio.run(story())
 
 
-@pytest.mark.parametrize(("retention", "left"), [("hist_retention_runs: 1", 1), ("hist_retention_days: -1", 3), ("", 3)])
+@pytest.mark.parametrize(("retention", "left"), [("hist_retention_runs: 1", 1), ("hist_retention_days: 3650", 3), ("", 3)])
 def test_a_server_removes_what_is_beyond_the_retention_also_where_nothing_runs(
     tmp_path: Path, retention: str, left: int
 ) -> None:
     async def story() -> None:
-        async with served(tmp_path, {"hello": f"hist_retention_days: -1\n{HELLO}", "other": HELLO}) as here:
+        async with served(tmp_path, {"hello": f"hist_retention_days: 3650\n{HELLO}", "other": HELLO}) as here:
             ids = [(await here.until(await here.started("hello")))["run_id"] for _ in range(3)]
             other = (await here.until(await here.started("other")))["run_id"]
         async with served(tmp_path, {"hello": f"{retention}\n{HELLO}"}) as here:

@@ -138,6 +138,7 @@ class Host:
                 self.worker.serve(),
                 self.feeds.serve(),
                 self.drivers.adopt(),
+                self.drivers.keep_tidy(),
                 self.backfills.adopt(),
             ):
                 group.create_task(part)
