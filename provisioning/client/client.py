@@ -14,17 +14,16 @@ from typing import Self
 
 from provisioning import wiring
 from provisioning.builder.workflow import Workflow
-from provisioning.client.engine import ORDERS, Engine, Options, Parts
+from provisioning.client.engine import Engine, Options, Parts
 from provisioning.client.records import Debug, Info, run_debug, run_info, summary_info
-from provisioning.core import decide, model
-from provisioning.core.decide import Decision
+from provisioning.core import model
+from provisioning.core.decide import Extent
 from provisioning.core.declare import NAME_PATTERN
 from provisioning.core.events import Event
 from provisioning.core.history import DeadLetter, RunSummary, StepRecord
 from provisioning.core.letters import refuse_replayed
 from provisioning.core.model import NO_LABELS, RUN_ENDED, STEP_ENDED, STEP_GOOD, RunState, StepState
-from provisioning.core.ports import Commit, Request
-from provisioning.core.run import new_run
+from provisioning.core.ports import Request
 from provisioning.core.why import holders
 from provisioning.engine.runner import Runner, load
 from provisioning.errors import (
@@ -37,6 +36,7 @@ from provisioning.errors import (
     UsageError,
     WaitTimeout,
 )
+from provisioning.operations.orders import create, order, refuse_retry
 
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.005, 0.25
 
@@ -109,11 +109,8 @@ class Client:
         if runner is not None:
             await runner.submit(run_id, flow, trigger="client", actor=self._actor, params=params)
             return
-        store, clock = self._parts.store, self._parts.clock
-        decision = Decision(run=new_run(run_id, flow), now=clock.now(), actor=self._actor)
-        decide.create(decision, await store.put_workflow(flow), name=flow.name, trigger="client", params=params)
-        await store.commit(Commit(run=run_id, expected_seq=0, events=decision.events, fence=None))
-        await self._order("adopt", {})
+        parts = self._parts
+        await create(parts.store, parts.clock, run_id, flow, trigger="client", actor=self._actor, params=params)
 
     # ------------------------------------------------------------ watch
 
@@ -301,13 +298,10 @@ class Client:
         else:
             await self._parts.store.request(request)
 
-    async def _order(self, kind: str, data: Mapping[str, object]) -> None:
-        await self._parts.store.request(Request(run=ORDERS, kind=kind, actor=self._actor, data=data))
-
     async def _order_and_see(self, run_id: str, kind: str, data: Mapping[str, object]) -> None:
         """Order, and wait until something has come of it: whoever drives the store looks several times a second."""
         before = self._summary(run_id).last_seq
-        await self._order(kind, data)
+        await order(self._parts.store, kind, self._actor, data)
         until, look_s = time.monotonic() + 10, FIRST_LOOK_S
         while self._summary(run_id).last_seq == before:
             message = f"no engine has taken up run {run_id}; it is done when one starts on this store"
@@ -315,13 +309,7 @@ class Client:
 
     async def _refuse_retry(self, run_id: str, from_step: str | None) -> None:
         """Raise what the runner would."""
-        run = await load(self._parts.store, run_id)
-        if not run.ended:
-            raise UsageError(f"run {run_id} has not ended: it is {run.state}", hint="cancel it first, or wait for it")
-        if from_step is not None and from_step not in run.steps:
-            raise NotFoundError(f"run {run_id} has no step {from_step}")
-        if not decide.reopen(Decision(run=run, now=self._parts.clock.now()), from_step):
-            raise UsageError(f"run {run_id} has nothing to retry: every step succeeded")
+        refuse_retry(await load(self._parts.store, run_id), from_step, Extent.NEEDED, self._parts.clock)
 
     async def _pause_between(self, look_s: float, until: float | None, message: str) -> float:
         """Wait for a commit of ours, or a while; return how long the next while is. Raises WaitTimeout."""

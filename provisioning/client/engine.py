@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import ClassVar, Protocol
 
 from provisioning.client.outfit import Outfit, Pieces
+from provisioning.core.decide import Extent
 from provisioning.core.events import Event, Kind
 from provisioning.core.frozen import dataclass
 from provisioning.core.history import History
@@ -25,10 +26,9 @@ from provisioning.engine.limits import Limits
 from provisioning.engine.runner import Projection, Runner, Store
 from provisioning.engine.worker import Place, Worker
 from provisioning.errors import Fenced, LockedError, ProvisioningError
+from provisioning.operations.orders import ORDERS
 
 WORKER = "local"
-ORDERS = ""
-"""Requests that are for whoever drives the store, rather than for one run."""
 TAKE_OVER_S = 0.3
 POLL_S = 0.1
 LOG = logging.getLogger("provisioning")
@@ -221,7 +221,25 @@ class Engine:
             limits=Limits(slots=options.slots, runs=options.runs, pools=options.pools),
         )
         await parts.store.take_over(token)
-        self._worker = worker = Worker(
+        worker = self._worker = self._working(runner, pieces) if parts.store.ordered is None else None
+        if options.adopt:
+            await runner.resume(self._wanted)
+        self.runner = runner
+        self._leading.set()
+        self._following.clear()
+        tried.set()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._until_lost())
+            group.create_task(runner.serve())
+            if worker is not None:
+                group.create_task(worker.serve())
+            if options.adopt:
+                group.create_task(self._take_orders(runner))
+
+    def _working(self, runner: Runner, pieces: Pieces) -> Worker:
+        """Return the worker that lives and dies with a runner. In a cluster they are apart."""
+        parts, options = self._parts, self._options
+        worker = Worker(
             options.worker,
             parts.store,
             {**parts.actions(runner), **pieces.actions},
@@ -230,18 +248,11 @@ class Engine:
             place=Place(slots=options.slots, targets=options.targets),
         )
         worker.hide(pieces.hidden)
-        if options.adopt:
-            await runner.resume(ours)
-        self.runner = runner
-        self._leading.set()
-        self._following.clear()
-        tried.set()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._until_lost())
-            group.create_task(runner.serve())
-            group.create_task(worker.serve())
-            if options.adopt:
-                group.create_task(self._take_orders(runner))
+        return worker
+
+    def _wanted(self, workflow: Workflow) -> bool:
+        """Whether an open run is taken up. In a cluster all are: nobody else would."""
+        return ours(workflow) or self._parts.store.ordered is not None
 
     async def _until_lost(self) -> None:
         await self._parts.lease.lost()
@@ -257,7 +268,7 @@ class Engine:
             orders = await self._parts.store.take_requests([ORDERS])
             for order in orders:
                 try:
-                    await obey(runner, order)
+                    await obey(runner, order, self._wanted)
                 except Fenced:
                     raise
                 except ProvisioningError as error:
@@ -267,14 +278,22 @@ class Engine:
             await self._parts.clock.sleep(POLL_S)
 
 
-async def obey(runner: Runner, order: Request) -> None:
-    """Do what an order says. Raises what the runner raises."""
+async def obey(runner: Runner, order: Request, wanted: Callable[[Workflow], bool]) -> None:
+    """Do what an order says; open runs are taken up where they are `wanted`. Raises what the runner raises."""
     data = order.data
     if order.kind == "adopt":
-        await runner.resume(ours)
+        await runner.resume(wanted)
     elif order.kind == "retry":
-        step = data.get("from_step")
-        await runner.retry(str(data["run"]), from_step=str(step) if step else None, actor=order.actor, upto=order.id)
+        step, most = data.get("from_step"), data.get("max_parallel")
+        await runner.retry(
+            str(data["run"]),
+            from_step=str(step) if step else None,
+            keep_going=bool(data.get("keep_going")),
+            max_parallel=most if isinstance(most, int) else 0,
+            extent=Extent(str(data.get("extent", Extent.NEEDED.value))),
+            actor=order.actor,
+            upto=order.id,
+        )
     elif order.kind == "replay":
         await runner.replay(str(data["run"]), [str(data["step"])], actor=order.actor, upto=order.id)
 
