@@ -87,7 +87,7 @@ function begin(flow: ReactFlowInstance<Node<BoxData>, Edge>, frame: HTMLElement 
   const active = nodes.find((node) => ["bad", "busy", "wait"].includes(toneOf(node.data.state)) || node.type === "list") ?? nodes[0];
   const x = (active?.position.x ?? 0) + (active?.width ?? 0) / 2;
   const y = (active?.position.y ?? 0) + (active?.height ?? 0) / 2;
-  const scale = Math.max(LEAST_ZOOM, Math.min(1, (high - 30) / room.high));
+  const scale = Math.max(LEAST_ZOOM, Math.min(0.8, (high - 30) / room.high));
   const kept = (center: number, size: number, view: number) => (size * scale <= view - 40 ? (view - size * scale) / 2 : Math.min(50, Math.max(view - size * scale - 30, view / 2 - center * scale)));
   void flow.setViewport({ x: kept(x, room.wide, wide), y: kept(y, room.high, high), zoom: scale });
 }

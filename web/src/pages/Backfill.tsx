@@ -82,8 +82,9 @@ export function Backfill({ name, onClose }: { readonly name: string; readonly on
   const [end, setEnd] = useState(() => local(Date.now()));
   const [failed, setFailed] = useState(false);
   const [good, setGood] = useState(false);
+  const [newest, setNewest] = useState(false);
   const [parallel, setParallel] = useState<number | string>(1);
-  const body = { reprocess_failed: failed, reprocess_successful: good, parallel: Number(parallel) || 1, limit: 1000 };
+  const body = { reprocess_failed: failed, reprocess_successful: good, newest_first: newest, parallel: Number(parallel) || 1, limit: 1000, params: {} };
   const fill = useAct(
     (dry_run: boolean) =>
       got(
@@ -108,6 +109,7 @@ export function Backfill({ name, onClose }: { readonly name: string; readonly on
         <NumberInput label="At most so many at once" min={1} max={100} value={parallel} onChange={setParallel} />
         <Checkbox label="Run failed times again" checked={failed} onChange={(event) => setFailed(event.currentTarget.checked)} />
         <Checkbox label="Run successful times again" checked={good} onChange={(event) => setGood(event.currentTarget.checked)} />
+        <Checkbox label="The newest time first" checked={newest} onChange={(event) => setNewest(event.currentTarget.checked)} />
         {fill.data?.dry_run && (
           <div className="panel" role="status">
             {`${fill.data.total - fill.data.skipped} runs would start, ${fill.data.skipped} are skipped.`}

@@ -8,7 +8,7 @@ import { State } from "../parts/State";
 import { type Column, Table } from "../parts/Table";
 import { inWords } from "../parts/cron";
 import { useNow } from "../parts/now";
-import { away, clock } from "../parts/times";
+import { ago, away, clock } from "../parts/times";
 import { Suspend, hasTimes } from "./Suspend";
 
 interface Props {
@@ -85,7 +85,7 @@ function Last({ dag, now }: { readonly dag: DagItem; readonly now: number }) {
     <Link href={`/runs/${encodeURIComponent(run.run_id)}`}>
       <State state={run.status} />
       <div className="quiet small" title={clock(run.started_at, now)}>
-        {away(run.started_at, now)}
+        {ago(run.started_at, now)}
       </div>
     </Link>
   );

@@ -12,7 +12,7 @@ import { type Column, Table } from "../parts/Table";
 import { Empty, Loaded } from "../parts/Told";
 import { useNow } from "../parts/now";
 import { shortly, worded } from "../parts/states";
-import { away, clock } from "../parts/times";
+import { ago, clock } from "../parts/times";
 import { Letter } from "./Letter";
 
 const KEY = ["dead-letters"];
@@ -73,7 +73,7 @@ function Letters({ letters, onEnd }: { readonly letters: readonly LetterItem[]; 
       narrow: true,
       cell: (one) => (
         <span className="small" title={clock(one.died_at, now)}>
-          {away(one.died_at, now)}
+          {ago(one.died_at, now)}
         </span>
       ),
     },

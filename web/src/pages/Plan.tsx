@@ -20,10 +20,10 @@ interface Flags {
 }
 
 const FLAGS: readonly { readonly key: keyof Flags; readonly label: string; readonly named: boolean }[] = [
-  { key: "only", label: "Without prerequisites", named: true },
-  { key: "update", label: "What has changed, too", named: false },
-  { key: "reset", label: "Again, even if completed", named: false },
-  { key: "reset_prerequisites", label: "Prerequisites again, too", named: true },
+  { key: "only", label: "Without what it needs", named: true },
+  { key: "update", label: "Also update what has changed", named: false },
+  { key: "reset", label: "Also install again what is completed", named: false },
+  { key: "reset_prerequisites", label: "What it needs again, too", named: true },
 ];
 
 /** What would be done, why, and a button that does it. */
@@ -31,6 +31,10 @@ export function Plan({ workspace }: { readonly workspace: Workspace }) {
   const [target, setTarget] = useState(EVERYTHING);
   const [flags, setFlags] = useState<Flags>({ only: false, update: false, reset: false, reset_prerequisites: false });
   const { name, infra } = workspace;
+  const choose = (next: string) => {
+    setTarget(next);
+    if (next === EVERYTHING) setFlags({ ...flags, only: false, reset_prerequisites: false });
+  };
   const asked = { ...flags, ...(target ? { taskserv: target } : {}), ...(infra ? { infra } : {}) };
   const plan = useQuery({
     queryKey: ["workspace", name, "plan", asked],
@@ -39,16 +43,17 @@ export function Plan({ workspace }: { readonly workspace: Workspace }) {
   });
   const taskservs = workspace.taskservs.filter((one) => one.formulas.length > 0).map((one) => one.name);
   const runs = plan.data?.steps.filter((step) => step.runs).length ?? 0;
+  const again = flags.reset || flags.reset_prerequisites;
   return (
     <>
       <div className="tools">
         <NativeSelect
           label="Install"
           value={target}
-          onChange={(event) => setTarget(event.currentTarget.value)}
+          onChange={(event) => choose(event.currentTarget.value)}
           data={[{ value: EVERYTHING, label: "Everything" }, ...taskservs]}
         />
-        <Start name={name} asked={{ ...asked, everything: !target }} disabled={!runs || Boolean(workspace.busy)} />
+        <Start name={name} asked={{ ...asked, everything: !target }} again={again} disabled={!runs || Boolean(workspace.busy)} />
       </div>
       <div className="tools">
         {FLAGS.filter((flag) => target || !flag.named).map((flag) => (
@@ -76,7 +81,14 @@ export function Plan({ workspace }: { readonly workspace: Workspace }) {
   );
 }
 
-function Start({ name, asked, disabled }: { readonly name: string; readonly asked: Partial<Provision>; readonly disabled: boolean }) {
+interface StartProps {
+  readonly name: string;
+  readonly asked: Partial<Provision>;
+  readonly again: boolean; // what is there already is installed anew
+  readonly disabled: boolean;
+}
+
+function Start({ name, asked, again, disabled }: StartProps) {
   const may = useMay("operator");
   const [, go] = useLocation();
   const body: Provision = {
@@ -93,12 +105,12 @@ function Start({ name, asked, disabled }: { readonly name: string; readonly aske
   };
   const start = useAct(() => got(api.POST("/api/v1/workspaces/{name}/provision", { params: { path: { name } }, body })), {
     touches: [["workspace", name], ["runs"]],
-    said: (_) => "The plan is being carried out.",
+    said: "The plan is being carried out.",
     then: ({ run_id }) => run_id && go(`/runs/${encodeURIComponent(run_id)}`),
   });
   if (!may) return null;
   return (
-    <Button leftSection={<Icon name="play" />} disabled={disabled} loading={start.isPending} onClick={() => start.mutate(undefined)}>
+    <Button color={again ? "red" : "blue"} leftSection={<Icon name="play" />} disabled={disabled} loading={start.isPending} onClick={() => start.mutate(undefined)}>
       Provision
     </Button>
   );
@@ -119,14 +131,34 @@ function Steps({ steps, runs }: { readonly steps: readonly PlanStep[]; readonly 
         </span>
       ),
     },
-    { key: "why", head: "Why", width: "minmax(120px, 2fr)", cell: (step) => <span className="quiet">{step.because}</span> },
+    { key: "why", head: "Why", width: "minmax(120px, 2fr)", cell: (step) => <span className="quiet">{reason(step.because)}</span> },
   ];
   return (
     <>
-      <p>{`${runs} of ${steps.length} steps run.`}</p>
+      <div className="tools step-tools">
+        <strong>{`${runs} of ${steps.length} steps run.`}</strong>
+        <Counts steps={steps} />
+      </div>
       <Table label="Plan" columns={columns} rows={steps} keyOf={(step) => step.id} />
     </>
   );
+}
+
+function Counts({ steps }: { readonly steps: readonly PlanStep[] }) {
+  const counts = new Map<string, number>();
+  for (const step of steps) counts.set(step.action, (counts.get(step.action) ?? 0) + 1);
+  return (
+    <span className="chips">
+      {[...counts].map(([action, count]) => (
+        <span key={action} className="chip state small" data-tone={TONES[action] ?? "none"}>{`${count} ${action}`}</span>
+      ))}
+    </span>
+  );
+}
+
+/** The plan's words for why a step is in it, as an answer to that question. */
+function reason(because: string): string {
+  return because.replace(/\btarget\b/, "asked for");
 }
 
 function Named({ step }: { readonly step: PlanStep }) {

@@ -10,7 +10,7 @@ import { State } from "../parts/State";
 import { type Column, Table } from "../parts/Table";
 import { Empty, Loaded } from "../parts/Told";
 import { useNow } from "../parts/now";
-import { away, clock, since } from "../parts/times";
+import { ago, clock, since } from "../parts/times";
 
 const STATUSES = ["running", "queued", "waiting", "succeeded", "partially_succeeded", "failed", "aborted", "rejected"];
 
@@ -87,9 +87,9 @@ function Rows({ rows, named, onEnd }: { readonly rows: readonly RunItem[]; reado
     {
       key: "start",
       head: "Started",
-      width: "minmax(76px, 0.8fr)",
+      width: "minmax(84px, 0.8fr)",
       narrow: true,
-      cell: (run) => <span title={clock(run.started_at ?? run.created_at, now)}>{away(run.started_at ?? run.created_at, now)}</span>,
+      cell: (run) => <span className="one-line" title={clock(run.started_at ?? run.created_at, now)}>{ago(run.started_at ?? run.created_at, now)}</span>,
     },
     { key: "took", head: "Took", width: "92px", cell: (run) => <span className="numbers">{since(run.started_at ?? null, run.ended_at ?? null, now)}</span> },
     { key: "by", head: "By", width: "minmax(80px, 1fr)", cell: (run) => <span className="one-line" title={run.actor}>{[run.trigger, run.actor].filter(Boolean).join(", ")}</span> },

@@ -54,3 +54,8 @@ export function away(at: string | null | undefined, now: number): string {
   const told = size < 60 ? `${Math.floor(size)} s` : size < 3600 ? `${Math.floor(size / 60)} min` : size < 86_400 ? `${Math.floor(size / 3600)} h` : `${Math.floor(size / 86_400)} d`;
   return seconds >= 0 ? `in ${told}` : `${told} ago`;
 }
+
+/** Returns how long ago something was. Clocks differ a little: nothing that was is still to come. */
+export function ago(at: string | null | undefined, now: number): string {
+  return at ? away(at, Math.max(now, Date.parse(at) + 1)) : "";
+}
