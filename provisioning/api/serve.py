@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ class _Server(uvicorn.Server):
 async def serve(places: Places, settings: Settings, listen: Listen, say: Say) -> None:
     """Serve until SIGINT or SIGTERM. Raises UsageError for an address that cannot be had, StoreError."""
     listen.check()
+    _check_certificate(listen)
     bound = _bound(listen)
     people = open_people(wiring.people_store(places.data))
     try:
@@ -133,6 +135,20 @@ def _announce(people: People, listen: Listen, bound: socket.socket, say: Say) ->
         say("authentication is off: whoever can use this machine is an admin")
     elif people.empty():
         say(f"nobody may log in yet: open {url}/setup and give this token: {people.setup_token()}")
+
+
+def _check_certificate(listen: Listen) -> None:
+    """Find out before anybody is told where the server is. Raises UsageError."""
+    if not listen.certificate:
+        return
+    try:  # without a passphrase nobody is asked for one
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(listen.certificate, listen.key, password=lambda: "")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(
+            f"cannot use the certificate {listen.certificate} with the key {listen.key}: {reason}",
+            hint="both are PEM files; the key has no passphrase",
+        ) from error
 
 
 def _bound(listen: Listen) -> socket.socket:
