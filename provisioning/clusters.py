@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from provisioning import userfile
+from provisioning.core.declare import Infra
 from provisioning.core.frozen import dataclass
 from provisioning.errors import ConfigError, UsageError
-from provisioning.wiring import HIDDEN, clock, identity
+from provisioning.wiring import HIDDEN, actions, clock, declared_secrets, hosts, identity
 
 if TYPE_CHECKING:
     from provisioning.adapters.nats.connect import Access, Cluster
     from provisioning.adapters.nats.lease import NatsLease
     from provisioning.adapters.nats.logs import NatsLogs
     from provisioning.adapters.nats.store import NatsStore
+    from provisioning.adapters.sites import PackedSite, SiteFolder
+    from provisioning.core.declare import Server
+    from provisioning.core.ports import Hosts
+    from provisioning.engine.actions import Action
     from provisioning.settings import NatsSettings, Settings
 
-T = TypeVar("T")
 SCHEMES = ("nats://", "tls://", "ws://", "wss://")
 EXTRA = "pip install 'provisioning[cluster]'"
 OFF = "off"
@@ -115,6 +119,37 @@ def logs(joined: Joined, settings: Settings) -> NatsLogs:
 
     head = max(settings.log.max_bytes - TAIL_BYTES, settings.log.max_bytes // 2)
     return NatsLogs(joined.cluster, head_bytes=head, tail_bytes=settings.log.max_bytes - head)
+
+
+# ---------------------------------------------------------------- workspaces at workers
+
+
+def site_folder(folder: Path) -> SiteFolder:
+    """Return where a worker keeps the packages of workspaces."""
+    from provisioning.adapters.sites import SiteFolder
+
+    return SiteFolder(folder)
+
+
+def hosts_of_sites(home: Path) -> Callable[[Sequence[Path], Sequence[Server], Settings], Hosts]:
+    """Return what makes the connections to the servers of a package; relative paths of passwords begin at `home`."""
+
+    def connect(known_hosts: Sequence[Path], servers: Sequence[Server], settings: Settings) -> Hosts:
+        return hosts(home, servers, settings, known=known_hosts)
+
+    return connect
+
+
+def site_actions(site: PackedSite, links: Hosts, home: Path) -> Mapping[str, Action]:
+    """Return what a worker can do with a package."""
+    infra = Infra(workspace=site.workspace, name="", servers=site.servers, dag=None, taskservs=site.taskservs)
+    return actions(infra, home, links, lineage=site.lineage, token=0)
+
+
+def readable_secrets(site: PackedSite, home: Path) -> Mapping[str, str]:
+    """Return the values of the secrets that a package names, as far as they can be read here, by a name for each."""
+    infra = Infra(workspace=site.workspace, name="", servers=site.servers, dag=None, taskservs=site.taskservs)
+    return {f"declared {number}": value for number, value in enumerate(declared_secrets(infra, home))}
 
 
 # ---------------------------------------------------------------- parts

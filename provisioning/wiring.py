@@ -157,14 +157,17 @@ def known_hosts(folder: Path) -> Path:
     return folder / HIDDEN / "known_hosts"
 
 
-def hosts(folder: Path, servers: Sequence[Server], settings: Settings) -> SshHosts:
-    """Return the connections to the servers of a workspace. `servers` are those that `proxy_jump` may name."""
+def hosts(folder: Path, servers: Sequence[Server], settings: Settings, known: Sequence[Path] = ()) -> SshHosts:
+    """Return the connections to the servers of a workspace. `servers` are those that `proxy_jump` may name.
+
+    `known` are files of trusted host keys, instead of the workspace's own.
+    """
     from provisioning.adapters.secrets import ReferenceSecrets
     from provisioning.adapters.ssh.hosts import SshHosts
 
     return SshHosts(
         servers=servers,
-        known_hosts=(known_hosts(folder),),
+        known_hosts=tuple(known) or (known_hosts(folder),),
         secrets=ReferenceSecrets(folder),
         options=_ssh_options(settings),
     )
