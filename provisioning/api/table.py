@@ -65,7 +65,7 @@ def mount(app: FastAPI, endpoints: Sequence[Endpoint]) -> dict[int, Endpoint]:
             tags=[one.tag],
             name=one.handler.__name__,
             operation_id=f"{one.handler.__name__}{'' if one.path.startswith(API) else '_short'}",
-            responses={**_problems(), **one.answers},
+            responses={**problems(*COMMON), **one.answers},
             response_class=Default(JSONResponse) if one.made is JSONResponse else one.made,  # the default is written faster
             include_in_schema=one.documented,
             description=(one.handler.__doc__ or "").strip(),
@@ -77,6 +77,7 @@ def mount(app: FastAPI, endpoints: Sequence[Endpoint]) -> dict[int, Endpoint]:
     return found
 
 
-def _problems() -> dict[int | str, dict[str, Any]]:
+def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of errors."""
     schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-    return {code: {"description": _MEANINGS[code], "content": {PROBLEM: {"schema": schema}}} for code in COMMON}
+    return {code: {"description": _MEANINGS[code], "content": {PROBLEM: {"schema": schema}}} for code in codes}
