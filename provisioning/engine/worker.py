@@ -51,6 +51,13 @@ class Worker:
         self._busy = 0
         self._late: set[asyncio.Task[None]] = set()
         self._one_free = asyncio.Event()
+        self._draining = False
+        self._claiming: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> int:
+        """How many of its slots are taken."""
+        return self._busy
 
     def hide(self, values: Sequence[str]) -> None:
         """Keep these values out of the output and the verdict of every step, also of those that were not given them."""
@@ -59,12 +66,21 @@ class Worker:
     async def serve(self) -> None:
         """Claim and run tasks until cancelled; then stop what runs, and only return when it has stopped."""
         try:
-            while True:
+            while not self._draining:
                 await self._wait_for_slot()
-                for task in await self._tasks.claim(self._name, self._targets, self._slots - self._busy, self._mutates):
+                for task in await self._claimed() if not self._draining else ():
                     self._begin(task)
+            while self._running or self._late:
+                await asyncio.wait([*self._running, *self._late])
         finally:
             await self._stop(list(self._running))
+
+    def drain(self) -> None:
+        """Take nothing new: `serve` returns once what runs has ended and was reported."""
+        self._draining = True
+        self._one_free.set()
+        if self._claiming is not None:
+            self._claiming.cancel()
 
     async def cancel(self, run: str) -> None:
         """Stop what runs for `run`, and wait until it has stopped and was reported."""
@@ -77,9 +93,21 @@ class Worker:
         return action is not None and action.traits.mutates
 
     async def _wait_for_slot(self) -> None:
-        while self._busy >= self._slots:
+        while self._busy >= self._slots and not self._draining:
             self._one_free.clear()
             await self._one_free.wait()
+
+    async def _claimed(self) -> list[Task]:
+        """Return tasks to begin; none once we are to take nothing new."""
+        mine = self._claiming = asyncio.current_task()
+        try:
+            return await self._tasks.claim(self._name, self._targets, self._slots - self._busy, self._mutates)
+        except asyncio.CancelledError:
+            if not self._draining or mine is None or mine.uncancel():  # somebody wants us to stop altogether
+                raise
+            return []
+        finally:
+            self._claiming = None
 
     def _begin(self, task: Task) -> None:
         job = asyncio.create_task(self._work(task))

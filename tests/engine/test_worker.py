@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from support.engine import Doer, engine
 from support.simulate import step, workflow
 
@@ -98,3 +100,36 @@ async def test_values_that_are_to_be_hidden_are_in_no_output_and_no_verdict_of_a
     assert bytes(log.data) == b"before *** and another one\n***, ***\n"
     assert run.steps["a"].error == "*** failed"
     assert "sesame" not in repr(made.seen)
+
+
+async def test_a_worker_that_drains_ends_what_it_has_and_takes_nothing_new() -> None:
+    began, may_end, done = asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def do(task: Task, _context: Context) -> None:
+        began.set()
+        await may_end.wait()
+        done.append(task.step)
+
+    it = engine({"noop": Doer(do)}, slots=1)
+    serving = asyncio.create_task(it.worker.serve())
+    running = asyncio.create_task(it.runner.serve())
+    await it.runner.submit("r", workflow(step("a"), step("b")))
+    await began.wait()
+    it.worker.drain()
+    may_end.set()
+    await serving
+    running.cancel()
+
+    assert (done, it.worker.busy) == (["a"], 0)
+
+
+async def test_a_worker_that_drains_while_it_waits_for_work_ends_at_once_and_a_cancelled_one_is_cancelled() -> None:
+    for cancelled in (False, True):
+        it = engine({"noop": Doer(_talks)})
+        serving = asyncio.create_task(it.worker.serve())
+        await asyncio.sleep(0)
+        it.worker.drain()
+        if cancelled:
+            serving.cancel()
+        await asyncio.wait([serving])
+        assert serving.cancelled() is cancelled
