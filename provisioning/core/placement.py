@@ -7,7 +7,7 @@ nothing. With one, no more is handed out than twice what the workers can have at
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass as mutable
 from dataclasses import field, replace
 from zlib import crc32
@@ -19,6 +19,7 @@ from provisioning.core.run import ACTIVE, Run, StepRun
 
 TIMES = 2
 """How many tasks a slot may have waiting or running: one that runs, and one that can begin at once after it."""
+LABELS = "\0"  # between the parts of a key
 SHOWN = 3  # workers, in a message
 
 
@@ -27,27 +28,33 @@ class Roster:
     """The workers that are there, and what was handed to them. Changed by whoever drives the runs."""
 
     there: tuple[Presence, ...] = ()  # see `core.presence.fresh`
+    lingering: frozenset[str] = frozenset()  # names of those that were not heard of, but are not given up yet
     out: Counter[str] = field(default_factory=Counter)  # target -> tasks
     having: dict[tuple[str, str], str] = field(default_factory=dict)  # (run, step) -> target
     _by_name: dict[str, Presence] = field(default_factory=dict)
     _slots: dict[str, int] = field(default_factory=dict)
 
-    def update(self, there: Sequence[Presence]) -> bool:
-        """Take who is there now; say whether that changes what may be handed out."""
-        before, self.there = self.there, tuple(there)
+    def update(self, there: Sequence[Presence], lingering: Collection[str] = ()) -> bool:
+        """Take who is there now; say whether that changes what may be handed out, or who is given up."""
+        before = _standing(self.there), self.lingering
+        self.there, self.lingering = tuple(there), frozenset(lingering)
         self._by_name = {one.name: one for one in self.there}
         self._slots.clear()
-        return _standing(before) != _standing(self.there)
+        return before != (_standing(self.there), self.lingering)
 
     def worker(self, target: str) -> Presence | None:
         """Return the worker whose own target this is, if it is there."""
         return self._by_name.get(target.removeprefix(OWN)) if is_own(target) else None
 
-    def room(self, target: str) -> int:
-        """Return how many more tasks may be handed out for a target; "" is any worker."""
+    def slots(self, target: str) -> int:
+        """Return how many tasks for a target can run at once; "" is any worker."""
         if target not in self._slots:
             self._slots[target] = slots(self.there, target)
-        return TIMES * self._slots[target] - self.out[target]
+        return self._slots[target]
+
+    def room(self, target: str) -> int:
+        """Return how many more tasks may be handed out for a target."""
+        return TIMES * self.slots(target) - self.out[target]
 
     def load(self, worker: Presence) -> float:
         """Return what a worker has, as a share of its slots: what it said, or what it was handed since, whichever is more."""
@@ -59,27 +66,27 @@ class Roster:
             self.having[run, step.id] = target
             self.out[target] += 1
 
-    def ended(self, run: str, step: str) -> None:
-        """Count one that is back. One that never went out is no error."""
+    def ended(self, run: str, step: str) -> str | None:
+        """Count one that is back; return its target. One that never went out is no error, and has none."""
         target = self.having.pop((run, step), None)
         if target is not None:
             self.out[target] -= 1
             if not self.out[target]:
                 del self.out[target]
-
-    def forget(self, run: str) -> None:
-        """Drop all of a run that has ended."""
-        for one, step in [item for item in self.having if item[0] == run]:
-            self.ended(one, step)
+        return target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a step goes. With a `problem` it fails; with `waits` it is not handed out until other workers are there."""
+    """Where a step goes. With a `problem` it fails; with `waits` it is not handed out until there is room, or other workers.
+
+    `key` names what it waits for: a target, or a target, `LABELS` and labels.
+    """
 
     target: str = ""
     problem: str = ""
     waits: str = ""
+    key: str = ""
 
 
 def place(run: Run, step: StepRun, roster: Roster | None = None) -> Place:
@@ -116,15 +123,13 @@ def home(run: Run, anchor: str) -> str:
     return run.homes.get(anchor) or (worker_target(worker) if worker else "")
 
 
-def stranded(runs: Iterable[Run], roster: Roster) -> list[tuple[str, str]]:
-    """Return (run, step) of what was sent to the own target of a worker that is gone: nobody else will take it."""
-    return [
-        (run.id, step.spec.id)
-        for run in runs
-        if run.active
-        for step in run.steps.values()
-        if step.state in ACTIVE and is_own(step.target) and roster.worker(step.target) is None
-    ]
+def stranded(run: Run, roster: Roster) -> list[str]:
+    """Return the steps that were sent to the own target of a worker which is given up: nobody else will take them."""
+    if not run.active:
+        return []
+    sent = (step for step in run.steps.values() if step.state in ACTIVE and is_own(step.target))
+    kept = roster.lingering
+    return [step.spec.id for step in sent if roster.worker(step.target) is None and step.target.removeprefix(OWN) not in kept]
 
 
 # ---------------------------------------------------------------- beside another step
@@ -146,13 +151,13 @@ def _beside(run: Run, step: StepRun, anchor: str, placement: Placement, roster: 
         return Place(target=target)
     worker = roster.worker(target)
     if worker is not None:
-        return _if_room(step, target, roster, f"worker {worker.name} has as much as it can take")
+        return _if_room(step, target, roster, f"worker {worker.name} has as much as it can take", target)
     fallback = placement.fallback if placement.colocate_with is not None else run.workflow.policy.if_gone
     gone = f"it belongs beside {anchor}, and worker {target.removeprefix(OWN)}, which ran that, is gone"
     if fallback is Fallback.FAIL:
         return Place(problem=gone)
     if fallback is Fallback.WAIT:
-        return Place(waits=gone)
+        return Place(waits=gone, key=target)
     return _moved(run, step, anchor, roster)
 
 
@@ -173,8 +178,8 @@ def _among(run: Run, step: StepRun, placement: Placement, roster: Roster) -> Pla
         return _concrete(run, step, replace(placement, target=None), roster)
     if placement.selector or (run.workflow.policy.beside == step.spec.id):
         return _concrete(run, step, placement, roster)
-    if any(one.serves(target) for one in roster.there):
-        return _if_room(step, target, roster, f"every worker{_of(target)} has as much as it can take")
+    if roster.slots(target):
+        return _if_room(step, target, roster, f"every worker{_of(target)} has as much as it can take", target)
     return _nobody(placement, target, roster)
 
 
@@ -187,19 +192,23 @@ def _concrete(run: Run, step: StepRun, placement: Placement, roster: Roster) -> 
     busy = f"every worker{_of(target)}{_with(labels)} has as much as it can take"
     free = [one for one in fit if roster.room(worker_target(one.name)) > 0] or fit
     least = min(free, key=lambda one: (roster.load(one), crc32(f"{run.id}/{step.spec.id}/{one.name}".encode())))
-    return _if_room(step, worker_target(least.name), roster, busy)
+    return _if_room(step, worker_target(least.name), roster, busy, _key(placement))
 
 
-def _if_room(step: StepRun, target: str, roster: Roster, busy: str) -> Place:
+def _if_room(step: StepRun, target: str, roster: Roster, busy: str, key: str) -> Place:
     if step.spec.action.type in WAITING_ACTIONS or roster.room(target) > 0:
         return Place(target=target)
-    return Place(waits=f"waits for a free worker: {busy}")
+    return Place(waits=f"waits for a free worker: {busy}", key=key)
+
+
+def _key(placement: Placement) -> str:
+    return LABELS.join((placement.target or "", *(f"{name}={value}" for name, value in sorted(placement.selector.items())), ""))
 
 
 def _nobody(placement: Placement, target: str, roster: Roster) -> Place:
     wanted = f"no worker{_of(target)}{_with(placement.selector)} is there"
     if placement.fallback is not Fallback.FAIL:
-        return Place(waits=f"{wanted}; {_who(placement, roster)}")
+        return Place(waits=f"{wanted}; {_who(placement, roster)}", key=_key(placement))
     return Place(problem=f"{wanted}; {_who(placement, roster)}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 
@@ -11,6 +11,8 @@ from provisioning.core.model import NO_LABELS
 
 FRESH_S = 15.0
 """How long what a worker says of itself counts: three beats of 5 s."""
+GIVEN_UP_S = 45.0
+"""After how long what a silent worker has is handed to others: more than the lease of a task, which it may still be at."""
 OWN = "w."
 """How targets begin that are of one worker each."""
 
@@ -50,7 +52,7 @@ def is_own(target: str) -> bool:
     return target.startswith(OWN)
 
 
-def fresh(seen: Iterable[Presence], now: datetime, within_s: float = FRESH_S) -> tuple[Presence, ...]:
+def fresh(seen: Sequence[Presence], now: datetime, within_s: float = FRESH_S) -> tuple[Presence, ...]:
     """Return the workers that are there and take tasks, by name: said within `within_s` seconds, not draining.
 
     A worker whose clock is ahead of ours counts: presence that has expired is removed by whoever keeps it.
@@ -59,6 +61,16 @@ def fresh(seen: Iterable[Presence], now: datetime, within_s: float = FRESH_S) ->
     return tuple(sorted(there, key=lambda one: one.name))
 
 
-def slots(there: Iterable[Presence], target: str = "") -> int:
+def lingering(
+    seen: Sequence[Presence], now: datetime, within_s: float = FRESH_S, given_up_s: float = GIVEN_UP_S
+) -> frozenset[str]:
+    """Return the names of workers that take nothing new but may still have what they were handed."""
+    there = {one.name for one in fresh(seen, now, within_s)}
+    return frozenset(
+        one.name for one in seen if one.name not in there and (one.at is None or (now - one.at).total_seconds() <= given_up_s)
+    )
+
+
+def slots(there: Sequence[Presence], target: str = "") -> int:
     """Return how many tasks for a target can run at once, on all workers that serve it."""
     return sum(max(0, one.capacity) for one in there if one.serves(target))

@@ -74,6 +74,12 @@ def reject(decision: Decision, step_id: str, kind: str, message: str) -> Report:
     return _refusal(decision.run, step, kind, message)
 
 
+def lost(run: Run, step_id: str) -> Report:
+    """Return the report that the worker of an attempt is gone, which is taken as any other."""
+    task = _task(run, run.steps[step_id], run.steps[step_id].target, resolved=False)
+    return Report(task=task, worker=run.steps[step_id].worker, outcome=Outcome.LOST)
+
+
 # ---------------------------------------------------------------- parts
 
 

@@ -17,9 +17,12 @@ from provisioning.core.decide import Decision, Extent
 from provisioning.core.events import Event, Kind
 from provisioning.core.folding import fold
 from provisioning.core.model import RunState, Workflow
+from provisioning.core.placement import Place, stranded
 from provisioning.core.ports import Clock, Commit, Journal, Report, Request, Timer
+from provisioning.core.posting import Posting
+from provisioning.core.presence import Presence
 from provisioning.core.ready import GIVES_BACK, ReadyQueue
-from provisioning.core.run import Run, new_run
+from provisioning.core.run import ACTIVE, Run, new_run
 from provisioning.core.window import Window
 from provisioning.engine.incoming import Incoming, Input, Sources, place_of, run_of
 from provisioning.engine.limits import NO_LIMITS, Limits
@@ -66,7 +69,7 @@ class Runner:
         self._projections, self._fence = projections, fence
         self._careful = any(projection.binding for projection in projections)
         self._queue = ReadyQueue(capacity={f"pool:{name}": slots for name, slots in limits.pools.items()})
-        self._window = Window(slots=limits.slots)
+        self._posting = Posting(window=Window(slots=limits.slots), roster=limits.roster)
         self._admission, self._breakers = Admission(limit=limits.runs), Breakers()
         self._runs: dict[str, Run] = {}
         self._ended: dict[str, asyncio.Future[Run]] = {}
@@ -182,6 +185,16 @@ class Runner:
         async with self._one_turn:
             await self._take_turn(self._decide([request]))
 
+    async def see(self, there: Sequence[Presence], lingering: Collection[str] = ()) -> None:
+        """Take which workers are there now, and the names of those that are not but may come back.
+
+        What was sent to one by its name, and that is neither, is lost: it is handed out again, and no retry is spent on it.
+        """
+        async with self._one_turn:
+            if self._posting.see(there, lingering) and self._posting.roster is not None:
+                lost = [decide.lost(run, step) for run in self._runs.values() for step in stranded(run, self._posting.roster)]
+                await self._take_turn(self._decide(lost))
+
     async def serve(self) -> None:
         """Take inputs until cancelled. Raises what a projection or the journal raises."""
         async with asyncio.TaskGroup() as group:
@@ -262,18 +275,25 @@ class Runner:
     def _start_steps(self, decisions: dict[str, Decision]) -> bool:
         """Hand out what may start; say whether some of it failed on the spot, so that others may start now."""
         refused: dict[str, Decision] = {}
-        for run_id, step in self._queue.take(self._runs, self._window.room()):
+        for run_id, step in self._posting.ready():
+            if run_id in self._runs:
+                self._queue.add(self._runs[run_id], step)
+        for run_id, step in self._queue.take(self._runs, self._posting.room()):
+            where = self._posting.place(self._runs[run_id], self._runs[run_id].steps[step])
+            if where.waits:
+                self._queue.give_back(run_id, step)
+                continue
             decision = decisions.get(run_id) or self._decision_in(decisions, self._runs[run_id])
-            report = self._start_step(decision, step)
+            report = self._start_step(decision, step, where)
             if report is None:
-                self._window.began(run_id, decision.run.steps[step].spec)
+                self._posting.began(run_id, decision.run.steps[step].spec, where.target)
             else:
                 decide.on_report(decision, report, self._roll())
                 self._queue.give_back(run_id, step)
                 refused[run_id] = decision
         for decision in refused.values():
             self._draw(decision)
-        return bool(refused)
+        return bool(refused) or self._posting.has_ready
 
     def _draw(self, decision: Decision) -> None:
         """Draw the consequences of what was decided after the first commit of a turn."""
@@ -281,13 +301,13 @@ class Runner:
         self._requeue(decision)
         self._leave_if_ended(decision.run)
 
-    def _start_step(self, decision: Decision, step: str) -> Report | None:
+    def _start_step(self, decision: Decision, step: str, where: Place) -> Report | None:
         breaker = decision.run.steps[step].spec.breaker
         if breaker is not None:
             problem = self._breakers.refuses(breaker, decision.now)
             if problem:
                 return decide.reject(decision, step, CIRCUIT_OPEN, problem)
-        refused = decide.dispatch(decision, step)
+        refused = decide.dispatch(decision, step, where)
         if refused is not None and breaker is not None:
             self._breakers.release(breaker)
         return refused
@@ -318,7 +338,7 @@ class Runner:
         for event in decision.events:
             if event.kind in GIVES_BACK:
                 self._queue.give_back(run.id, event.step)
-                self._window.ended(run.id, event.step)
+                self._posting.ended(run.id, event.step)
             elif event.kind is Kind.CANCEL_REQUESTED:
                 self._stop(run.id)
             elif event.kind is Kind.RUN_CREATED:
@@ -350,6 +370,9 @@ class Runner:
         self._runs[run.id] = run
         self._ended[run.id] = asyncio.get_running_loop().create_future()
         self._queue.open_run(run)
+        for step in run.steps.values() if run.active else ():
+            if step.state in ACTIVE:
+                self._posting.began(run.id, step.spec, step.target)
         if run.state not in {RunState.CREATED, RunState.QUEUED}:
             self._admission.enter(run)
 
@@ -357,7 +380,7 @@ class Runner:
         """Make room for others once a run has ended."""
         if run.ended and self._runs.pop(run.id, None) is not None:
             self._queue.close_run(run)
-            self._window.forget(run.id)
+            self._posting.forget(run.id)
             self._admission.leave(run.id)
 
     def _tell_ended(self, run: Run) -> None:
