@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from provisioning.adapters.nats.heeding import heeded
 from provisioning.adapters.nats.names import Names, checked_namespace
 from provisioning.adapters.nats.probing import check_server
 from provisioning.adapters.nats.wire import NOT_FOUND_MESSAGE, NOT_FOUND_STREAM, Message, NobodyAnswers, Refused, Stored
@@ -76,7 +77,7 @@ class Cluster:
             return self._client
         async with self._opening:
             if self._client is None or self._client.is_closed:
-                self._client = await self._open()
+                self._client = await heeded(self._open())
             return self._client
 
     async def close(self) -> None:
@@ -104,7 +105,7 @@ class Cluster:
         """Publish without waiting. Raises ClusterUnreachable when there is no connection now."""
         client = await self.client()
         try:
-            await client.publish(message.subject, message.body, reply=reply, headers=dict(message.headers) or None)
+            await heeded(client.publish(message.subject, message.body, reply=reply, headers=dict(message.headers) or None))
         except Exception as error:
             raise self._error(error, message.subject) from error
 
@@ -112,11 +113,13 @@ class Cluster:
         """Publish and wait for one answer."""
         client = await self.client()
         try:
-            return await client.request(
-                message.subject,
-                message.body,
-                timeout=timeout_s or self.access.timeout_s,
-                headers=dict(message.headers) or None,
+            return await heeded(
+                client.request(
+                    message.subject,
+                    message.body,
+                    timeout=timeout_s or self.access.timeout_s,
+                    headers=dict(message.headers) or None,
+                )
             )
         except Exception as error:
             raise self._error(error, message.subject) from error

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.heeding import heeded
 from provisioning.adapters.nats.wire import Message, Stored
 from provisioning.errors import StoreError
 
@@ -63,7 +64,7 @@ class Reading:
         self._broken = True
         if self._sid is not None:
             with contextlib.suppress(Exception):
-                await self._sid.unsubscribe()  # type: ignore[attr-defined]
+                await heeded(self._sid.unsubscribe())  # type: ignore[attr-defined]
             self._sid = None
         if self._consumer:
             with contextlib.suppress(StoreError):
@@ -92,7 +93,7 @@ class Reading:
             if consumer == self._consumer:
                 await self._take(message)
 
-        self._sid = await client.subscribe(inbox, cb=take, pending_msgs_limit=0, pending_bytes_limit=0)
+        self._sid = await heeded(client.subscribe(inbox, cb=take, pending_msgs_limit=0, pending_bytes_limit=0))
         config: dict[str, object] = {
             "name": consumer,
             "deliver_subject": inbox,
