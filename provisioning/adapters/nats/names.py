@@ -157,11 +157,11 @@ class Names:
 
     def blob(self, owner: str, address: str, part: str) -> str:
         """Return where a part of a blob is. What one `owner` (a run; workflows are their own) has is removed together."""
-        return f"{self.namespace}.blob.{token(owner)}.{token(address)}.{part}"
+        return f"{self._wf}.blob.{token(owner)}.{token(address)}.{part}"
 
     def blobs_of(self, owner: str) -> str:
         """Return a filter of everything that an owner has."""
-        return f"{self.namespace}.blob.{token(owner)}.>"
+        return f"{self._wf}.blob.{token(owner)}.>"
 
     def signal(self, *parts: str) -> str:
         """Return a subject that nobody keeps, such as `cancel`, RUN."""

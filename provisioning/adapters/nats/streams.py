@@ -30,7 +30,7 @@ def work_stream(cluster: Cluster) -> dict[str, object]:
 
 def blob_stream(cluster: Cluster) -> dict[str, object]:
     """Return the stream of workflows and long payloads."""
-    return _file(cluster, cluster.names.blobs, (f"{cluster.names.namespace}.blob.>",))
+    return _file(cluster, cluster.names.blobs, (f"{cluster.names.namespace}.wf.blob.>",))
 
 
 def bucket(cluster: Cluster, name: str, *, history: int = 1) -> dict[str, object]:
