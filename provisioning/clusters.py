@@ -15,6 +15,7 @@ from provisioning.wiring import HIDDEN, actions, clock, declared_secrets, hosts,
 if TYPE_CHECKING:
     from provisioning.adapters.nats.connect import Access, Cluster
     from provisioning.adapters.nats.lease import NatsLease
+    from provisioning.adapters.nats.logcollector import LogCollector
     from provisioning.adapters.nats.logs import NatsLogs
     from provisioning.adapters.nats.store import NatsStore
     from provisioning.adapters.sites import PackedSite, SiteFolder
@@ -119,6 +120,21 @@ def logs(joined: Joined, settings: Settings) -> NatsLogs:
 
     head = max(settings.log.max_bytes - TAIL_BYTES, settings.log.max_bytes // 2)
     return NatsLogs(joined.cluster, head_bytes=head, tail_bytes=settings.log.max_bytes - head)
+
+
+def worker_name() -> str:
+    """Return what a worker is called that has no name: as its machine and process, so that no two are called the same."""
+    import os
+    import socket
+
+    return f"{socket.gethostname().partition('.')[0] or 'worker'}-{os.getpid()}"
+
+
+def collector(joined: Joined) -> LogCollector:
+    """Return what brings the logs of the whole cluster to this machine's copy of its history."""
+    from provisioning.adapters.nats.logcollector import LogCollector
+
+    return LogCollector(joined.cluster, joined.folder / HIDDEN / "logs")
 
 
 # ---------------------------------------------------------------- workspaces at workers

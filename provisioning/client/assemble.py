@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from provisioning import wiring
+from provisioning import clusters, wiring
 from provisioning.client.client import Client
 from provisioning.client.engine import Options, Parts
+from provisioning.client.node import Duty, Node, parts_of
 from provisioning.client.outfit import Bare, OfWorkspace
 from provisioning.engine.actions import Action
 from provisioning.engine.runner import Runner
+from provisioning.errors import UsageError
 from provisioning.settings import Settings, load
+
+if TYPE_CHECKING:
+    from provisioning.adapters.nats.connect import Access
 
 
 def assemble(folder: Path | None, options: Options, *, execute: bool) -> Client:
@@ -41,6 +47,29 @@ async def _in_folder(folder: Path, settings: Settings, options: Options) -> Asyn
         )
     finally:
         store.close()
+
+
+def assemble_on_cluster(options: Options, settings: Settings, *, execute: bool) -> Client:
+    """Return a client of the cluster of the settings. With `execute` this process works for it, and may decide for it."""
+    access = clusters.access(settings)
+    if access is None:
+        raise UsageError("no cluster is named", hint="give its URL, or the setting nats.url")
+    return Client(_on_cluster(access, settings, options, execute=execute), options, execute=False, actor=wiring.identity())
+
+
+@asynccontextmanager
+async def _on_cluster(access: Access, settings: Settings, options: Options, *, execute: bool) -> AsyncIterator[Parts]:
+    async with AsyncExitStack() as stack:
+        joined = await clusters.join(access)
+        stack.push_async_callback(joined.aclose)
+        await joined.store.replica.caught_up()
+        logs = clusters.logs(joined, settings)
+        await logs.start()
+        stack.push_async_callback(logs.aclose)
+        if execute:
+            duty = Duty(name=options.worker, slots=options.slots, targets=options.targets)
+            await stack.enter_async_context(Node(joined, duty, settings, options))
+        yield parts_of(joined, logs)
 
 
 def _settings(folder: Path | None) -> Settings:

@@ -16,6 +16,7 @@ from provisioning.engine.recorder import Recorder
 from provisioning.engine.runner import Projection
 
 if TYPE_CHECKING:
+    from provisioning.clusters import Joined
     from provisioning.core.ports import Hosts
 
 SOURCE = "python"
@@ -48,6 +49,20 @@ class Bare:
 
     async def open(self, _token: int) -> Pieces:
         """Return nothing."""
+        return Pieces()
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class OfCluster:
+    """The outfit of whoever decides for a cluster: the states of the workspaces whose taskservs its workers install."""
+
+    def __init__(self, joined: Joined) -> None:
+        self._joined = joined
+
+    async def open(self, _token: int) -> Pieces:
+        """See `Outfit`."""
         return Pieces()
 
     async def close(self) -> None:

@@ -1,0 +1,140 @@
+"""A process of a cluster: a worker, and one of those who contend for the right to decide for all runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from provisioning import clusters, userfile, wiring
+from provisioning.builder.running import Functions
+from provisioning.client.engine import Engine, Options, Parts
+from provisioning.client.outfit import OfCluster
+from provisioning.clusters import Joined
+from provisioning.core.frozen import dataclass
+from provisioning.core.model import NO_LABELS
+from provisioning.core.ports import LogStore
+from provisioning.engine.actions import Action
+from provisioning.engine.actions.python import PythonAction
+from provisioning.engine.actions.workflow import WorkflowAction
+from provisioning.engine.worker import Place, Worker
+from provisioning.operations.cluster.runs import ClusterRuns
+from provisioning.operations.cluster.sites import Sites
+from provisioning.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duty:
+    """What a process does for its cluster."""
+
+    name: str
+    slots: int
+    targets: Sequence[str] | None = ()  # besides those that every worker has; None: all
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
+    decides: bool = True  # contends for the right to decide
+    home: Path = field(default_factory=Path.cwd)  # where relative paths of secrets begin
+
+
+class Node:
+    """Works from `async with` on. `drain` it, then wait for `done`."""
+
+    def __init__(self, joined: Joined, duty: Duty, settings: Settings, options: Options) -> None:
+        self._joined, self._duty, self._settings, self._options = joined, duty, settings, options
+        self._actor = wiring.identity()
+        self._open = AsyncExitStack()
+        self._jobs: list[asyncio.Task[None]] = []
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._worker: Worker | None = None
+        self._working: asyncio.Task[None] | None = None
+        self.engine: Engine | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin to work. Raises StoreError, ConfigError."""
+        async with AsyncExitStack() as stack:
+            logs = clusters.logs(self._joined, self._settings)
+            await logs.start()
+            stack.push_async_callback(logs.aclose)
+            sites = Sites(self._joined.store.blobs, userfile.cache_folder() / "sites", self._duty.home, self._settings)
+            stack.push_async_callback(sites.close)
+            store, clock = self._joined.store, wiring.clock()
+            place = Place(slots=self._duty.slots, targets=self._duty.targets)
+            worker = self._worker = Worker(self._duty.name, store, self._actions(sites), logs, clock, place=place)
+            store.tasks.cancelled = self._stop_run
+            stack.push_async_callback(self._end)
+            self._working = self._do(worker.serve())
+            if self._duty.decides:
+                self._do(clusters.collector(self._joined).serve())
+                self.engine = Engine(parts_of(self._joined, logs), self._options)
+                stack.push_async_callback(self.engine.stop)
+                await self.engine.start()
+            self._open = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop what runs, give up the right to decide, and say that we are gone."""
+        await self._open.__aexit__(type, error, trace)
+
+    @property
+    def busy(self) -> int:
+        """How many steps run here."""
+        return self._worker.busy if self._worker is not None else 0
+
+    def drain(self) -> None:
+        """Take nothing new, and decide nothing any more: somebody else does."""
+        if self._worker is not None:
+            self._worker.drain()
+
+    async def done(self, within_s: float | None = None) -> bool:
+        """Wait until what ran here after `drain` has ended; return whether it has. Raises what ended the worker."""
+        if self._working is None:
+            return True
+        await asyncio.wait([self._working], timeout=within_s)
+        if self._working.done() and not self._working.cancelled():
+            self._working.result()
+        return self._working.done()
+
+    # ------------------------------------------------------------ parts
+
+    def _actions(self, sites: Sites) -> Mapping[str, Action]:
+        runs = ClusterRuns(self._joined.store, wiring.clock(), self._actor)
+        return {
+            "python": PythonAction(Functions(), self._duty.name),
+            "workflow": WorkflowAction(runs),
+            **wiring.local_actions(),
+            **sites.actions(),
+        }
+
+    def _stop_run(self, run: str) -> None:
+        if self._worker is not None:
+            stopping = asyncio.ensure_future(self._worker.cancel(run))
+            self._stopping.add(stopping)
+            stopping.add_done_callback(self._stopping.discard)
+
+    def _do(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        job = asyncio.ensure_future(work)
+        self._jobs.append(job)
+        return job
+
+    async def _end(self) -> None:
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, *self._stopping, return_exceptions=True)
+
+
+def parts_of(joined: Joined, logs: LogStore) -> Parts:
+    """Return what an engine or a client of a cluster is made of. The workers are apart."""
+    return Parts(
+        store=joined.store,
+        lease=clusters.lease(joined),
+        clock=wiring.clock(),
+        logs=logs,
+        bell=wiring.bell(),
+        actions=lambda _runner: {},
+        outfit=OfCluster(joined),
+    )
