@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 
 import pytest
 from support.served import eventually, served
+from support.unreachable import workspace
 
-from provisioning import userfile, wiring
+from provisioning import wiring
 from provisioning.core.access import Role
 from provisioning.operations.hosting import formulas
-
-SERVERS = {"servers": [{"hostname": "cp-0", "address": "127.0.0.1", "ssh": {"user": "nobody", "port": 1}}]}
-DAG = {"formulas": [{"id": "cp", "server": "cp-0", "nodes": [{"taskserv": {"name": "thing", "profile": "default"}}]}]}
-
-
-def workspace(folder: Path, dag: object = DAG) -> None:
-    """Make a workspace whose one server nobody answers on, and have this user know it as `demo`."""
-    files = {
-        "workspace.toml": 'name = "demo"\ndefault_infra = "main"\n[settings]\nssh.connect_attempts = 1\nssh.reconnect_s = 0\n',
-        "infra/main/servers.json": json.dumps(SERVERS),
-        "infra/main/dag.json": json.dumps(dag),
-        "taskservs/thing/default/install-thing.sh": "#!/usr/bin/env bash\necho installed\n",
-    }
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    userfile.write(userfile.UserFile(path=userfile.config_path(), workspaces={"demo": str(folder)}))
 
 
 def test_servers_states_plan_and_graph_of_a_workspace_are_shown(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ class Turn:
 
     slots: _Slots
     reason: str
+    pool: str = ""  # what the slot is of, for those who count
 
     def try_take(self) -> bool:
         """Take a slot; whether we have one now."""
@@ -43,10 +44,17 @@ def turns_of(dag: DagFile, data: Path, settings: Settings) -> Sequence[Turn]:
     found = []
     if dag.queue:
         size = queue_sizes(settings.dagu.queues).get(dag.queue, 1)
-        found.append(Turn(slots=wiring.slots(data, f"queue {dag.queue}", size), reason=f"queue {dag.queue} has no free slot"))
+        found.append(
+            Turn(
+                slots=wiring.slots(data, f"queue {dag.queue}", size),
+                pool=f"queue {dag.queue}",
+                reason=f"queue {dag.queue} has no free slot",
+            )
+        )
     if "max_active_runs" in dag.given and dag.max_active_runs > 0:
         reason = f"{dag.max_active_runs} runs of {dag.name} are going on already"
-        found.append(Turn(slots=wiring.slots(data, f"dag {dag.name}", dag.max_active_runs), reason=reason))
+        name = f"dag {dag.name}"
+        found.append(Turn(slots=wiring.slots(data, name, dag.max_active_runs), pool=name, reason=reason))
     return found
 
 

@@ -63,6 +63,7 @@ class Driven:
     turns: Sequence[Turn] = ()
     dag: DagFile | None = None  # None: its file is gone, or says something else now
     over: asyncio.Event = field(default_factory=asyncio.Event)  # it is let go of
+    taken: list[str] = field(default_factory=list)  # the pools of the turns that it has
 
     def give_back(self) -> None:
         """Let others have what it held."""
@@ -254,6 +255,7 @@ class Drivers:
                     await self.host.runner.abandon(driven.run_id, "stopped")
                     return
                 await self.host.sleep(TURN_S)
+            driven.taken.append(turn.pool)
         await self.host.runner.resume(only=[driven.run_id])
 
     async def _reopen(self, summary: RunSummary, begin: Callable[[], Awaitable[object]]) -> None:

@@ -14,7 +14,6 @@ from provisioning.core.history import BY_SIGNAL
 from provisioning.core.plan import Plan, Selection
 from provisioning.errors import LockedError, ProvisioningError
 from provisioning.operations import Listener, Project, RunOptions, RunResult
-from provisioning.operations.hosting.feeds import Feeds
 from provisioning.operations.hosting.places import Workspaces
 from provisioning.operations.steering import cancel
 
@@ -23,13 +22,15 @@ FREED_WITHIN_S = 5.0  # how long who has ended a run may take to let go of the w
 LOOK_S = 0.1
 Unended = Callable[[Path], bool]
 """Whether a folder has runs that have not ended."""
+Heard = Callable[[str, Event], None]
+"""Called in the server's event loop with a workspace's name and what has happened in a run of it."""
 
 
 class Formulas:
     """All runs of workspaces that this server drives."""
 
-    def __init__(self, workspaces: Workspaces, feeds: Feeds, unended: Unended) -> None:
-        self._workspaces, self._feeds, self._unended = workspaces, feeds, unended
+    def __init__(self, workspaces: Workspaces, unended: Unended, heard: Heard) -> None:
+        self._workspaces, self._unended, self._heard = workspaces, unended, heard
         self._running: dict[str, tuple[Path, threading.Thread]] = {}
 
     def running(self) -> frozenset[str]:
@@ -39,12 +40,12 @@ class Formulas:
     async def provision(self, workspace: str, infra: str | None, selection: Selection, options: RunOptions) -> str:
         """Begin; return the run's id, nothing where there is nothing to do. Raises as `Project.provision`."""
         project = await asyncio.to_thread(self._workspaces.open, workspace, infra)
-        return await self._begin(project, lambda told: project.provision(selection, options, told, _unseen))
+        return await self._begin(workspace, project, lambda told: project.provision(selection, options, told, _unseen))
 
     async def retry(self, workspace: str, run_id: str, options: RunOptions) -> None:
         """Begin again. Raises as `Project.retry`."""
         project = await asyncio.to_thread(self._workspaces.open, workspace, None)
-        await self._begin(project, lambda told: project.retry(run_id, options, told))
+        await self._begin(workspace, project, lambda told: project.retry(run_id, options, told))
 
     async def stop(self) -> None:
         """Stop what runs on the servers, as Ctrl-C does, and wait until that is recorded."""
@@ -54,22 +55,22 @@ class Formulas:
         for _folder, thread in running.values():
             await asyncio.to_thread(thread.join, STOPS_WITHIN_S)
 
-    async def _begin(self, project: Project, work: Callable[[Listener], RunResult]) -> str:
+    async def _begin(self, workspace: str, project: Project, work: Callable[[Listener], RunResult]) -> str:
         """Begin, also where whoever has just ended a run has the workspace for a moment more."""
         until_s = time.monotonic() + FREED_WITHIN_S
         while True:
             try:
-                return await self._try_to_begin(project, work)
+                return await self._try_to_begin(workspace, project, work)
             except LockedError:
                 if time.monotonic() > until_s or await asyncio.to_thread(self._unended, project.folder):
                     raise
             await asyncio.sleep(LOOK_S)
 
-    async def _try_to_begin(self, project: Project, work: Callable[[Listener], RunResult]) -> str:
+    async def _try_to_begin(self, workspace: str, project: Project, work: Callable[[Listener], RunResult]) -> str:
         """Return the run's id as soon as there is one. What is wrong before is raised; later it is in the history."""
         begun: Future[str] = Future()
         over: Future[None] = Future()
-        told = _Told(begun, asyncio.get_running_loop(), self._feeds)
+        told = _Told(begun, asyncio.get_running_loop(), lambda event: self._heard(workspace, event))
 
         def run() -> None:
             try:
@@ -91,10 +92,10 @@ class Formulas:
 
 
 class _Told(Listener):
-    """Hears of the run's beginning, and wakes the feeds. Called in the run's thread."""
+    """Hears of the run's beginning, and passes on what happens. Called in the run's thread."""
 
-    def __init__(self, begun: Future[str], loop: asyncio.AbstractEventLoop, feeds: Feeds) -> None:
-        self._begun, self._loop, self._feeds = begun, loop, feeds
+    def __init__(self, begun: Future[str], loop: asyncio.AbstractEventLoop, heard: Callable[[Event], None]) -> None:
+        self._begun, self._loop, self._heard = begun, loop, heard
         self.run_id = ""
 
     def on_run(self, run_id: str) -> None:
@@ -103,9 +104,9 @@ class _Told(Listener):
         if not self._begun.done():
             self._begun.set_result(run_id)
 
-    def on_event(self, _event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """An event was committed."""
-        self._loop.call_soon_threadsafe(self._feeds.nudge)
+        self._loop.call_soon_threadsafe(self._heard, event)
 
     def finished(self, result: RunResult) -> None:
         """It is over; where nothing was to be done there never was a run."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from provisioning import wiring
 from provisioning.core.dagu.compile import compile_dag
@@ -31,6 +31,7 @@ from provisioning.operations.dagu.running import AT_ONCE, Start, check_params
 from provisioning.operations.dagu.times import local_zone
 from provisioning.operations.hosting import steering
 from provisioning.operations.hosting.backfills import Backfills
+from provisioning.operations.hosting.counting import Counting, Counts
 from provisioning.operations.hosting.driving import Drivers
 from provisioning.operations.hosting.feeds import Feeds
 from provisioning.operations.hosting.formulas import Formulas
@@ -47,6 +48,20 @@ from provisioning.settings import Settings
 if TYPE_CHECKING:
     from provisioning.adapters.sqlite.store import SqliteStore
     from provisioning.engine.actions.dagu.tools import Tools
+    from provisioning.engine.runner import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The run that events are of: of one of a workspace nothing but its events is known here."""
+
+    run: str
+    name: str  # of the workflow, or of the workspace
+    started_at: datetime | None = None
+    of: Run | None = None
+
+
+Observe = Callable[[Seen, Sequence[Event]], None]
 
 
 class Watched:
@@ -61,7 +76,7 @@ class Watched:
         """See `Projection`."""
         self._host.feeds.nudge()
         for one in self._host.observers:
-            one(run, events)
+            one(Seen(run=run.id, name=run.workflow.name, started_at=run.started_at, of=run), events)
 
 
 class Host:
@@ -76,13 +91,15 @@ class Host:
         self.reading = Reading(places.data, store, self.workspaces)
         self.logs = Logs(self.reading)
         self.feeds = Feeds(Looker(self.reading, places.data, places.dags), self._clock)
-        self.observers: list[Any] = []  # called with (run, events) for each commit
+        self.observers: list[Observe] = []  # of each commit
         self.scheduling: Scheduler | None = None
-        self.formulas = Formulas(self.workspaces, self.feeds, lambda folder: bool(self.reading.pages(folder).unended()))
+        self.formulas = Formulas(self.workspaces, lambda folder: bool(self.reading.pages(folder).unended()), self._heard)
         self.failure: BaseException | None = None
         self.failed = asyncio.Event()
+        self.counts = Counts()
+        counting = Counting(store, self.counts, lambda: self.runner.open_runs(), self.now)  # noqa: PLW0108 - made after it
         self.runner = Runner(
-            store,
+            cast("Store", counting),
             self._clock,
             roll=random.random,
             stop_work=lambda run: self.worker.cancel(run),  # noqa: PLW0108 - the worker is made after the runner
@@ -144,6 +161,12 @@ class Host:
                 group.create_task(part)
             if self.scheduling is not None:
                 group.create_task(self.scheduling.run())
+
+    def _heard(self, workspace: str, event: Event) -> None:
+        """An event of a run of a workspace was committed."""
+        self.feeds.nudge()
+        for one in self.observers:
+            one(Seen(run=event.run, name=workspace), [event])
 
     # ------------------------------------------------------------ DAG files
 
