@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from provisioning.adapters.memory import MemoryResources
+from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.resources import NatsResources
 from provisioning.adapters.statefile import StateFile
 from provisioning.core.ports import Resources
 from provisioning.core.resources import Actor, LogEntry, Resource, ResourceState
@@ -29,8 +31,10 @@ DONE = Resource(
 KEYS = [("cp-0", "etcd"), ("cp-0.example.org", "my-söl.v2"), ("ホスト", "$ref"), ("taskservs", "")]
 
 
-@pytest.fixture(params=["memory", "statefile"])
+@pytest.fixture(params=["memory", "statefile", "nats"])
 def resources(request: pytest.FixtureRequest, tmp_path: Path) -> Resources:
+    if request.param == "nats":
+        return NatsResources(Cluster(request.getfixturevalue("nats_access")), "prod")
     return MemoryResources() if request.param == "memory" else StateFile(tmp_path / ".provisioning" / "state.json")
 
 
