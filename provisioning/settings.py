@@ -80,6 +80,17 @@ class DaguSettings:
     data: str = _setting("", "the folder of history and logs; empty: `$XDG_DATA_HOME/provisioning/dagu`")
     default_type: str = _setting("chain", "how files that do not tell are read", words=("chain", "graph"))
     queues: str = _setting("", "how many runs of a queue may go on at once, such as `etl=2 mail=1`; others have one slot")
+    default_execution_mode: str = _setting(
+        "local",
+        "on several machines, where a DAG without a selector runs that another one starts",
+        words=("local", "distributed"),
+    )
+    worker_gone: str = _setting(
+        "retarget", "what a run does when the worker that has begun it is gone", words=("retarget", "wait", "fail")
+    )
+    readers: str = _setting(
+        "", "which workers may have which DAGs, such as `site-a-*=etl-* gpu-1=train,score`; empty: each all"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

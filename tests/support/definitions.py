@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from provisioning.adapters.nats.definitions import DefinitionService, NatsCoordi
 from provisioning.core.dagu.definitions import Answer, Coordinator, Status, Wanted, may_have, read_rules
 from provisioning.errors import DefinitionError
 from provisioning.operations.dagu.answering import Answering
+from provisioning.operations.dagu.catalogue import Catalogue
 from provisioning.operations.dagu.packing import packed
 
 RULES = "site-a-*=etl,big,broken,missing boss=*"
@@ -34,9 +35,15 @@ def home(folder: Path) -> Path:
     return dags
 
 
+def with_base(dags: Path) -> Catalogue:
+    """Return the catalogue of a folder, over the base.yaml that lies above it, if there is one."""
+    base = dags.parent / "base.yaml"
+    return a_catalogue(dags, base=base if base.exists() else None)
+
+
 def answering(dags: Path, rules: str = "", by: str = "server") -> Answering:
     """Return what answers for a folder."""
-    return Answering(lambda: a_catalogue(dags), rules=read_rules(rules), by=by)
+    return Answering(lambda: with_base(dags), rules=read_rules(rules), by=by)
 
 
 @dataclass
@@ -81,6 +88,3 @@ async def serving(access: Access, *answers: Answering, **limits: float) -> Async
         await asyncio.gather(*jobs, return_exceptions=True)
         for cluster in clusters:
             await cluster.close()
-
-
-Made = Callable[[Path, str], Coordinator]

@@ -108,6 +108,7 @@ class SubRun:
     status: str
     outputs: Mapping[str, str]
     succeeded: bool  # also in part
+    problem: str = ""  # why it could not begin, where no worker was there for it
 
 
 def sub_dag_document(run: SubRun) -> dict[str, object]:

@@ -22,6 +22,7 @@ from provisioning.core.frozen import dataclass
 from provisioning.core.model import RunState, Workflow
 from provisioning.core.naming import id_from
 from provisioning.core.run import Run
+from provisioning.core.starting import NO_WORKER
 from provisioning.core.upstream import REJECTED
 from provisioning.engine.actions import workflow
 from provisioning.engine.actions.dagu.programs import arguments_of
@@ -182,6 +183,7 @@ class Children:
             status=_word(run),
             outputs=outputs_of(run),
             succeeded=run.state in GOOD,
+            problem=next((step.error for step in run.steps.values() if step.error_kind == NO_WORKER), ""),
         )
 
     async def _flow(self, work: Work, dag: DagFile) -> Workflow:
@@ -283,7 +285,7 @@ def _ended(work: Work, run: SubRun, document: Mapping[str, Any]) -> Done:
     work.streams.out(as_text(document).encode() + b"\n")
     if run.succeeded:
         return Done(left=document, partial=run.status == "partially_succeeded")
-    return replace(failed("dag", f"run {run.run_id} of {run.name} {run.status}", exit_code=1), left=document)
+    return replace(failed("dag", _told(run), exit_code=1), left=document)
 
 
 def _all_ended(work: Work, runs: Sequence[SubRun], document: object) -> Done:
@@ -291,5 +293,9 @@ def _all_ended(work: Work, runs: Sequence[SubRun], document: object) -> Done:
     bad = [run for run in runs if not run.succeeded]
     if not bad:
         return Done(left=document, partial=any(run.status == "partially_succeeded" for run in runs))
-    first = f"run {bad[0].run_id} of {bad[0].name} {bad[0].status}"
-    return replace(failed("dag", f"{len(bad)} of {len(runs)} runs did not succeed: {first}", exit_code=1), left=document)
+    told = f"{len(bad)} of {len(runs)} runs did not succeed: {_told(bad[0])}"
+    return replace(failed("dag", told, exit_code=1), left=document)
+
+
+def _told(run: SubRun) -> str:
+    return f"run {run.run_id} of {run.name} {run.status}{': ' if run.problem else ''}{run.problem}"
