@@ -197,6 +197,7 @@ class Engine:
                 self.runner = None
                 self._leading.clear()
                 self._following.set()
+                await self._parts.store.resign()
                 await self._parts.outfit.close()
                 await self._parts.lease.release()
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from provisioning.core.ports import Clock, Inbox, Report, Request, Tasks, Timer, Timers
+from provisioning.core.ports import Clock, Inbox, Report, Request, Task, Tasks, Timer, Timers
 from provisioning.core.run import Run
 
 GATHER = 2  # times the last turn's duration
@@ -31,6 +31,14 @@ class Sources(Inbox, Tasks, Timers, Protocol):
 
     async def take_over(self, token: int) -> object:
         """Begin to lead with this fencing token: nothing of an older leader is stored any more. Raises Fenced."""
+        ...
+
+    async def resign(self) -> None:
+        """Lead no more: what was handed out is for the next leader to look after."""
+        ...
+
+    def stop(self, run: str, tasks: Iterable[Task]) -> None:
+        """Have what workers in other processes have of a cancelled run stopped: these tasks, handed out by another leader."""
         ...
 
 

@@ -23,6 +23,7 @@ from provisioning.core.posting import Posting
 from provisioning.core.presence import Presence
 from provisioning.core.ready import GIVES_BACK, ReadyQueue
 from provisioning.core.run import ACTIVE, Run, new_run
+from provisioning.core.starting import handed_out
 from provisioning.core.window import Window
 from provisioning.engine.incoming import Incoming, Input, Sources, place_of, run_of
 from provisioning.engine.limits import NO_LIMITS, Limits
@@ -162,9 +163,9 @@ class Runner:
                 decide.recover(decision, workers_live=self._store.ordered is not None)
                 if run.state is RunState.QUEUED:
                     self._admission.offer(run)
-                if run.cancel_reason and run.active:
-                    self._stop(run.id)
             await self._take_turn(decisions)
+            for run in [decision.run for decision in decisions.values() if decision.run.cancel_reason]:
+                self._store.stop(run.id, [handed_out(run, step) for step in run.steps.values() if step.state in ACTIVE])
         return list(decisions)
 
     async def abandon(self, run_id: str, reason: str) -> Run:

@@ -21,10 +21,14 @@ ERROR_BYTES = 4096  # of a message; the log has all of it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Which tasks a worker takes: those for its `targets`, all when there are none named, up to `slots` at once."""
+    """Which tasks a worker takes: those for its `targets`, all when there are none named, up to `slots` at once.
+
+    One among others gives back what it has when it stops: they begin it again. Else what is stopped is cancelled.
+    """
 
     slots: int
     targets: Sequence[str] | None = None
+    among_others: bool = False
 
 
 class Worker:
@@ -51,7 +55,8 @@ class Worker:
         self._busy = 0
         self._late: set[asyncio.Task[None]] = set()
         self._one_free = asyncio.Event()
-        self._draining = False
+        self._draining = self._leaving = False
+        self._among_others = place.among_others
         self._claiming: asyncio.Task[None] | None = None
 
     @property
@@ -73,6 +78,7 @@ class Worker:
             while self._running or self._late:
                 await asyncio.wait([*self._running, *self._late])
         finally:
+            self._leaving = self._among_others
             await self._stop(list(self._running))
 
     def drain(self) -> None:
@@ -134,7 +140,7 @@ class Worker:
         return Report(
             task=task,
             worker=self._name,
-            outcome=result.outcome,
+            outcome=Outcome.LOST if self._leaving and result.outcome is Outcome.CANCELLED else result.outcome,
             exit_code=result.exit_code,
             error_kind=result.error_kind,
             error=self._told(result.error),

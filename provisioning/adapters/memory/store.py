@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
@@ -44,6 +44,12 @@ class MemoryStore:
 
     async def take_over(self, token: int) -> None:
         """Do nothing: the first commit with a higher fencing token is what older ones are refused by."""
+
+    async def resign(self) -> None:
+        """Do nothing: workers die with their leader."""
+
+    def stop(self, run: str, tasks: Iterable[Task]) -> None:
+        """Do nothing: whoever drives a run here has its workers, too."""
 
     async def put_workflow(self, workflow: Workflow) -> str:
         """Store a workflow under its digest and return that."""

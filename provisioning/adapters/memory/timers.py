@@ -51,6 +51,10 @@ class TimerHeap:
         """Forget every timer of a run."""
         self.settle(run, [key[1] for key in self._live if key[0] == run])
 
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._live.clear()
+
     def _take(self) -> list[Timer]:
         now, due = self._clock.now(), []
         while self._heap and (self._heap[0][0] <= now or not self._is_live(self._heap[0][2])):

@@ -16,6 +16,7 @@ from typing import Any
 
 from provisioning.adapters.nats.blobs import Blobs
 from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.holding import Key, key_of
 from provisioning.adapters.nats.messages import head, reports_of, request_body, request_of, timer_of
 from provisioning.adapters.nats.reading import Reading
 from provisioning.adapters.nats.reporting import BEGAN
@@ -30,6 +31,7 @@ LOG = logging.getLogger("provisioning")
 LOOK_S = 0.2
 """How often requests are looked through again whose run was not driven when they came."""
 CATCH_UP_S = 30.0
+REMEMBERED = 10_000  # beginnings
 
 
 class Inputs:
@@ -44,6 +46,7 @@ class Inputs:
         self._reports: deque[Report | Request] = deque()
         self._requests: dict[int, Request] = {}  # by place: those of runs that nobody drives here
         self._cursors: dict[str, int] = {}
+        self._began: dict[Key, None] = {}
         self._reading: asyncio.Task[None] | None = None
         self._removing: set[asyncio.Task[None]] = set()
         self._newest = self._read = 0
@@ -75,6 +78,7 @@ class Inputs:
         self._cursors, self._moved = dict(cursors), asyncio.Event()
         self._reports.clear()
         self._requests.clear()
+        self._began.clear()
         names = self._cluster.names
         newest = await self._cluster.ask(f"STREAM.INFO.{names.work}")
         start = min(cursors.values(), default=int(newest["state"]["last_seq"])) + 1
@@ -212,8 +216,12 @@ class Inputs:
     async def _hear_began(self, said: Any) -> None:  # noqa: ANN401 - what somebody said
         with contextlib.suppress(CodecError):
             for report in decode(encode(said), list[Report], strict=False):
-                self._listener(report)
-                self._reports.append(report)
+                if (key := key_of(report.task)) not in self._began:  # it is told more than once
+                    self._began[key] = None
+                    self._listener(report)
+                    self._reports.append(report)
+            while len(self._began) > REMEMBERED:
+                del self._began[next(iter(self._began))]
             self._moved.set()
 
     def _later(self, removing: Any) -> None:  # noqa: ANN401 - a coroutine

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 SECOND_NS = 1_000_000_000
-EXPIRES_S, IN_TURN_S = 5.0, 0.2
+EXPIRES_S, IN_TURN_S = 2.0, 0.2
 LATE_S = 1.0  # after which an answer that is due will not come any more
 SEARCH_S = 2.0
 GONE = frozenset({"409", "503"})  # no such consumer any more, or nobody answers
@@ -44,8 +44,9 @@ class Delivered:
 
 @dataclass(slots=True)
 class _Asked:
-    """A request for messages that has not been answered in full."""
+    """A request for messages that has not been answered in full. There is one at a time, or nobody could count."""
 
+    inbox: str
     left: int
     until_s: float
 
@@ -56,15 +57,15 @@ class _Source:
 
     durable: str
     ready: deque[Delivered] = field(default_factory=deque)
-    asked: dict[str, _Asked] = field(default_factory=dict)
+    asked: _Asked | None = None
     lively: bool = False
-    number: int = 0  # of the last thing asked of it
+    number: int = 0  # of what was asked of it last
     made: bool = False
 
     @property
     def outstanding(self) -> int:
         """How many may still come."""
-        return sum(each.left for each in self.asked.values())
+        return self.asked.left if self.asked is not None else 0
 
 
 class Pulls:
@@ -112,6 +113,10 @@ class Pulls:
             return []
         return self._ready(durables, most)
 
+    def wake(self) -> None:
+        """Have whoever waits look again: there is more room."""
+        self._more.set()
+
     def left_over(self) -> list[Delivered]:
         """Return, once, what has come and nobody has taken."""
         rest = [delivered for source in self._sources.values() for delivered in source.ready]
@@ -157,7 +162,7 @@ class Pulls:
         if client is self._client and reconnects == self._reconnects:
             return
         for source in self._sources.values():  # the server has forgotten what was asked
-            source.asked.clear()
+            source.asked = None
         self._reconnects = reconnects
         if client is not self._client:
             self._client, self._inbox, self._more = client, client.new_inbox(), asyncio.Event()
@@ -167,7 +172,8 @@ class Pulls:
         now_s = time.monotonic()
         sources = [self._sources[durable] for durable in durables]
         for source in sources:
-            source.asked = {name: asked for name, asked in source.asked.items() if asked.until_s > now_s}
+            if source.asked is not None and source.asked.until_s < now_s:
+                source.asked = None
         room = most - sum(source.outstanding for source in sources)
         quiet = sorted((source for source in sources if not source.outstanding), key=lambda source: source.number)
         busy = any(source.lively for source in sources)
@@ -178,15 +184,12 @@ class Pulls:
             batch = max(1, room - left) if source.lively or len(sources) == 1 else 1
             room -= batch
             await self._pull(source, batch, (IN_TURN_S if source.lively or not busy else 0) if short else EXPIRES_S)
-        lively = next((source for source in sources if source.lively), None)
-        if lively is not None and room >= max(1, most // 4):
-            await self._pull(lively, room, EXPIRES_S)
 
     async def _pull(self, source: _Source, batch: int, expires_s: float) -> None:
         """Ask for so many messages; without a time, for those only that are there."""
         source.number = next(self._numbers)
         inbox = f"{self._inbox}.{source.number}"
-        source.asked[inbox] = _Asked(left=batch, until_s=time.monotonic() + expires_s + LATE_S)
+        source.asked = _Asked(inbox=inbox, left=batch, until_s=time.monotonic() + expires_s + LATE_S)
         how = {"expires": int(expires_s * SECOND_NS)} if expires_s else {"no_wait": True}
         body = json.dumps({"batch": batch, **how}).encode()
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._cluster.names.work}.{source.durable}"
@@ -212,11 +215,9 @@ class Pulls:
         if source is None or not self._welcome():
             return
         source.lively = True
-        for name, asked in source.asked.items():
-            asked.left -= 1
-            if asked.left <= 0:
-                del source.asked[name]
-            break
+        if source.asked is not None:
+            source.asked.left -= 1
+            source.asked = source.asked if source.asked.left else None
         source.ready.append(
             Delivered(
                 subject=message.subject,
@@ -231,7 +232,8 @@ class Pulls:
 
     def _close(self, inbox: str, status: str) -> None:
         for source in self._sources.values():
-            if source.asked.pop(inbox, None) is not None:
+            if source.asked is not None and source.asked.inbox == inbox:
+                source.asked = None
                 source.lively = False
                 source.made = source.made and status not in GONE
                 self._more.set()

@@ -22,6 +22,7 @@ from provisioning.adapters.nats.pulling import Delivered, Pulls
 from provisioning.adapters.nats.reporting import Reporting
 from provisioning.adapters.nats.saying import Saying
 from provisioning.adapters.nats.wire import Message, Refused, Stored, expected
+from provisioning.core.model import WAITING_ACTIONS
 from provisioning.core.ports import Outcome, Report, Task
 from provisioning.errors import StoreError
 
@@ -42,17 +43,22 @@ class NatsTasks:
         self.pulls = Pulls(cluster, lease_s, lambda: not self.holds.frozen())
         self.cancelled: Callable[[str], object] | None = None
         self._doubts: set[asyncio.Task[None]] = set()
+        self._ended = 0
         self._me = uuid.uuid4().hex
 
     async def claim(
         self, worker: str, targets: Sequence[str] | None, free: int, mutates: Callable[[Task], bool] = lambda _task: False
     ) -> list[Task]:
-        """Wait for tasks for these targets and return at most `free` of them, at least one. Goes on without a server."""
+        """Wait for tasks for these targets and return at most `free` of them, at least one. Goes on without a server.
+
+        What is reported meanwhile makes room for more.
+        """
+        free -= self._ended
         while True:
             try:
                 await self._start()
                 durables = await self._durables(worker, targets)
-                delivered = await self.pulls.take(durables, free) if durables else []
+                delivered = await self.pulls.take(durables, free + self._ended) if durables else []
                 if tasks := await self._accept(delivered, worker, mutates):
                     return tasks
                 if not durables:
@@ -72,6 +78,9 @@ class NatsTasks:
             return
         await self.reporting.ended(report)
         await self.holds.let_go(key_of(report.task))
+        if report.task.action.type not in WAITING_ACTIONS:
+            self._ended += 1
+            self.pulls.wake()
 
     async def close(self) -> None:
         """Give back what nobody has begun, and stop."""

@@ -96,8 +96,9 @@ class Withdrawing:
             self._stopping[run] = stopping
             stopping.add_done_callback(lambda _task: self._stopping.pop(run, None))
 
-    async def close(self) -> None:
-        """Leave it to who leads next."""
+    async def resign(self) -> None:
+        """Leave all of it to who leads next."""
+        self.offers = Offers()
         stopping = list(self._stopping.values())
         for task in stopping:
             task.cancel()

@@ -27,7 +27,7 @@ class NatsWork:
         self.timers = NatsTimers(clock, cluster.names)
         self.tasks = NatsTasks(cluster, blobs, self.saying, lease_s=lease_s)
         self.withdrawing = Withdrawing(cluster, self.saying, self.tasks, self._sent, lease_s=lease_s)
-        self.inputs = Inputs(cluster, blobs, self.saying, self.timers, self.withdrawing.offers.hear)
+        self.inputs = Inputs(cluster, blobs, self.saying, self.timers, self._heard)
 
     async def ordered(self, runs: Mapping[str, object]) -> Sequence[Report | Request]:
         """Wait for what comes in for these runs; return all there is, in order. See `engine.incoming`."""
@@ -107,11 +107,20 @@ class NatsWork:
         self.withdrawing.offers.forget(run)
         self.timers.drop(run)
 
+    def _heard(self, report: Report) -> None:
+        self.withdrawing.offers.hear(report)
+
+    async def resign(self) -> None:
+        """Lead no more: nothing is taken back and nothing comes in."""
+        await self.withdrawing.resign()
+        await self.inputs.end()
+        self.timers.clear()
+
     async def _lead(self, cursors: Mapping[str, int]) -> None:
         await self.inputs.begin(cursors)
 
     async def _end_work(self) -> None:
-        await self.withdrawing.close()
+        await self.withdrawing.resign()
         await self.tasks.close()
         await self.inputs.close()
         await self.saying.close()

@@ -7,7 +7,7 @@ Other processes reach a run by leaving requests in the same file.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
@@ -56,6 +56,12 @@ class SqliteStore:
 
     async def take_over(self, token: int) -> None:
         """Do nothing: the first commit with a higher fencing token is what older ones are refused by."""
+
+    async def resign(self) -> None:
+        """Do nothing: workers die with their leader."""
+
+    def stop(self, run: str, tasks: Iterable[Task]) -> None:
+        """Do nothing: whoever drives a run here has its workers, too."""
 
     async def put_workflow(self, workflow: Workflow) -> str:
         """Store a workflow under its digest and return that."""
