@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from provisioning.adapters.nats.credentials import from_credentials, from_seed
 from provisioning.adapters.nats.heeding import heeded
 from provisioning.adapters.nats.names import Names, checked_namespace
 from provisioning.adapters.nats.probing import check_server
@@ -203,7 +204,7 @@ class Cluster:
                     ping_interval=PING_S,
                     max_outstanding_pings=2,
                     pending_size=0,  # what cannot be sent now is not sent behind our back later
-                    **_identity(self.access),
+                    **_identity(client, self.access),
                 )
         except TimeoutError as error:
             await _close(client)
@@ -280,19 +281,19 @@ def _answer(message: Msg) -> dict[str, Any]:
     return dict(answer)
 
 
-def _identity(access: Access) -> dict[str, Any]:
-    chosen = {
-        "user": access.user,
-        "password": access.password,
-        "token": access.token,
-        "user_credentials": str(access.credentials) if access.credentials else "",
-        "nkeys_seed": str(access.nkey) if access.nkey else "",
-    }
-    for path in (access.credentials, access.nkey, access.ca, access.certificate, access.key):
-        if path is not None and not path.is_file():
-            raise ConfigError(f"nats: there is no file {path}", hint="check the settings of nats")
-    said = {name: value for name, value in chosen.items() if value}
-    return {**said, "tls": _tls(access)} if access.ca or access.certificate else said
+def _identity(client: Client, access: Access) -> dict[str, Any]:
+    """Return nats-py's options for who we are. Raises ConfigError."""
+    said: dict[str, Any] = {"user": access.user, "password": access.password, "token": access.token}
+    said = {name: value for name, value in said.items() if value}
+    if access.ca or access.certificate:
+        said["tls"] = _tls(access)
+    if access.credentials or access.nkey:
+        signer = from_credentials(access.credentials) if access.credentials else from_seed(access.nkey or Path())
+        client._public_nkey = signer.public  # nats-py has no other way to be told, but with a package of its own
+        said |= {"user": "-", "signature_cb": signer.sign}  # without a user it would not sign
+        if signer.jwt:
+            said["user_jwt_cb"] = lambda: bytearray(signer.jwt.encode())
+    return said
 
 
 def _tls(access: Access) -> ssl.SSLContext:

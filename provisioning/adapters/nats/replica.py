@@ -146,7 +146,7 @@ class Replica:
             said = head(stored)
             body = await self._blobs.unpacked(stored.body, stored.headers)
             workflow = await self.workflow(said.workflow) if said.workflow else None
-            return rows.Found(head=said, events=events_of(body, stored), workflow=workflow)
+            return rows.Found(seq=stored.seq, head=said, events=events_of(body, stored), workflow=workflow)
         except (Unreadable, NotFoundError) as error:
             LOG.warning("the history goes on without a decision: %s", error)
             return None

@@ -22,6 +22,8 @@ from provisioning.errors import StoreError
 LOG = logging.getLogger("provisioning")
 REBUILT_FROM = "provisioning-rebuilt-from"
 """In the metadata of a stream: the mark of the one that it was made after."""
+LETTERS_EACH = 1000
+"""The numbers of a message's dead letters begin at its sequence times this: they are the same in every replica."""
 _POSITION, _STREAM = "nats_seq", "nats_stream"
 
 
@@ -29,6 +31,7 @@ _POSITION, _STREAM = "nats_seq", "nats_stream"
 class Found:
     """What a message says."""
 
+    seq: int  # of the stream
     head: Head
     events: Sequence[Event]
     workflow: Workflow | None = None  # that it needs
@@ -94,7 +97,15 @@ def _append(connection: sqlite3.Connection, workflows: sql.Workflows, one: Found
         return
     if one.workflow is not None:
         workflows.put(connection, one.workflow)
+    _number_from(connection, "runs", one.seq)
+    _number_from(connection, "dead_letters", one.seq * LETTERS_EACH)
     sql.write_commit(connection, workflows, Commit(run=one.head.run, expected_seq=known, events=new, fence=None))
+
+
+def _number_from(connection: sqlite3.Connection, table: str, number: int) -> None:
+    """Have rows numbered by where they are in the stream, whether or not older ones were removed before they were seen."""
+    if not connection.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (number, table)).rowcount:
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, number))
 
 
 def _delete_letters(connection: sqlite3.Connection, asked: str) -> int:
