@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from provisioning.adapters.nats.lease import NatsLease
     from provisioning.adapters.nats.logcollector import LogCollector
     from provisioning.adapters.nats.logs import NatsLogs
+    from provisioning.adapters.nats.server import TrialServer
     from provisioning.adapters.nats.store import NatsStore
     from provisioning.adapters.sites import PackedSite, SiteFolder
     from provisioning.core.declare import Server
@@ -120,6 +121,21 @@ def logs(joined: Joined, settings: Settings) -> NatsLogs:
 
     head = max(settings.log.max_bytes - TAIL_BYTES, settings.log.max_bytes // 2)
     return NatsLogs(joined.cluster, head_bytes=head, tail_bytes=settings.log.max_bytes - head)
+
+
+def trial_server(folder: Path, port: int) -> TrialServer:
+    """Return a server for trials, whose data stay in a folder. Raises UsageError where the extra is not installed."""
+    _installed()
+    from provisioning.adapters.nats.server import TrialServer
+
+    return TrialServer(folder, port)
+
+
+def shown_urls(access: Access) -> str:
+    """Return where a cluster is, without passwords."""
+    return ",".join(
+        f"{scheme}{mark}{rest.rpartition('@')[2]}" for scheme, mark, rest in (u.rpartition("://") for u in access.urls)
+    )
 
 
 def worker_name() -> str:

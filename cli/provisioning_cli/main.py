@@ -25,6 +25,7 @@ COMMANDS = {
     "queue": "What is ready or waits for its turn.",
     "deadletter": "Steps that failed for good: look, replay, remove.",
     "state": "What is recorded of every taskserv on every server.",
+    "worker": "Workers of a cluster: start one, list them.",
     "user": "Who may use the server.",
     "token": "Tokens with which programs use the server.",
     "completion": "Shell completion for bash, zsh, fish and nushell.",

@@ -61,7 +61,7 @@ class Node:
             sites = Sites(self._joined.store.blobs, userfile.cache_folder() / "sites", self._duty.home, self._settings)
             stack.push_async_callback(sites.close)
             store, clock = self._joined.store, wiring.clock()
-            place = Place(slots=self._duty.slots, targets=self._duty.targets)
+            place = Place(slots=self._duty.slots, targets=self._duty.targets, among_others=True)
             worker = self._worker = Worker(self._duty.name, store, self._actions(sites), logs, clock, place=place)
             store.tasks.cancelled = self._stop_run
             stack.push_async_callback(self._end)

@@ -1,0 +1,144 @@
+"""`provisioning worker`: processes that run the steps of a cluster, and decide for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from provisioning_cli.clustered import ClusterCommand
+from provisioning_cli.context import App, pass_app
+from provisioning_cli.groups import Group
+
+if TYPE_CHECKING:
+    from provisioning.client.working import Ready, Trial
+
+EVERY = "*"
+"""As a target: all that there are."""
+
+
+@click.group(cls=Group)
+def worker() -> None:
+    """Workers of a cluster: start one here, list those that there are."""
+
+
+@worker.command(cls=ClusterCommand)
+@click.option("--target", "targets", multiple=True, metavar="T", help="A target or site, beside none; `*`: all; repeatable.")
+@click.option("--label", "labels", multiple=True, metavar="K=V", help="A label that steps may select; repeatable.")
+@click.option("--slots", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Steps at once.")
+@click.option("--import", "modules", multiple=True, metavar="MODULE", help="A module that registers tasks; repeatable.")
+@click.option("--name", metavar="NAME", help="What it is called; its machine and process if nothing is said.")
+@click.option("--no-scheduler", is_flag=True, help="Only run steps; leave deciding to other workers.")
+@click.option(
+    "--drain", "drain_s", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S", help="What runs may take."
+)
+@click.option("--with-server", is_flag=True, help="Also start a NATS server on this machine: for trials.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=4222, show_default=True, help="Of that server; 0: any.")
+@click.option("--data", metavar="DIR", type=click.Path(path_type=Path), help="Where that server keeps its data.")
+@pass_app
+def start(
+    app: App,
+    *,
+    targets: tuple[str, ...],
+    labels: tuple[str, ...],
+    slots: int,
+    modules: tuple[str, ...],
+    name: str | None,
+    no_scheduler: bool,
+    drain_s: float,
+    with_server: bool,
+    port: int,
+    data: Path | None,
+) -> None:
+    """Run steps for a cluster until SIGTERM or Ctrl-C; then end what runs, and leave. The same again leaves at once.
+
+    Relative paths of secrets begin in the workspace of -w, else in the current folder.
+    """
+    from provisioning import clusters
+    from provisioning.client.node import Duty
+    from provisioning.client.working import work
+    from provisioning.operations.session import run_blocking
+    from provisioning_cli.clustered import settings
+    from provisioning_cli.following import import_modules
+
+    import_modules(Path.cwd(), modules)
+    found, folder = settings(app)
+    home = folder if app.asked("workspace") is not None and folder is not None else Path.cwd()
+    duty = Duty(
+        name=_checked_name(name) if name is not None else clusters.worker_name(),
+        slots=slots,
+        targets=None if EVERY in targets else targets,
+        labels=_labels(labels),
+        decides=not no_scheduler,
+        home=home,
+    )
+    trial = _trial(with_server=with_server, folder=data, port=port, url="nats" in app.given)
+    run_blocking(work(found, folder, duty, drain_s=drain_s, trial=trial, ready=lambda said: _tell(app, said), say=app.say))
+
+
+def _trial(*, with_server: bool, folder: Path | None, port: int, url: bool) -> Trial | None:
+    from provisioning.client.working import Trial
+    from provisioning.errors import UsageError
+
+    if with_server and url:
+        raise UsageError("--with-server and --nats are two clusters", hint="give one of them")
+    if folder is not None and not with_server:
+        raise UsageError("--data goes with --with-server", hint="a cluster keeps its data itself")
+    return Trial(folder=folder, port=port) if with_server else None
+
+
+def _tell(app: App, ready: Ready) -> None:
+    """Say that the worker is there: as a line of JSON on stdout for programs, else as messages."""
+    from provisioning_cli import output
+
+    duty = ready.duty
+    if app.json:
+        output.write(output.to_json_line(_document(ready)))
+        return
+    targets = "all" if duty.targets is None else ", ".join(["any worker's", *duty.targets])
+    app.say(f"cluster {ready.url}, namespace {ready.namespace}")
+    app.say(f"worker {duty.name} is ready: {output.count(duty.slots, 'slot')}, targets {targets}{_labelled(duty.labels)}")
+    app.say("it decides for the cluster whenever no other worker does" if duty.decides else "it only runs steps")
+    app.say("SIGTERM or Ctrl-C lets what runs end; the same again leaves at once")
+
+
+def _document(ready: Ready) -> dict[str, object]:
+    duty = ready.duty
+    return {
+        "name": duty.name,
+        "url": ready.url,
+        "namespace": ready.namespace,
+        "targets": None if duty.targets is None else list(duty.targets),
+        "labels": dict(duty.labels),
+        "slots": duty.slots,
+        "decides": duty.decides,
+    }
+
+
+def _labelled(labels: Mapping[str, str]) -> str:
+    return ", labels " + ", ".join(f"{name}={value}" for name, value in labels.items()) if labels else ""
+
+
+def _checked_name(name: str) -> str:
+    import re
+
+    from provisioning.core.check_faults import NAME_RULE
+    from provisioning.core.naming import NAME_PATTERN
+    from provisioning.core.shown import quote
+    from provisioning.errors import UsageError
+
+    if re.fullmatch(NAME_PATTERN, name) is None:
+        raise UsageError(f"found the worker's name {quote(name)}, expected {NAME_RULE}")
+    return name
+
+
+def _labels(words: Sequence[str]) -> Mapping[str, str]:
+    from provisioning.errors import UsageError
+
+    pairs = [word.partition("=") for word in words]
+    wrong = next((word for word, (key, mark, _) in zip(words, pairs, strict=True) if not key or not mark), None)
+    if wrong is not None:
+        raise UsageError(f"found the label {wrong!r}, expected K=V")
+    return {key: value for key, _, value in pairs}
