@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+from provisioning import wiring
 from provisioning.core.events import Event
-from provisioning.core.history import BY_SIGNAL
+from provisioning.core.history import BY_SIGNAL, RunSummary
 from provisioning.core.plan import Plan, Selection
 from provisioning.errors import LockedError, ProvisioningError
 from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning.operations.hosting.places import Workspaces
 from provisioning.operations.steering import cancel
 
+_log = logging.getLogger("provisioning.server")
 STOPS_WITHIN_S = 60.0
 FREED_WITHIN_S = 5.0  # how long who has ended a run may take to let go of the workspace
 LOOK_S = 0.1
-Unended = Callable[[Path], bool]
-"""Whether a folder has runs that have not ended."""
+ADOPT_S = 15.0  # between two looks for runs that have lost their server
+SOURCE = "api"
+Unended = Callable[[Path], Sequence[RunSummary]]
+"""Returns the runs of a folder that have not ended."""
 Heard = Callable[[str, Event], None]
 """Called in the server's event loop with a workspace's name and what has happened in a run of it."""
 
@@ -42,10 +47,38 @@ class Formulas:
         project = await asyncio.to_thread(self._workspaces.open, workspace, infra)
         return await self._begin(workspace, project, lambda told: project.provision(selection, options, told, _unseen))
 
-    async def retry(self, workspace: str, run_id: str, options: RunOptions) -> None:
+    async def retry(self, workspace: str, run_id: str, options: RunOptions, *, infra: str) -> None:
         """Begin again. Raises as `Project.retry`."""
-        project = await asyncio.to_thread(self._workspaces.open, workspace, None)
+        project = await asyncio.to_thread(self._workspaces.open, workspace, infra)
         await self._begin(workspace, project, lambda told: project.retry(run_id, options, told))
+
+    async def adopt(self) -> None:
+        """Go on with runs that a server has begun and lost: at once, and again and again, until cancelled.
+
+        What ran then goes on on its server and is found there. A run that cannot be taken up is tried once.
+        """
+        tried: set[str] = set()
+        while True:
+            for name, run in await asyncio.to_thread(self._lost):
+                if run.run_id not in tried and run.run_id not in self._running:
+                    tried.add(run.run_id)
+                    await self._take_up(name, run)
+            await asyncio.sleep(ADOPT_S)
+
+    async def _take_up(self, workspace: str, run: RunSummary) -> None:
+        try:
+            await self.retry(workspace, run.run_id, RunOptions(actor=run.actor, source=SOURCE), infra=run.workflow)
+        except ProvisioningError as error:
+            _log.warning("run %s of workspace %s is not taken up: %s", run.run_id, workspace, error.message)
+
+    def _lost(self) -> list[tuple[str, RunSummary]]:
+        """Return the runs of servers that are open in workspaces on which nobody works. Blocks."""
+        found = []
+        for folder, name in self._workspaces.folders():
+            runs = [run for run in self._unended(folder) if run.trigger == SOURCE]
+            if runs and wiring.workspace_lock(folder).holder() is None:
+                found += [(name, run) for run in runs]
+        return found
 
     async def stop(self) -> None:
         """Stop what runs on the servers, as Ctrl-C does, and wait until that is recorded."""
@@ -62,7 +95,7 @@ class Formulas:
             try:
                 return await self._try_to_begin(workspace, project, work)
             except LockedError:
-                if time.monotonic() > until_s or await asyncio.to_thread(self._unended, project.folder):
+                if time.monotonic() > until_s or await asyncio.to_thread(lambda: bool(self._unended(project.folder))):
                     raise
             await asyncio.sleep(LOOK_S)
 

@@ -93,7 +93,7 @@ class Host:
         self.feeds = Feeds(Looker(self.reading, places.data, places.dags), self._clock)
         self.observers: list[Observe] = []  # of each commit
         self.scheduling: Scheduler | None = None
-        self.formulas = Formulas(self.workspaces, lambda folder: bool(self.reading.pages(folder).unended()), self._heard)
+        self.formulas = Formulas(self.workspaces, lambda folder: self.reading.pages(folder).unended(), self._heard)
         self.failure: BaseException | None = None
         self.failed = asyncio.Event()
         self.counts = Counts()
@@ -157,6 +157,7 @@ class Host:
                 self.drivers.adopt(),
                 self.drivers.keep_tidy(),
                 self.backfills.adopt(),
+                self.formulas.adopt(),
             ):
                 group.create_task(part)
             if self.scheduling is not None:
@@ -186,7 +187,8 @@ class Host:
         _folder, workspace = await asyncio.to_thread(self.reading.place, run_id)
         if workspace:
             options = RunOptions(actor=actor, source="api", from_step=step)
-            await self.formulas.retry(workspace, run_id, options)
+            infra = (await asyncio.to_thread(self.reading.summary, run_id)).workflow
+            await self.formulas.retry(workspace, run_id, options, infra=infra)
         else:
             await self.drivers.again(await asyncio.to_thread(self.reading.summary, run_id), actor, step, extent)
 
