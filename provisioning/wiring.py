@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from provisioning.adapters.lock import RunLock, WorkspaceLock
     from provisioning.adapters.memory.bell import Bell
+    from provisioning.adapters.nats.connect import Cluster
+    from provisioning.adapters.nats.definitions import Answers, DefinitionService
     from provisioning.adapters.packages import PackageFolder
     from provisioning.adapters.slots import Slots
     from provisioning.adapters.sqlite.pages import RunPages
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from provisioning.adapters.ssh.connect import SshOptions
     from provisioning.adapters.ssh.hosts import SshHosts
     from provisioning.adapters.statefile import StateFile
+    from provisioning.core.dagu.definitions import Coordinator, Packages
     from provisioning.core.dagu.functions import Function
     from provisioning.core.dagu.package import Member
     from provisioning.core.dagu.placing import Here
@@ -291,6 +294,27 @@ def package_folder(folder: Path) -> PackageFolder:
     from provisioning.adapters.packages import PackageFolder
 
     return PackageFolder(folder / HIDDEN / "packages")
+
+
+def definition_service(cluster: Cluster, answers: Answers) -> DefinitionService:
+    """Return what answers workers' questions for definitions while it is served; `answers` knows them."""
+    from provisioning.adapters.nats.definitions import DefinitionService
+
+    return DefinitionService(cluster, answers)
+
+
+def coordinator(cluster: Cluster) -> Coordinator:
+    """Return what a worker asks for definitions that it lacks."""
+    from provisioning.adapters.nats.definitions import NatsCoordinator
+
+    return NatsCoordinator(cluster)
+
+
+def packages(cluster: Cluster) -> Packages:
+    """Return where the packages of runs are, for every worker."""
+    from provisioning.adapters.nats.packages import NatsPackages
+
+    return NatsPackages(cluster)
 
 
 def dagu_actions(tools: Tools, runs: Runs, definitions: Definitions, here: Here | None = None) -> Mapping[str, Action]:
