@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from provisioning.core.frozen import dataclass
 from provisioning.core.model import STEP_ENDED, GateKind, HandlerOn, RunState, StepState
+from provisioning.core.placement import Roster, place
+from provisioning.core.presence import Presence
 from provisioning.core.ready import needs
 from provisioning.core.run import ACTIVE, Run, StepRun, satisfied
 
@@ -39,10 +41,13 @@ def holders(runs: Iterable[Run]) -> Holders:
     return found
 
 
-def blockers(run: Run, step_id: str, held: Holders, capacity: Mapping[str, int] | None) -> list[Blocker]:
+def blockers(
+    run: Run, step_id: str, held: Holders, capacity: Mapping[str, int] | None, there: Sequence[Presence] | None = None
+) -> list[Blocker]:
     """Return all that keeps a step from running; nothing for one that runs or has ended.
 
     `capacity` is that of global pools, of which one that is not there has one slot. None: only who drives the runs knows it.
+    `there` are the workers, where they are on several machines.
     """
     step = run.steps[step_id]
     if step.state in STEP_ENDED or step.state is StepState.RUNNING:
@@ -55,7 +60,7 @@ def blockers(run: Run, step_id: str, held: Holders, capacity: Mapping[str, int] 
         return [*found, Blocker(kind="retry", name=step_id, reason=f"attempt {step.attempt} ended; it is {what} at {step.due}")]
     if step.state is StepState.DISPATCHED:
         return [*found, _worker(step)]
-    return found or _slots(run, step_id, held, capacity) or [_worker(step)]
+    return found or _slots(run, step_id, held, capacity) or [_nobody(run, step, there) or _worker(step)]
 
 
 # ---------------------------------------------------------------- parts
@@ -126,9 +131,22 @@ def _named(run: Run, name: str, capacity: Mapping[str, int] | None) -> tuple[str
     return kind, rest, (capacity or {}).get(rest, 1) if kind == "pool" else 1
 
 
+def _nobody(run: Run, step: StepRun, there: Sequence[Presence] | None) -> Blocker | None:
+    """Return that no worker is there that may run it, if none is."""
+    if there is None:
+        return None
+    roster = Roster()
+    roster.update(there)
+    waits = place(run, step, roster).waits
+    return Blocker(kind="worker", name=step.spec.placement.target or "", reason=waits) if waits else None
+
+
 def _worker(step: StepRun) -> Blocker:
-    where = step.target or step.spec.placement.target or ""
-    return Blocker(kind="worker", name=where, reason=f"waits for a free worker{f' of {where}' if where else ''}")
+    placement = step.spec.placement
+    where = step.target or placement.target or ""
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(placement.selector.items()))
+    wanted = f"{f' of {where}' if where else ''}{f' with {labels}' if labels else ''}"
+    return Blocker(kind="worker", name=where, reason=f"waits for a free worker{wanted}")
 
 
 def _words(state: StepState) -> str:

@@ -18,6 +18,7 @@ from provisioning.core.placement import TIMES, Place, Roster, place, stranded
 from provisioning.core.ports import Outcome, Report, Task
 from provisioning.core.presence import Presence, worker_target
 from provisioning.core.run import Run, new_run
+from provisioning.core.why import blockers
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 GPU = {"gpu": "yes"}
@@ -210,6 +211,20 @@ def test_a_fold_knows_where_a_moved_run_went() -> None:
     decide.dispatch(decision, "one", place(run, run.steps["one"], roster(worker("w2"))))
 
     assert where(fold("r1", flow, decision.events), roster(worker("w1"), worker("w2")), "two") == Place(target="w.w2")
+
+
+@pytest.mark.parametrize(
+    ("there", "reason"),
+    [
+        (None, "waits for a free worker of x with gpu=yes"),
+        ([worker("w1", "x", gpu="yes")], "waits for a free worker of x with gpu=yes"),
+        ([worker("w1", "x")], "no worker of x with gpu=yes is there; there are w1 (without these labels)"),
+    ],
+)
+def test_why_a_step_waits_for_a_worker(there: list[Presence] | None, reason: str) -> None:
+    run = placed(Placement(target="x", selector=GPU))
+
+    assert [one.reason for one in blockers(run, "s", {}, None, there)] == [reason]
 
 
 # ---------------------------------------------------------------- how much at once
