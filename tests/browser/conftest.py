@@ -53,7 +53,7 @@ def visit(chromium: Desk, engine: Engine) -> Iterator[Callable[..., Visit]]:
             one = Visit(server=server, page=page, shots=chromium.shots)
             visits.append(one)
             if logged_in:
-                one.set_up("ann", WORD)
+                one.come_in("ann", WORD)
             return one
 
         yield make

@@ -155,19 +155,36 @@ def test_a_schedule_is_suspended_and_stays_so(visit: Visits, engine: Engine, loa
     assert engine("list", "-o", "json").json is not None
 
 
-def test_a_step_that_waits_for_a_person_is_approved(visit: Visits, engine: Engine) -> None:
-    engine.dag(
-        "release",
-        "type: chain\nsteps:\n  - name: ask\n    command: echo ready\n    approval:\n      prompt: Release?\n  - echo out\n",
-    )
+RELEASE = """
+type: chain
+steps:
+  - name: ask
+    command: echo ready
+    approval:
+      prompt: Release it?
+      input: [VERSION, REASON]
+      required: [REASON]
+  - name: ship
+    command: sh -c 'echo "shipping because $REASON"'
+"""
+
+
+def test_a_step_that_waits_for_a_person_is_approved_with_what_it_asks_for(visit: Visits, engine: Engine) -> None:
+    engine.dag("release", RELEASE)
     one = visit()
     one.run("release")
     one.status("waiting")
     panel = one.page.get_by_role("region", name="waits for approval")
+    panel.get_by_text("Release it?").wait_for()
+    panel.get_by_role("button", name="Approve").click()
+    panel.get_by_text("This is required.").wait_for()
+    panel.get_by_label("REASON").fill("it is time")
     one.picture("approval")
     panel.get_by_role("button", name="Approve").click()
     one.status("succeeded")
     assert panel.count() == 0
+    one.step("ship")
+    one.log("stdout of ship").get_by_text("shipping because it is time").wait_for()
 
 
 def test_a_new_dag_file_appears_by_itself(visit: Visits, engine: Engine, load: str) -> None:

@@ -3,12 +3,10 @@ import { Connection } from "../src/api/connection";
 import { groupNote } from "../src/graph/steps";
 import { meaning } from "../src/layout/shortcuts";
 import { hint, startValues } from "../src/pages/params";
-import { goingOf, joined, settled } from "../src/pages/runtext";
 import { coloured } from "../src/pages/yaml";
 import { inWords, zoneOf } from "../src/parts/cron";
 import { shortly } from "../src/parts/states";
 import { dated } from "../src/parts/times";
-import { runOf, stepItem } from "./server";
 
 describe("a schedule in words", () => {
   it.each([
@@ -58,28 +56,6 @@ describe("the connection", () => {
     expect([connection.lost(), heard]).toEqual([true, 1]);
     connection.note(other, true);
     expect([connection.lost(), heard]).toEqual([false, 2]);
-  });
-});
-
-describe("the text of a run that goes on", () => {
-  const text = "==> a attempt 1 stdout (succeeded, 2026) <==\none\n\n==> b attempt 2 stdout (running, 2026) <==\nold\n\n==> c attempt 1 stderr (failed) <==\nlast\n";
-  const going = [{ step: "b", attempt: 2 }];
-
-  it("leaves out what still runs, and only that", () => {
-    expect(settled(text, going)).toBe("==> a attempt 1 stdout (succeeded, 2026) <==\none\n\n==> c attempt 1 stderr (failed) <==\nlast\n");
-    expect(settled(text, [])).toBe(text);
-    expect(settled("==> b attempt 1 stdout (failed) <==\nfirst try\n", going)).toContain("first try");
-  });
-
-  it("has at its end what runs, as it comes", () => {
-    const parts = [{ step: "b", attempt: 2, stream: "stdout", text: "new\n" }, { step: "d", attempt: 1, stream: "stderr", text: "" }];
-    expect(joined("==> a <==\none\n", parts)).toBe("==> a <==\none\n\n==> b attempt 2 stdout (running) <==\nnew\n");
-    expect(joined("", parts)).toBe("==> b attempt 2 stdout (running) <==\nnew\n");
-  });
-
-  it("follows as many steps as a connection can", () => {
-    const many = Array.from({ length: 40 }, (_, index) => stepItem(`s${index}`, { state: index % 2 ? "running" : "succeeded" }));
-    expect(goingOf(runOf(many)).length).toBe(9);
   });
 });
 

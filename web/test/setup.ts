@@ -1,5 +1,7 @@
-import { cleanup } from "@testing-library/react";
+import { cleanup, configure } from "@testing-library/react";
 import { afterEach, vi } from "vitest";
+
+configure({ asyncUtilTimeout: 10_000 }); // a limit for what hangs: machines are slow at times
 
 // What pages ask of a browser and the test's page lacks.
 vi.stubGlobal("ResizeObserver", class {

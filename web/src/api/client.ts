@@ -44,28 +44,6 @@ export async function got<T>(call: Promise<Answer<T>>): Promise<NonNullable<T>> 
   return data;
 }
 
-export interface Beginning {
-  readonly text: string;
-  readonly whole: boolean;
-}
-
-/** Returns a text as it is, or its beginning where it is longer than a page can show. */
-export async function gotText(path: string, limit_b: number): Promise<Beginning> {
-  const answer = await fetch(path, { credentials: "same-origin" });
-  if (!answer.ok) throw refusal(answer.status, await answer.json().catch(() => null));
-  const reader = answer.body?.getReader();
-  const decoder = new TextDecoder();
-  let text = "";
-  for (let taken_b = 0; reader && taken_b < limit_b; ) {
-    const { done, value } = await reader.read();
-    if (done) return { text: text + decoder.decode(), whole: true };
-    taken_b += value.length;
-    text += decoder.decode(value, { stream: true });
-  }
-  await reader?.cancel();
-  return { text: text.slice(0, text.lastIndexOf("\n") + 1), whole: reader === undefined };
-}
-
 export interface LogEnd {
   readonly text: string;
   readonly left_b: number; // bytes before it, which were left out

@@ -5,10 +5,6 @@ import { type Message, useLive } from "./live";
 export class LogTexts {
   private readonly texts = new Map<string, string>();
   private readonly heard = new Set<() => void>();
-  private changed = 0;
-
-  /** Another number whenever any text is another one. */
-  readonly changes = (): number => this.changed;
 
   readonly text = (topic: string): string => this.texts.get(topic) ?? "";
 
@@ -20,7 +16,6 @@ export class LogTexts {
   /** `at` is the byte where the text begins: at 0 another attempt has begun, whose log this is now. */
   add(topic: string, text: string, at: number): void {
     this.texts.set(topic, at === 0 ? text : this.text(topic) + text);
-    this.changed += 1;
     for (const listener of this.heard) listener();
   }
 
@@ -73,18 +68,8 @@ export function logTopic(run: string, step: string, stream: "stdout" | "stderr")
 
 /** The text of a log as it grows. */
 export function useLogText(topic: string): string {
-  return useLogTexts([topic])[0] ?? "";
-}
-
-/** The texts of logs as they grow, in the order of their topics. */
-export function useLogTexts(topics: readonly string[]): readonly string[] {
   const wire = useContext(Wires);
   if (!wire) throw new Error("a live log needs a live page around it");
-  const key = topics.join("\n");
-  useEffect(() => {
-    const leave = (key ? key.split("\n") : []).map((topic) => wire.want(topic));
-    return () => leave.forEach((act) => act());
-  }, [wire, key]);
-  useSyncExternalStore(wire.texts.listen, wire.texts.changes);
-  return topics.map(wire.texts.text);
+  useEffect(() => wire.want(topic), [wire, topic]);
+  return useSyncExternalStore(wire.texts.listen, () => wire.texts.text(topic));
 }

@@ -1,7 +1,7 @@
 import { useMediaQuery } from "@mantine/hooks";
 import { Background, Controls, type Edge, type Node, ReactFlow, type ReactFlowInstance } from "@xyflow/react";
 import "@xyflow/react/dist/base.css";
-import { useCallback, useMemo, useRef, useState } from "react";
+import { memo, useCallback, useMemo, useRef, useState } from "react";
 import { toneOf, worst } from "../parts/states";
 import { type BoxData, NODE_TYPES } from "./Boxes";
 import { type Box, type Vertex, drawing } from "./grouping";
@@ -20,8 +20,10 @@ interface Props {
   readonly onSelect?: (step: string) => void;
 }
 
+export default memo(DagGraph);
+
 /** The graph of a DAG, live. Large ones come as groups that open when they are pressed. */
-export default function DagGraph({ label, steps, selected, onSelect }: Props) {
+function DagGraph({ label, steps, selected, onSelect }: Props) {
   const across = useMediaQuery("(min-width: 700px)", true, { getInitialValueInEffect: false });
   const [opened, setOpened] = useState<ReadonlySet<string>>(new Set());
   const shape = useShape(steps);

@@ -1,6 +1,6 @@
 import { Tabs } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { Suspense, lazy, useState } from "react";
+import { Suspense, lazy, useCallback, useMemo, useRef, useState } from "react";
 import { Link, useSearchParams } from "wouter";
 import { type Graph, type Run, api, got } from "../api/client";
 import { useRefresh } from "../api/live";
@@ -58,10 +58,14 @@ function Body({ run, graph }: { readonly run: Run; readonly graph: Graph | undef
   const tab = query.get("tab") ?? "steps";
   const [chosen, setChosen] = useState<string | undefined>(query.get("step") ?? undefined);
   const now = useNow(!run.ended);
-  const choose = (step: string) => {
+  const set = useRef(setQuery);
+  set.current = setQuery;
+  const choose = useCallback((step: string) => {
     setChosen(step);
-    setQuery({ tab: "steps", step }, { replace: true });
-  };
+    set.current({ tab: "steps", step }, { replace: true });
+  }, []);
+  // The clock ticks every second; thousands of steps are not gone through each time.
+  const boxes = useMemo(() => (graph ? stepsOf(graph, run.steps) : []), [graph, run.steps]);
   return (
     <>
       <About run={run} now={now} />
@@ -78,9 +82,7 @@ function Body({ run, graph }: { readonly run: Run; readonly graph: Graph | undef
         </Tabs.List>
         <Suspense fallback={<Loading />}>
           <Tabs.Panel value="steps" pt="md">
-            {graph && graph.nodes.length > 0 && (
-              <DagGraph label={`Graph of ${run.workflow}`} steps={stepsOf(graph, run.steps)} selected={chosen} onSelect={choose} />
-            )}
+            {boxes.length > 0 && <DagGraph label={`Graph of ${run.workflow}`} steps={boxes} selected={chosen} onSelect={choose} />}
             <StepTable run={run} now={now} chosen={chosen} />
           </Tabs.Panel>
           <Tabs.Panel value="timeline" pt="md">

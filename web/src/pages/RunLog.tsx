@@ -1,55 +1,39 @@
-import { useQuery } from "@tanstack/react-query";
-import { useEffect, useRef } from "react";
-import { type Run, gotText, runLogPath } from "../api/client";
-import { useCalmly } from "../api/live";
-import { logTopic, useLogTexts } from "../api/logs";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { type Run, runLogPath } from "../api/client";
+import { type RunText, gotRunText } from "../api/runtext";
 import LogViewer from "../logs/LogViewer";
 import { Loaded } from "../parts/Told";
-import { type Going, goingOf, joined, settled, version } from "./runtext";
 
-const LIMIT_B = 8_000_000; // more makes a page slow, and nobody reads it there
-const GAP_MS = 1000;
+const LOOK_MS = 1000; // an answer that nothing has changed is a few bytes
 
-interface Settled {
-  readonly text: string;
-  readonly whole: boolean;
-  readonly going: readonly Going[]; // that ran when it was asked for, and are left out of it
-}
-
-/** The whole run as one text, with a button that copies it: what has ended is asked for once, what runs comes by itself. */
+/** The whole run as one text, with a button that copies it. */
 export default function RunLog({ run }: { readonly run: Run }) {
-  const newest = useRef(run);
-  newest.current = run;
+  const client = useQueryClient();
+  const key = ["run", run.run_id, "text"];
   const log = useQuery({
-    queryKey: ["run", run.run_id, "text"],
-    queryFn: async (): Promise<Settled> => {
-      const going = goingOf(newest.current);
-      const { text, whole } = await gotText(runLogPath(run.run_id), LIMIT_B);
-      return { text: settled(text, going), whole, going };
-    },
+    queryKey: key,
+    queryFn: () => gotRunText(run.run_id, client.getQueryData<RunText>(key)),
+    refetchInterval: run.ended ? false : LOOK_MS,
     refetchOnMount: "always",
+    structuralSharing: false,
   });
-  const again = useCalmly(() => void log.refetch(), GAP_MS + (log.data?.text.length ?? 0) / 1000);
-  const now = version(run);
-  useEffect(() => again(), [now]);
+  useEffect(() => void log.refetch(), [run.ended]);
   return <Loaded query={log}>{(found) => <Text run={run} found={found} />}</Loaded>;
 }
 
-function Text({ run, found }: { readonly run: Run; readonly found: Settled }) {
-  const live = found.going.flatMap((one) => (["stdout", "stderr"] as const).map((stream) => ({ ...one, stream })));
-  const texts = useLogTexts(live.map((one) => logTopic(run.run_id, one.step, one.stream)));
-  const text = joined(found.text, live.map((one, index) => ({ ...one, text: texts[index] ?? "" })));
+function Text({ run, found: { settled, rest, left_b } }: { readonly run: Run; readonly found: RunText }) {
   return (
     <>
-      {!found.whole && (
+      {left_b > 0 && (
         <p className="quiet">
-          {`Only the first ${LIMIT_B / 1e6} MB are shown. `}
+          {`The first ${(left_b / 1e6).toFixed(1)} MB are not shown. `}
           <a href={`${runLogPath(run.run_id)}?download=true`} download>
             Download all of it
           </a>
         </p>
       )}
-      <LogViewer label={`Logs of ${run.workflow}`} text={text} live={!run.ended} file={`${run.workflow}-${run.run_id}.log`} tall />
+      <LogViewer label={`Logs of ${run.workflow}`} text={settled + rest} live={!run.ended} file={`${run.workflow}-${run.run_id}.log`} tall />
     </>
   );
 }

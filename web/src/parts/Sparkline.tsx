@@ -19,7 +19,6 @@ export function Sparkline({ past }: { readonly past: readonly Past[] }) {
   const told = `${shown.length} runs, at most ${span(longest)}; the last ${worded(last?.status ?? "")} after ${span(last?.seconds ?? 0)}`;
   return (
     <svg className="spark" width={WIDE} height={HIGH} viewBox={`0 0 ${WIDE} ${HIGH}`} role="img" aria-label={told}>
-      <title>{told}</title>
       {shown.map((run, index) => {
         const high = Math.max(3, (run.seconds / longest) * HIGH);
         const x = WIDE - (shown.length - index) * 6;
