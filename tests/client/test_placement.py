@@ -14,7 +14,7 @@ from support.simulate import step, workflow
 
 from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.logs import MemoryLogs
-from provisioning.core.model import Placement, Workflow
+from provisioning.core.model import Fallback, Placement, Workflow
 from provisioning.core.ports import Task
 from provisioning.core.run import Run
 from provisioning.engine.actions import Context, Result
@@ -102,11 +102,37 @@ async def test_a_step_beside_one_that_no_worker_has_run_fails_with_the_reason() 
         assert "no worker has run" in run.steps["b"].error
 
 
+def test_labels_a_target_and_what_to_do_without_a_worker_are_the_builders_words() -> None:
+    wf = flow()
+    a = wf.step("a", play, "a", on_target="x", selector={"gpu": "yes"}, if_gone="fail")
+    wf.step("b", play, "b", colocate_with=a, if_gone="retarget")
+
+    assert [one.placement for one in wf.build().steps] == [
+        Placement(target="x", selector={"gpu": "yes"}, fallback=Fallback.FAIL),
+        Placement(colocate_with="a", fallback=Fallback.RETARGET),
+    ]
+
+
+async def test_one_process_has_every_label_and_every_target() -> None:
+    """What the runs of one machine did before there were workers, they do still."""
+    flow = workflow(step("a", placement=Placement(selector={"gpu": "yes"}, fallback=Fallback.FAIL)), step("b", "a"))
+    async with workers(("one",)) as it:
+        await it.run(flow)
+
+        assert it.ran == {"a": "one", "b": "one"}
+
+
 def test_places_that_cannot_be_are_refused() -> None:
     wf = flow()
     a = wf.step("a", play, "a")
     with pytest.raises(UsageError, match="placed twice"):
         wf.step("b", play, "b", on_target="x", colocate_with=a)
+    with pytest.raises(UsageError, match="placed twice: colocate_with and selector"):
+        wf.step("b", play, "b", selector={"gpu": "yes"}, colocate_with=a)
+    with pytest.raises(UsageError, match="'gpu' is no text"):
+        wf.step("b", play, "b", selector={"gpu": True})  # type: ignore[dict-item]
+    with pytest.raises(UsageError, match="if_gone is 'give up', expected one of wait, fail, retarget"):
+        wf.step("b", play, "b", on_target="x", if_gone="give up")
     wf.step("c", play, "c", follow_target_of=a)
     with pytest.raises(UsageError, match="not placed anywhere"):
         wf.build()
