@@ -61,16 +61,6 @@ def fresh(seen: Sequence[Presence], now: datetime, within_s: float = FRESH_S) ->
     return tuple(sorted(there, key=lambda one: one.name))
 
 
-def lingering(
-    seen: Sequence[Presence], now: datetime, within_s: float = FRESH_S, given_up_s: float = GIVEN_UP_S
-) -> frozenset[str]:
-    """Return the names of workers that take nothing new but may still have what they were handed."""
-    there = {one.name for one in fresh(seen, now, within_s)}
-    return frozenset(
-        one.name for one in seen if one.name not in there and (one.at is None or (now - one.at).total_seconds() <= given_up_s)
-    )
-
-
 def slots(there: Sequence[Presence], target: str = "") -> int:
     """Return how many tasks for a target can run at once, on all workers that serve it."""
     return sum(max(0, one.capacity) for one in there if one.serves(target))
