@@ -31,9 +31,12 @@ def list_dead_letters(
     return LetterPage(letters=letters, waiting=waiting, next=str(letters[-1].id) if len(letters) == limit else "")
 
 
-async def replay_dead_letter(host: TheHost, caller: TheCaller, letter: LetterId) -> Done:
-    """Run a step of a DAG file that failed for good again, and what waited for it."""
-    await host.replay(letter, caller.actor)
+async def replay_dead_letter(host: TheHost, caller: TheCaller, letter: LetterId, workspace: Filter = None) -> Done:
+    """Run a step that failed for good again, and what waited for it: of a DAG file, or of a program in a workspace.
+
+    The program has to be there: it drives its runs itself. Formulas have no dead letters; their runs are retried.
+    """
+    await host.replay(letter, caller.actor, workspace)
     return Done()
 
 

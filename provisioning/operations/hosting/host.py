@@ -18,6 +18,7 @@ from provisioning.core.dagu.compile import compile_dag
 from provisioning.core.dagu.declared import DagFile
 from provisioning.core.decide import Extent
 from provisioning.core.events import Event
+from provisioning.core.letters import refuse_replayed
 from provisioning.core.model import GateKind
 from provisioning.core.plan import Selection
 from provisioning.core.run import Run
@@ -25,6 +26,7 @@ from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Place, Worker
 from provisioning.operations import RunOptions
 from provisioning.operations.dagu.definitions import functions_of, readers
+from provisioning.operations.dagu.listing import SOURCE
 from provisioning.operations.dagu.places import Places
 from provisioning.operations.dagu.queues import turns_of
 from provisioning.operations.dagu.running import AT_ONCE, Start, check_params
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
     from provisioning.adapters.sqlite.store import SqliteStore
     from provisioning.engine.actions.dagu.tools import Tools
     from provisioning.engine.runner import Store
+
+FORMULA = "formula"
+"""The source of runs of workspaces. All that are neither this nor of DAG files are of programs, which drive them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,18 +190,25 @@ class Host:
     async def retry(self, run_id: str, actor: str, *, step: str | None = None, extent: Extent = Extent.BELOW) -> None:
         """Run an ended run, or one that has lost its process, again. Raises NotFoundError, UsageError, LockedError."""
         _folder, workspace = await asyncio.to_thread(self.reading.place, run_id)
-        if workspace:
+        summary = await asyncio.to_thread(self.reading.summary, run_id)
+        if summary.source == SOURCE:
+            await self.drivers.again(summary, actor, step, extent)
+        elif summary.source == FORMULA:
             options = RunOptions(actor=actor, source="api", from_step=step)
-            infra = (await asyncio.to_thread(self.reading.summary, run_id)).workflow
-            await self.formulas.retry(workspace, run_id, options, infra=infra)
+            await self.formulas.retry(workspace, run_id, options, infra=summary.workflow)
         else:
-            await self.drivers.again(await asyncio.to_thread(self.reading.summary, run_id), actor, step, extent)
+            await asyncio.to_thread(steering.retry, self.reading, run_id, actor, step)
 
-    async def replay(self, letter: int, actor: str) -> None:
-        """Run a step of a DAG file that failed for good again. Raises NotFoundError, UsageError."""
-        found = await asyncio.to_thread(self.reading.pages(self.places.data).history.dead_letter, letter)
-        summary = await asyncio.to_thread(self.reading.summary, found.run_id)
-        await self.drivers.replay(summary, found.step, actor)
+    async def replay(self, number: int, actor: str, workspace: str | None) -> None:
+        """Run a step that failed for good again; formulas have no such steps. Raises NotFoundError, UsageError, LockedError."""
+        folder = await asyncio.to_thread(self.reading.folder, workspace)
+        letter = await asyncio.to_thread(self.reading.pages(folder).history.dead_letter, number)
+        refuse_replayed(letter)
+        summary = await asyncio.to_thread(self.reading.summary, letter.run_id)
+        if summary.source == SOURCE:
+            await self.drivers.replay(summary, letter.step, actor)
+        else:
+            await asyncio.to_thread(steering.replay, self.reading, folder, letter, actor)
 
     # ------------------------------------------------------------ steering: whoever drives the run is asked
 

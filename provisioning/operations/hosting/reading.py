@@ -108,7 +108,7 @@ class Reading:
         The page is shorter where few of many runs are wanted: the rest is for the next one. Raises NotFoundError for an unknown
         workspace.
         """
-        folder = self._folder(wanted.workspace)
+        folder = self.folder(wanted.workspace)
         found: list[tuple[RunSummary, str]] = []
         before, looked = wanted.before, 0
         while len(found) < limit and looked < LOOKED_AT_MOST:
@@ -130,7 +130,7 @@ class Reading:
         """Return the newest dead letters first, and how many wait."""
         from provisioning.operations.records import list_dead_letters
 
-        folder = self._folder(workspace)
+        folder = self.folder(workspace)
         return list_dead_letters(folder, limit, replayed=replayed, workflow=workflow, before=before)
 
     # ------------------------------------------------------------ one run
@@ -199,7 +199,8 @@ class Reading:
 
     # ------------------------------------------------------------ parts
 
-    def _folder(self, workspace: str | None) -> Path:
+    def folder(self, workspace: str | None) -> Path:
+        """Return the folder of a workspace, or that of the DAG files. Raises NotFoundError."""
         return self._workspaces.folder(workspace) if workspace else self._data
 
     def _waiting(self, folder: Path, summary: RunSummary) -> tuple[tuple[str, ...], tuple[Question, ...]]:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from provisioning import wiring
-from provisioning.core.history import RunSummary
+from provisioning.core.decide import Extent
+from provisioning.core.history import DeadLetter, RunSummary
 from provisioning.core.model import NO_FIELDS, RUN_ENDED, GateKind, RunState
 from provisioning.core.ports import Request
-from provisioning.errors import LockedError, UsageError
+from provisioning.engine.runner import load
+from provisioning.errors import LockedError, UsageError, WaitTimeout
 from provisioning.operations import steering as formulas
 from provisioning.operations.dagu import records
 from provisioning.operations.dagu.approvals import check_inputs
 from provisioning.operations.dagu.listing import SOURCE
 from provisioning.operations.dagu.removing import remove_run
 from provisioning.operations.hosting.reading import Reading
+from provisioning.operations.orders import ORDERS, refuse_retry
 
+HEARD_WITHIN_S, LOOK_S = 10.0, 0.05
 PAUSED = frozenset({RunState.PAUSING, RunState.PAUSED})
 
 
@@ -61,6 +66,18 @@ def reject(reading: Reading, run_id: str, actor: str, step: str, reason: str) ->
     _ask(reading, run_id, actor, "reject", {**_gate(step, None), "reason": reason})
 
 
+def retry(reading: Reading, run_id: str, actor: str, step: str | None) -> None:
+    """Have a run of a program run again by the process that drives it. Raises NotFoundError, UsageError, WaitTimeout."""
+    folder, _workspace = reading.place(run_id)
+    asyncio.run(_check_retry(folder, run_id, step))
+    _order(reading, folder, run_id, "retry", actor, {"run": run_id, "from_step": step or ""})
+
+
+def replay(reading: Reading, folder: Path, letter: DeadLetter, actor: str) -> None:
+    """Have a failed step of a program's run run again by the process that drives it. Raises as `retry`."""
+    _order(reading, folder, letter.run_id, "replay", actor, {"run": letter.run_id, "step": letter.step})
+
+
 def delete(reading: Reading, run_id: str) -> None:
     """Remove an ended run with its logs. Raises NotFoundError, UsageError for one that goes on, LockedError."""
     folder, workspace = reading.place(run_id)
@@ -98,6 +115,26 @@ def _check_goes_on(reading: Reading, folder: Path, summary: RunSummary) -> None:
     if summary.source == SOURCE:
         raise UsageError(f"run {summary.run_id} does not go on: its process is gone", hint="retry it")
     raise UsageError(f"run {summary.run_id} has no runner any more: it was cut off", hint=formulas.CUT_OFF_HINT)
+
+
+def _order(reading: Reading, folder: Path, run_id: str, kind: str, actor: str, data: Mapping[str, object]) -> None:
+    """Ask whoever drives the folder, and wait until something has come of it."""
+    if not formulas.is_driven(folder):
+        raise UsageError(f"no process drives run {run_id}: it is of a program", hint="start that program, and try again")
+    before, until_s = reading.summary(run_id).last_seq, time.monotonic() + HEARD_WITHIN_S
+    asyncio.run(_leave(folder, Request(run=ORDERS, kind=kind, actor=actor, data=data)))
+    while reading.summary(run_id).last_seq == before:
+        if time.monotonic() > until_s:
+            raise WaitTimeout(f"the process that drives run {run_id} does not answer", hint="it is done as soon as it does")
+        time.sleep(LOOK_S)
+
+
+async def _check_retry(folder: Path, run_id: str, step: str | None) -> None:
+    store = wiring.open_store(folder)
+    try:
+        refuse_retry(await load(store, run_id), step, Extent.NEEDED, wiring.clock())
+    finally:
+        store.close()
 
 
 async def _leave(folder: Path, request: Request) -> None:
