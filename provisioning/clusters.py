@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,18 +10,24 @@ from provisioning import userfile
 from provisioning.core.declare import Infra
 from provisioning.core.frozen import dataclass
 from provisioning.errors import ConfigError, UsageError
-from provisioning.wiring import HIDDEN, actions, clock, declared_secrets, hosts, identity
+from provisioning.wiring import HIDDEN, actions, clock, declared_secrets, hosts, identity, known_hosts
 
 if TYPE_CHECKING:
+    from provisioning.adapters.nats.chunks import Chunk
     from provisioning.adapters.nats.connect import Access, Cluster
     from provisioning.adapters.nats.lease import NatsLease
     from provisioning.adapters.nats.logcollector import LogCollector
     from provisioning.adapters.nats.logs import NatsLogs
+    from provisioning.adapters.nats.presence import Beat, Workers
+    from provisioning.adapters.nats.resources import NatsResources
+    from provisioning.adapters.nats.runlogs import RunLogs
     from provisioning.adapters.nats.server import TrialServer
     from provisioning.adapters.nats.store import NatsStore
+    from provisioning.adapters.nats.turns import Turns
     from provisioning.adapters.sites import PackedSite, SiteFolder
     from provisioning.core.declare import Server
     from provisioning.core.ports import Hosts
+    from provisioning.core.presence import Presence
     from provisioning.engine.actions import Action
     from provisioning.settings import NatsSettings, Settings
 
@@ -144,6 +150,69 @@ def worker_name() -> str:
     import socket
 
     return f"{socket.gethostname().partition('.')[0] or 'worker'}-{os.getpid()}"
+
+
+def beat(joined: Joined) -> Beat:
+    """Return what says of a worker that it is there."""
+    from provisioning.adapters.nats.presence import Beat
+
+    return Beat(joined.cluster, clock())
+
+
+def workers(joined: Joined, changed: Callable[[], None]) -> Workers:
+    """Return what knows the workers that there are; `changed` is called when one says something."""
+    from provisioning.adapters.nats.presence import Workers
+
+    return Workers(joined.cluster, changed=changed)
+
+
+async def list_workers(access: Access) -> tuple[Presence, ...]:
+    """Return the workers that there are now, by name. Raises StoreError, ConfigError."""
+    from provisioning.adapters.nats.connect import Cluster
+    from provisioning.adapters.nats.presence import list_workers
+
+    cluster = Cluster(access)
+    try:
+        return await list_workers(cluster)
+    finally:
+        await cluster.close()
+
+
+def resources(joined: Joined, workspace: str) -> NatsResources:
+    """Return the resource states of a workspace."""
+    from provisioning.adapters.nats.resources import NatsResources
+
+    return NatsResources(joined.cluster, workspace)
+
+
+def turns(joined: Joined) -> Turns:
+    """Return whose turn it is to work on a workspace."""
+    from provisioning.adapters.nats.turns import Turns
+
+    return Turns(joined.cluster)
+
+
+def run_logs(joined: Joined, run: str, heard: Callable[[Chunk], None] = lambda _chunk: None) -> RunLogs:
+    """Return what brings the logs of a run here."""
+    from provisioning.adapters.nats.runlogs import RunLogs
+
+    return RunLogs(joined.cluster, joined.folder / HIDDEN / "logs", run, heard)
+
+
+def log_name(step: str) -> str:
+    """Return how the names of a step's logs begin, up to the first dot."""
+    from provisioning.adapters.files import slug
+
+    return slug(step)
+
+
+def pack_site(infra: Infra, profiles: Collection[tuple[str, str]], lineage: str, folder: Path) -> tuple[str, bytes]:
+    """Return what travels of a workspace, after its address. Raises ConfigError for what is too large."""
+    from provisioning.adapters import sites
+
+    trusted = known_hosts(folder)
+    data = sites.pack(infra, profiles, lineage=lineage, known_hosts=trusted.read_bytes() if trusted.is_file() else b"")
+    return sites.address(data), data
 
 
 def collector(joined: Joined) -> LogCollector:

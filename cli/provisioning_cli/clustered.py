@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from provisioning.adapters.nats.connect import Access
+    from provisioning.operations import Project
     from provisioning.settings import Settings
 
 FLAGS: Mapping[str, str] = MappingProxyType(
@@ -75,3 +76,20 @@ def access(app: App) -> Access | None:
 
     found, folder = settings(app)
     return clusters.access(found, folder)
+
+
+def on_cluster(app: App, project: Project) -> Project:
+    """Return a project with the cluster that is meant, if one is. Raises ConfigError, UsageError."""
+    from dataclasses import replace
+
+    return replace(project, cluster=access(app))
+
+
+def required(app: App) -> Access:
+    """Return how the cluster is reached that is meant. Raises UsageError where none is."""
+    from provisioning.errors import UsageError
+
+    found = access(app)
+    if found is None:
+        raise UsageError("no cluster is named", hint="give --nats URL, the setting nats.url, or PROVISIONING_NATS")
+    return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioning_cli import complete
+from provisioning_cli.clustered import ClusterCommand, on_cluster
 from provisioning_cli.context import App, me, pass_app
 from provisioning_cli.groups import Group
 
@@ -89,7 +90,7 @@ def taskserv() -> None:
     """Install services with everything they need, and look at what there is."""
 
 
-@taskserv.command()
+@taskserv.command(cls=ClusterCommand)
 @click.argument("name", required=False, shell_complete=complete.taskservs)
 @click.option("--all", "everything", is_flag=True, help="The whole DAG.")
 @click.option(
@@ -108,10 +109,10 @@ def taskserv() -> None:
 @click.option("--wait", is_flag=True, help="Wait while another runner holds the workspace.")
 @pass_app
 def create(app: App, /, **flags: object) -> None:
-    """Install NAME and everything it needs, or the whole DAG with --all."""
+    """Install NAME and everything it needs, or the whole DAG with --all. With --nats the workers of a cluster do it."""
     asked = Asked(**flags)  # type: ignore[arg-type]
     asked.refuse_contradictions()
-    project = app.project()
+    project = on_cluster(app, app.project())
     if asked.check:
         _check(app, project, asked)
     else:
@@ -119,8 +120,11 @@ def create(app: App, /, **flags: object) -> None:
 
 
 def _check(app: App, project: Project, asked: Asked) -> None:
+    from provisioning.errors import UsageError
     from provisioning_cli import output, plans
 
+    if asked.connect and project.cluster is not None:
+        raise UsageError("--connect tries from this machine, and the workers' machines do the work", hint="leave it out")
     plan = project.plan(asked.selection())
     document = plans.plan_document(plan)
     if not asked.connect:

@@ -14,6 +14,7 @@ from provisioning_cli.groups import Group
 
 if TYPE_CHECKING:
     from provisioning.client.working import Ready, Trial
+    from provisioning.core.presence import Presence
 
 EVERY = "*"
 """As a target: all that there are."""
@@ -76,6 +77,53 @@ def start(
     )
     trial = _trial(with_server=with_server, folder=data, port=port, url="nats" in app.given)
     run_blocking(work(found, folder, duty, drain_s=drain_s, trial=trial, ready=lambda said: _tell(app, said), say=app.say))
+
+
+@worker.command("list", cls=ClusterCommand)
+@pass_app
+def list_(app: App) -> None:
+    """List the workers of a cluster, as they said it themselves in the last seconds."""
+    from provisioning import clusters
+    from provisioning.operations.session import run_blocking
+    from provisioning_cli import output
+    from provisioning_cli.clustered import required
+
+    found = run_blocking(clusters.list_workers(required(app)))
+    columns = ["worker", "targets", "labels", "slots", "draining", "version", "since"]
+    app.emit(
+        {"workers": [_presence(one) for one in found]},
+        lambda: output.table([_row(one) for one in found], columns, empty="no workers", spare=["version", "labels", "since"]),
+    )
+
+
+def _presence(one: Presence) -> dict[str, object]:
+    from provisioning.core.history import iso
+
+    return {
+        "name": one.name,
+        "targets": None if one.targets is None else list(one.targets),
+        "labels": dict(one.labels),
+        "capacity": one.capacity,
+        "in_use": one.in_use,
+        "draining": one.draining,
+        "version": one.version,
+        "since": iso(one.since),
+        "at": iso(one.at),
+    }
+
+
+def _row(one: Presence) -> dict[str, object]:
+    from provisioning_cli import plans
+
+    return {
+        "worker": one.name,
+        "targets": "all" if one.targets is None else list(one.targets),
+        "labels": [f"{name}={value}" for name, value in one.labels.items()],
+        "slots": f"{one.in_use} of {one.capacity}",
+        "draining": "yes" if one.draining else "",
+        "version": one.version,
+        "since": plans.local(one.since),
+    }
 
 
 def _trial(*, with_server: bool, folder: Path | None, port: int, url: bool) -> Trial | None:

@@ -19,13 +19,15 @@ from provisioning.core.frozen import dataclass
 from provisioning.core.history import History
 from provisioning.core.letters import Alarm
 from provisioning.core.model import Workflow
+from provisioning.core.placement import Roster
 from provisioning.core.ports import Clock, Lease, LogStore, Request
+from provisioning.core.presence import FRESH_S, Presence, fresh
 from provisioning.core.run import Run
 from provisioning.engine.actions import Action
 from provisioning.engine.limits import Limits
 from provisioning.engine.runner import Projection, Runner, Store
 from provisioning.engine.worker import Place, Worker
-from provisioning.errors import Fenced, LockedError, ProvisioningError
+from provisioning.errors import ClusterUnreachable, Fenced, LockedError, ProvisioningError
 from provisioning.operations.orders import ORDERS
 
 WORKER = "local"
@@ -81,6 +83,18 @@ class Bell(Protocol):
         ...
 
 
+class Crew(Protocol):
+    """The workers of a cluster, as they are known here."""
+
+    async def known(self) -> Sequence[Presence]:
+        """Return them, once there was time to hear of all."""
+        ...
+
+    async def changed(self, within_s: float) -> None:
+        """Wait until one of them says something, or none has for so long."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What an engine is made of. `actions` are made for a runner, and the outfit is opened, once we have the right to drive."""
@@ -92,6 +106,7 @@ class Parts:
     bell: Bell
     actions: Callable[[Runner], Mapping[str, Action]]
     outfit: Outfit
+    crew: Crew | None = None  # workers in other processes; None: the engine has its own
 
 
 class _Ringing:
@@ -184,12 +199,15 @@ class Engine:
     # ------------------------------------------------------------ parts
 
     async def _contend(self, tried: asyncio.Event) -> None:
-        """Take the right and drive. In a cluster somebody else may take it over: then drop what we thought, and begin again."""
+        """Take the right and drive. In a cluster that may be over: somebody else has taken over, or no server answers any more.
+
+        Then drop what we thought, and begin again.
+        """
         while True:
             token = await self._take_right(tried)
             try:
                 await self._drive(token, await self._parts.outfit.open(token), tried)
-            except* Fenced as lost:
+            except* (Fenced, ClusterUnreachable) as lost:
                 if self._parts.store.ordered is None:  # nobody takes over while a process lives
                     raise
                 LOG.warning("no longer driving: %s", _first(lost))
@@ -207,7 +225,11 @@ class Engine:
                 return await self._parts.lease.acquire(wait=False)
             except LockedError:
                 tried.set()
-                await self._parts.clock.sleep(TAKE_OVER_S)
+            except ClusterUnreachable as error:
+                if not tried.is_set():  # nobody is to wait for a server that was never there
+                    raise
+                LOG.warning("not driving: %s", error.message)
+            await self._parts.clock.sleep(TAKE_OVER_S)
 
     async def _drive(self, token: int, pieces: Pieces, tried: asyncio.Event) -> None:
         parts, options = self._parts, self._options
@@ -219,10 +241,12 @@ class Engine:
             projections=(*pieces.projections, *_own_projections(parts, options)),
             fence=token,
             poll_s=POLL_S,
-            limits=Limits(slots=options.slots, runs=options.runs, pools=options.pools),
+            limits=self._limits(),
         )
         await parts.store.take_over(token)
         worker = self._worker = self._working(runner, pieces) if parts.store.ordered is None else None
+        if parts.crew is not None:
+            await self._see(runner, parts.crew)
         if options.adopt:
             await runner.resume(self._wanted)
         self.runner = runner
@@ -234,8 +258,27 @@ class Engine:
             group.create_task(runner.serve())
             if worker is not None:
                 group.create_task(worker.serve())
+            if parts.crew is not None:
+                group.create_task(self._watch_crew(runner, parts.crew))
             if options.adopt:
                 group.create_task(self._take_orders(runner))
+
+    def _limits(self) -> Limits:
+        options = self._options
+        if self._parts.crew is not None:
+            return Limits(runs=options.runs, pools=options.pools, roster=Roster())
+        return Limits(slots=options.slots, runs=options.runs, pools=options.pools)
+
+    async def _watch_crew(self, runner: Runner, crew: Crew) -> None:
+        while True:
+            await crew.changed(FRESH_S / 3)
+            await self._see(runner, crew)
+
+    async def _see(self, runner: Runner, crew: Crew) -> None:
+        seen = await crew.known()
+        there = fresh(seen, self._parts.clock.now())
+        names = {one.name for one in there}
+        await runner.see(there, [one.name for one in seen if one.name not in names])
 
     def _working(self, runner: Runner, pieces: Pieces) -> Worker:
         """Return the worker that lives and dies with a runner. In a cluster they are apart."""

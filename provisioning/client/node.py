@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import field
+from contextlib import AsyncExitStack, suppress
+from dataclasses import field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from provisioning import clusters, userfile, wiring
+from provisioning import __version__, clusters, userfile, wiring
 from provisioning.builder.running import Functions
 from provisioning.client.engine import Engine, Options, Parts
 from provisioning.client.outfit import OfCluster
@@ -18,6 +18,7 @@ from provisioning.clusters import Joined
 from provisioning.core.frozen import dataclass
 from provisioning.core.model import NO_LABELS
 from provisioning.core.ports import LogStore
+from provisioning.core.presence import Presence
 from provisioning.engine.actions import Action
 from provisioning.engine.actions.python import PythonAction
 from provisioning.engine.actions.workflow import WorkflowAction
@@ -50,6 +51,7 @@ class Node:
         self._stopping: set[asyncio.Task[None]] = set()
         self._worker: Worker | None = None
         self._working: asyncio.Task[None] | None = None
+        self._draining = False
         self.engine: Engine | None = None
 
     async def __aenter__(self) -> Self:
@@ -66,9 +68,12 @@ class Node:
             store.tasks.cancelled = self._stop_run
             stack.push_async_callback(self._end)
             self._working = self._do(worker.serve())
+            self._do(clusters.beat(self._joined).serve(self.presence))
             if self._duty.decides:
+                crew = KnownCrew(self._joined)
+                self._do(crew.serve())
                 self._do(clusters.collector(self._joined).serve())
-                self.engine = Engine(parts_of(self._joined, logs), self._options)
+                self.engine = Engine(replace(parts_of(self._joined, logs), crew=crew), self._options)
                 stack.push_async_callback(self.engine.stop)
                 await self.engine.start()
             self._open = stack.pop_all()
@@ -85,8 +90,23 @@ class Node:
         """How many steps run here."""
         return self._worker.busy if self._worker is not None else 0
 
+    def presence(self) -> Presence:
+        """Return what this worker says of itself."""
+        duty = self._duty
+        targets = None if duty.targets is None else tuple(duty.targets)
+        return Presence(
+            name=duty.name,
+            targets=targets,
+            labels=duty.labels,
+            capacity=duty.slots,
+            in_use=self.busy,
+            draining=self._draining,
+            version=__version__,
+        )
+
     def drain(self) -> None:
-        """Take nothing new, and decide nothing any more: somebody else does."""
+        """Take nothing new; what runs goes on."""
+        self._draining = True
         if self._worker is not None:
             self._worker.drain()
 
@@ -125,6 +145,29 @@ class Node:
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, *self._stopping, return_exceptions=True)
+
+
+class KnownCrew:
+    """Fulfils `engine.Crew`, as long as `serve` runs."""
+
+    def __init__(self, joined: Joined) -> None:
+        self._said = asyncio.Event()
+        self._workers = clusters.workers(joined, self._said.set)
+
+    async def serve(self) -> None:
+        """Follow what the workers say, until cancelled."""
+        await self._workers.serve()
+
+    async def known(self) -> Sequence[Presence]:
+        """See `Crew`."""
+        return await self._workers.known()
+
+    async def changed(self, within_s: float) -> None:
+        """See `Crew`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._said.wait()
+        self._said.clear()
 
 
 def parts_of(joined: Joined, logs: LogStore) -> Parts:

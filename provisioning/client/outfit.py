@@ -8,12 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
-from provisioning import wiring
+from provisioning import clusters, wiring
 from provisioning.core.frozen import dataclass
 from provisioning.core.resources import Actor
 from provisioning.engine.actions import Action
 from provisioning.engine.recorder import Recorder
 from provisioning.engine.runner import Projection
+from provisioning.operations.cluster.recording import Recording
 
 if TYPE_CHECKING:
     from provisioning.clusters import Joined
@@ -63,7 +64,9 @@ class OfCluster:
 
     async def open(self, _token: int) -> Pieces:
         """See `Outfit`."""
-        return Pieces()
+        joined = self._joined
+        states = Recording(joined.store, wiring.clock(), lambda workspace: clusters.resources(joined, workspace))
+        return Pieces(projections=(states,))
 
     async def close(self) -> None:
         """Do nothing."""

@@ -15,6 +15,7 @@ from provisioning.operations.options import RunOptions
 from provisioning.settings import Settings
 
 if TYPE_CHECKING:
+    from provisioning.adapters.nats.connect import Access
     from provisioning.core.declare import Infra, Server
     from provisioning.core.history import RunDetail
     from provisioning.core.plan import Plan, Selection
@@ -62,9 +63,15 @@ class Project:
     folder: Path  # the workspace
     settings: Settings = field(default_factory=Settings)
     connect: Connect = wiring.hosts  # how servers are reached: over SSH unless somebody brings another way
+    cluster: Access | None = None  # whose workers do it; None: this process does
 
     def book(self) -> ResourceBook:
-        """Read the state file. Raises StateFileError."""
+        """Return the recorded states: of the cluster, else of the state file. Raises StateFileError, StoreError."""
+        if self.cluster is not None:
+            from provisioning.operations.cluster.provisioning import read_book
+            from provisioning.operations.session import run_blocking
+
+            return run_blocking(read_book(self, self.cluster))
         return wiring.state_file(self.folder).load_sync()
 
     def plan(self, selection: Selection) -> Plan:
@@ -83,6 +90,10 @@ class Project:
         """
         from provisioning.operations.session import provision, run_blocking
 
+        if self.cluster is not None:
+            from provisioning.operations.cluster.provisioning import provision as on_cluster
+
+            return run_blocking(on_cluster(self, self.cluster, selection, options, listener, show))
         return run_blocking(provision(self, selection, options, listener, show))
 
     def retry(self, run: str, options: RunOptions, listener: Listener) -> RunResult:
@@ -93,6 +104,10 @@ class Project:
         from provisioning.operations.records import find_run
         from provisioning.operations.session import retry, run_blocking
 
+        if self.cluster is not None:
+            from provisioning.operations.cluster.provisioning import retry as on_cluster
+
+            return run_blocking(on_cluster(self, self.cluster, run, options, listener))
         find_run(self.folder, run)  # a name that nothing has leaves no trace
         return run_blocking(retry(self, run, options, listener))
 

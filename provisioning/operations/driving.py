@@ -32,7 +32,7 @@ async def drive(
         os._exit(HARD_EXIT)
 
     try:
-        with _signals(interrupt, abort):
+        with stop_signals(interrupt, abort):
             async with asyncio.TaskGroup() as group:
                 serving = [group.create_task(runner.serve()), group.create_task(worker.serve())]
                 await start
@@ -45,7 +45,7 @@ async def drive(
 
 
 @contextmanager
-def _signals(interrupt: Callable[[], Coroutine[None, None, None]], abort: Callable[[], None]) -> Iterator[None]:
+def stop_signals(interrupt: Callable[[], Coroutine[None, None, None]], abort: Callable[[], None]) -> Iterator[None]:
     """SIGINT and SIGTERM ask for a stop; the second one leaves at once. The journal says what was open."""
     loop = asyncio.get_running_loop()
     asked: list[asyncio.Task[None]] = []

@@ -90,7 +90,7 @@ class LogCollector:
             except (ValueError, ProvisioningError) as error:
                 LOG.warning("message %d of the logs was left out: %s", stored.seq, error)
         for path, chunks in by_path.items():
-            _write_chunks(self._folder / path, chunks)
+            write_chunks(self._folder / path, chunks)
 
     def _save(self) -> None:
         self._saved_s = time.monotonic()
@@ -104,7 +104,8 @@ class LogCollector:
         self._noted(self._place.seq)
 
 
-def _write_chunks(path: Path, chunks: list[Chunk]) -> None:
+def write_chunks(path: Path, chunks: Iterable[Chunk]) -> None:
+    """Write chunks of one log at their places. Raises StoreError."""
     try:
         private_folder(path.parent)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, PRIVATE_FILE)

@@ -56,9 +56,12 @@ class ClusterRuns:
         run = await load(self._store, run_id)
         refuse_retry(run, None, extent, self._clock)
         await order(self._store, "retry", self._actor, {"run": run_id, "from_step": "", "extent": extent.value})
-        before = run.seq
-        await self._until(run_id, lambda summary: summary.last_seq > before)
+        await self.reopened(run_id, run.seq)
         return run
+
+    async def reopened(self, run_id: str, after: int) -> None:
+        """Wait until something has come of an order for a run whose newest event was `after`."""
+        await self._until(run_id, lambda summary: summary.last_seq > after)
 
     async def abandon(self, run_id: str, reason: str) -> Run:
         """Have a run ended. None is ever left open by a runner that died: somebody else leads then."""

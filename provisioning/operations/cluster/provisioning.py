@@ -1,0 +1,228 @@
+"""`taskserv create` on a cluster: planned here from the states that the cluster has, done by workers that reach the servers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from provisioning import clusters, wiring
+from provisioning.clusters import Joined
+from provisioning.core.compile import compile_plan
+from provisioning.core.frozen import dataclass
+from provisioning.core.history import RunDetail
+from provisioning.core.inputs import profile_of
+from provisioning.core.model import Action, Step, Workflow
+from provisioning.core.plan import Plan, Selection
+from provisioning.core.planner import check_selection, make_plan
+from provisioning.core.resources import ResourceBook
+from provisioning.errors import ConfigError, LockedError, NotFoundError, ProvisioningError
+from provisioning.operations import Listener, Project, RunOptions, RunResult
+from provisioning.operations.audience import Audience
+from provisioning.operations.cluster.following import follow
+from provisioning.operations.cluster.runs import ClusterRuns
+from provisioning.operations.cluster.sites import PACKAGE
+from provisioning.operations.failure import explain, resume_command, retry_command
+from provisioning.operations.orders import create, order, refuse_retry
+
+if TYPE_CHECKING:
+    from provisioning.adapters.nats.connect import Access
+    from provisioning.adapters.nats.turns import Turn
+
+ON_SERVERS = frozenset({"taskserv", "probe"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Session:
+    """One call that works on a workspace of the cluster."""
+
+    project: Project
+    joined: Joined
+    audience: Audience
+    actor: str
+
+    @property
+    def name(self) -> str:
+        """The workspace's name."""
+        return self.project.infra.workspace.name
+
+    async def book(self) -> ResourceBook:
+        """Return the states. Raises ConfigError where only this machine has some, StateFileError, StoreError."""
+        resources = clusters.resources(self.joined, self.name)
+        found = await resources.found()
+        if found is not None:
+            return found
+        if wiring.state_file(self.project.folder).path.exists():
+            raise ConfigError(
+                f"the cluster has no states of workspace {self.name}, but this machine has",
+                hint="`provisioning state push` brings them there, once",
+            )
+        return await resources.load()
+
+    async def lineage(self, book: ResourceBook) -> None:
+        """Have the lineage stored of a workspace that the cluster does not know yet: units on servers are named by it."""
+        if not book.serial:
+            await clusters.resources(self.joined, self.name).save(book)
+
+    @asynccontextmanager
+    async def turn(self, run_id: str, *, wait: bool) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Have the workspace for ourselves until the run begins; call what is yielded just before. Raises LockedError."""
+        turns = clusters.turns(self.joined)
+        mine = await self._take(run_id, wait=wait)
+        begun: list[Turn] = []
+
+        async def begin() -> None:
+            taken = await turns.take(self.name, mine, run_id, self.actor, begun=True)
+            if taken is None:
+                raise LockedError(f"workspace {self.name} was taken by somebody else meanwhile", hint="try again")
+            begun.append(taken)
+
+        try:
+            yield begin
+        except BaseException:
+            with suppress(ProvisioningError):
+                await turns.give_back(self.name, begun[-1] if begun else mine)
+            raise
+
+    async def _take(self, run_id: str, *, wait: bool) -> Turn:
+        turns, told = clusters.turns(self.joined), ""
+        while True:
+            now = await turns.now(self.name)
+            holder = self._holder(now)
+            if not holder:
+                mine = await turns.take(self.name, now, run_id, self.actor, begun=False)
+                if mine is not None:
+                    return mine
+            elif not wait:
+                raise LockedError(f"workspace {self.name} is locked by {holder}", hint="`--wait` waits for it")
+            else:
+                if told != holder:
+                    self.audience.on_note(f"waiting for {holder}")
+                told = holder
+                await wiring.clock().sleep(0.5)
+
+    def _holder(self, turn: Turn) -> str:
+        """Return who has the workspace; nothing where its run has ended, or never was."""
+        if not turn.run:
+            return ""
+        try:
+            summary = self.joined.store.history.summary(turn.run)
+        except NotFoundError:
+            return "" if turn.begun else f"{turn.actor}, who plans"
+        return "" if summary.ended_at is not None else f"run {turn.run} of {turn.actor}"
+
+    async def follow(self, run_id: str, start: Awaitable[None], flow: Workflow, after: int = 0) -> RunDetail:
+        """Start a run and show it until it has ended; then this machine's state file is as the cluster's states are."""
+        names = [step.id for step in flow.steps]
+        detail = await follow(self.joined, run_id, start, names, self.audience, self.actor, after)
+        await self._copy_states()
+        return detail
+
+    async def _copy_states(self) -> None:
+        book = await clusters.resources(self.joined, self.name).found()
+        if book is None:
+            return
+        try:
+            wiring.state_file(self.project.folder).adopt_sync(book)
+        except ProvisioningError as error:
+            self.audience.on_note(f"the state file of this machine was left as it is: {error.message}")
+
+
+async def provision(
+    project: Project,
+    access: Access,
+    selection: Selection,
+    options: RunOptions,
+    listener: Listener,
+    show: Callable[[Plan], None],
+) -> RunResult:
+    """Plan and have it run. See `Project.provision`."""
+    check_selection(project.infra, selection)
+    async with _session(project, access, options, listener) as session:
+        run_id = wiring.new_run_id()
+        async with session.turn(run_id, wait=options.wait) as begin:
+            book = await session.book()
+            plan = make_plan(project.infra, selection, book)
+            show(plan)
+            await session.lineage(book)
+            limit = options.max_parallel or project.settings.run.max_parallel
+            flow = compile_plan(plan, project.infra, keep_going=options.keep_going, max_parallel=limit)
+            packed = await _packed(session, run_id, flow, plan, book.lineage)
+
+            async def start() -> None:
+                await begin()
+                store = session.joined.store
+                await create(store, wiring.clock(), run_id, packed, trigger=options.source, actor=session.actor)
+
+            detail = await session.follow(run_id, start(), packed)
+        return _result(detail, f"{resume_command(project.folder, project.infra, selection, options)} {_here(access)}")
+
+
+async def retry(project: Project, access: Access, run: str, options: RunOptions, listener: Listener) -> RunResult:
+    """Reopen an ended run. See `Project.retry`."""
+    from provisioning.core.decide import Extent
+    from provisioning.engine.runner import load
+
+    async with _session(project, access, options, listener) as session:
+        store = session.joined.store
+        summary = store.history.run(run).summary
+        ended = await load(store, summary.run_id)
+        refuse_retry(ended, options.from_step, Extent.NEEDED, wiring.clock())
+        before = ended.seq
+        asked = {
+            "run": summary.run_id,
+            "from_step": options.from_step or "",
+            "keep_going": options.keep_going,
+            "max_parallel": options.max_parallel,
+        }
+        async with session.turn(summary.run_id, wait=options.wait) as begin:
+
+            async def start() -> None:
+                await begin()
+                await order(store, "retry", session.actor, asked)
+                await ClusterRuns(store, wiring.clock(), session.actor).reopened(summary.run_id, before)
+
+            detail = await session.follow(summary.run_id, start(), ended.workflow, before)
+        return _result(detail, f"{retry_command(project.folder, project.infra, summary.run_id)} {_here(access)}")
+
+
+async def read_book(project: Project, access: Access) -> ResourceBook:
+    """Return the states that the cluster has of a workspace; an empty book where it has none. Raises as `provision`."""
+    async with _session(project, access, RunOptions(), Listener()) as session:
+        return await session.book()
+
+
+@asynccontextmanager
+async def _session(project: Project, access: Access, options: RunOptions, listener: Listener) -> AsyncIterator[_Session]:
+    async with AsyncExitStack() as stack:
+        joined = await clusters.join(access)
+        stack.push_async_callback(joined.aclose)
+        await joined.store.replica.caught_up()
+        actor = options.actor or wiring.identity()
+        yield _Session(project=project, joined=joined, audience=Audience(listener), actor=actor)
+
+
+async def _packed(session: _Session, run_id: str, flow: Workflow, plan: Plan, lineage: str) -> Workflow:
+    """Return the workflow with what its steps need to know of the workspace, and have that where workers find it."""
+    infra = session.project.infra
+    nodes = [step for step in plan.steps if step.kind == "node" and step.runs and step.taskserv]
+    profiles = {(str(s.taskserv), profile_of(infra.taskservs[str(s.taskserv)], str(s.profile)).name) for s in nodes}
+    digest, data = clusters.pack_site(infra, profiles, lineage, session.project.folder)
+    await session.joined.store.blobs.put(run_id, data, digest)
+    return replace(flow, steps=tuple(_with_package(step, digest) for step in flow.steps))
+
+
+def _with_package(step: Step, digest: str) -> Step:
+    if step.action.type not in ON_SERVERS:
+        return step
+    settings = {**step.action.settings, PACKAGE: digest}
+    return replace(step, action=Action(type=step.action.type, settings=settings))
+
+
+def _here(access: Access) -> str:
+    return f"--nats {clusters.shown_urls(access)}"
+
+
+def _result(detail: RunDetail, resume: str) -> RunResult:
+    return RunResult(detail=detail, failure=explain(detail, resume, wiring.last_lines))
