@@ -10,9 +10,7 @@ from provisioning.core.frozen import dataclass
 from provisioning.core.model import NO_LABELS
 
 FRESH_S = 15.0
-"""How long what a worker says of itself counts: three beats of 5 s."""
-GIVEN_UP_S = 45.0
-"""After how long what a silent worker has is handed to others: more than the lease of a task, which it may still be at."""
+"""How long what a worker says of itself counts: three beats of 5 s, and longer than the lease of a task."""
 OWN = "w."
 """How targets begin that are of one worker each."""
 
