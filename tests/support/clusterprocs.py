@@ -1,0 +1,72 @@
+"""Worker processes of a cluster, started as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from provisioning.adapters.nats.connect import Access
+
+COMMAND = str(Path(sys.executable).with_name("provisioning"))
+ENDS_WITHIN_S = 60.0
+
+
+def reach(access: Access) -> tuple[str, ...]:
+    """Return the options that lead to a test's namespace."""
+    return ("--nats", access.urls[0], "--namespace", access.namespace)
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """Return what a process sees whose user has this home."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("PROVISIONING_", "XDG_"))}
+    return {**plain, "HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), **more}
+
+
+class WorkerProcess:
+    """`provisioning worker start`, which has said that it is ready."""
+
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+        self.process, self.log = process, log
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, f"no worker: {log.read_text('utf-8')}"
+        self.said: Mapping[str, Any] = json.loads(line)
+
+    @property
+    def messages(self) -> str:
+        """What it has said to its user."""
+        return self.log.read_text("utf-8")
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end, and return its exit code."""
+        self.process.send_signal(how)
+        return self.process.wait(ENDS_WITHIN_S)
+
+
+@contextmanager
+def worker(folder: Path, *arguments: str, prefix: Sequence[str] = (), **variables: str) -> Iterator[WorkerProcess]:
+    """Have a worker at work whose home is `folder`; it is killed at the end if it is still there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "messages"
+    with log.open("w", encoding="utf-8") as messages:
+        process = subprocess.Popen(
+            [*prefix, COMMAND, "worker", "start", "-o", "json", *arguments],
+            cwd=folder,
+            env=environment(folder, **variables),
+            stdout=subprocess.PIPE,
+            stderr=messages,
+            text=True,
+        )
+    try:
+        yield WorkerProcess(process, log)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
