@@ -72,6 +72,7 @@ class LogCollector:
         found = _read_place(self._folder / PLACE)
         async with self._more:
             self._place = found if found.created == created else Place(created=created)
+            self._more.notify_all()
 
     async def _take(self, messages: list[Stored]) -> None:
         await asyncio.to_thread(self._write, messages)

@@ -62,6 +62,7 @@ class Reading:
     async def close(self) -> None:
         """Stop reading."""
         self._broken = True
+        self._cluster.reconnected.discard(self._breaks)
         if self._sid is not None:
             with contextlib.suppress(Exception):
                 await heeded(self._sid.unsubscribe())  # type: ignore[attr-defined]
@@ -87,6 +88,7 @@ class Reading:
         client = await self._cluster.client()
         inbox, self._consumer = client.new_inbox(), f"r-{uuid.uuid4().hex}"
         self._client, self._delivered, self._broken, self._heard_s = client, 0, False, time.monotonic()
+        self._cluster.reconnected.add(self._breaks)
         consumer = self._consumer
 
         async def take(message: Msg) -> None:
