@@ -130,7 +130,8 @@ class Gate:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._http(scope, receive, _Answer(send))
+            asked_head = scope["method"] == "HEAD"
+            await self._http({**scope, "method": "GET"} if asked_head else scope, receive, _Answer(send, head=asked_head))
         else:
             await send({"type": "websocket.close", "code": 1008})
 
@@ -147,14 +148,19 @@ class Gate:
         except ProvisioningError as error:
             await of_ours(error)(scope, receive, answer)
             return
-        if endpoint is None:
-            status = 404 if not self._known_path(scope) else 405
-            text = "there is nothing here" if status == 404 else f"not with {scope['method']}"
-            await problem(status, text)(scope, receive, answer)
+        if endpoint is None or (answer.head and endpoint.endless):
+            await self._nothing(scope, answer)(scope, receive, answer)
         else:
             await self._app(scope, _limited(receive), answer)
         if scope["method"] not in READING and caller.name:
             await self._record(_audit(scope, caller, endpoint, answer.status))
+
+    def _nothing(self, scope: Scope, answer: _Answer) -> Response:
+        """Return that nothing has this path, or that it is not for this method."""
+        methods = sorted(self._methods(scope))
+        if not methods:
+            return problem(404, "there is nothing here")
+        return problem(405, f"not with {'HEAD' if answer.head else scope['method']}", headers={"Allow": ", ".join(methods)})
 
     async def _let_in(self, scope: Scope, endpoint: Endpoint | None) -> Caller:
         """Return who asks. Raises Refusal, TooMany."""
@@ -196,8 +202,14 @@ class Gate:
                 return None if endpoint.handler is pages.get_page and below else endpoint
         return None
 
-    def _known_path(self, scope: Scope) -> bool:
-        return any(route.matches(scope)[0] is Match.PARTIAL for route, one in self._routes if one.handler is not pages.get_page)
+    def _methods(self, scope: Scope) -> set[str]:
+        """Return the methods that a path is for."""
+        known = (
+            one
+            for route, one in self._routes
+            if one.handler is not pages.get_page and route.matches(scope)[0] is not Match.NONE
+        )
+        return {one.method for one in known}
 
     def _check_origin(self, scope: Scope, headers: Mapping[str, str]) -> None:
         host = headers.get("host", "")
@@ -249,10 +261,10 @@ class Gate:
 
 
 class _Answer:
-    """Passes an answer on with our headers, and remembers its status."""
+    """Passes an answer on with our headers, and remembers its status. Of one to `head` only the headers."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, send: Send, *, head: bool = False) -> None:
+        self._send, self.head = send, head
         self.status = 500
 
     async def __call__(self, message: Message) -> None:
@@ -261,6 +273,8 @@ class _Answer:
             given = {name.lower() for name, _value in message.get("headers", ())}
             more = [(name, value) for name, value in HEADERS.items() if name not in given]
             message = {**message, "headers": [*message.get("headers", ()), *more]}
+        elif self.head:
+            message = {**message, "body": b""}
         await self._send(message)
 
 

@@ -52,6 +52,11 @@ class Endpoint:
     answers: Mapping[int | str, dict[str, Any]] = field(default_factory=lambda: NO_EXTRAS)  # besides errors
     documented: bool = True
 
+    @property
+    def endless(self) -> bool:
+        """Whether its answer is a stream."""
+        return self.made.media_type == "text/event-stream"
+
 
 def mount(app: FastAPI, endpoints: Sequence[Endpoint]) -> dict[int, Endpoint]:
     """Add endpoints to an app; return them by the identity of their route."""
