@@ -101,7 +101,8 @@ def _packed_task(task: Task) -> Task:
 
 
 def _packed_report(report: Report) -> Report:
-    return replace(report, task=_packed_task(report.task))
+    task = _packed_task(report.task)
+    return report if task is report.task else replace(report, task=task)
 
 
 def _packed_event(event: Event) -> Event:
@@ -252,7 +253,8 @@ def _unpacked(obj: Any) -> Any:  # noqa: ANN401 - keeps the type it is given
         steps = tuple(map(_unpacked, obj.steps))
         return obj if all(map(same, steps, obj.steps)) else replace(obj, steps=steps)
     if isinstance(obj, Report):
-        return replace(obj, task=_unpacked(obj.task))
+        task = _unpacked(obj.task)
+        return obj if task is obj.task else replace(obj, task=task)
     if isinstance(obj, Event) and obj.kind is Kind.STEP_ADDED and "spec" in obj.data:
         return replace(obj, data={**obj.data, "spec": build(obj.data["spec"], Step, strict=False)})
     if isinstance(obj, list) and obj and is_dataclass(obj[0]):

@@ -49,4 +49,5 @@ class Batches:
 
 
 def _numbered(message: Message, batch: str, number: int) -> Message:
-    return replace(message, headers={**message.headers, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)})
+    headers = {**message.headers, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
+    return Message(subject=message.subject, body=message.body, headers=headers)

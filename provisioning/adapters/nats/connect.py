@@ -65,6 +65,7 @@ class Cluster:
         self._guard: AsyncIterator[None] | None = None
         self._up = asyncio.Event()
         self._said = ""
+        self.reconnected: set[Callable[[], None]] = set()  # called when a lost connection is there again
         self.prepare: Callable[[], Awaitable[None]] | None = None  # called after each first connection of a loop
 
     # ------------------------------------------------------------ the connection
@@ -219,10 +220,17 @@ class Cluster:
         self._said = str(error) or type(error).__name__
 
     async def _lost(self) -> None:
+        """Have whoever waits for an answer hear at once that it will not come: nats-py would let them wait for their time."""
         self._up.clear()
+        waiting = getattr(self._client, "_resp_map", {})
+        for answer in list(waiting.values()):
+            if not answer.done():
+                answer.set_exception(ClusterUnreachable("the connection was lost", hint=HINT))
 
     async def _back(self) -> None:
         self._up.set()
+        for hear in list(self.reconnected):
+            hear()
 
     def _refusal(self) -> ProvisioningError:
         """Return why no connection came about: nats-py tries again and again, and tells each failure."""
