@@ -5,26 +5,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
-from support.engine import Doer, Engine, engine
-from support.generated import APPROVALS, Script, flows, scripted, scripts
+from support.engine import Engine, engine
+from support.generated import APPROVALS, Script, flows, scripts
+from support.scripted import calm, doing, ends
 from support.simulate import step
 
 from provisioning.adapters.sqlite.store import SqliteStore
 from provisioning.core.events import Kind
-from provisioning.core.model import OnFailure, Retry, RunState, Workflow
-from provisioning.core.ports import Commit, Outcome, Request, Task
+from provisioning.core.model import RunState, Workflow
+from provisioning.core.ports import Commit, Request
 from provisioning.core.run import Run
 from provisioning.core.upstream import awaiting
-from provisioning.engine.actions import Context, Result
 from provisioning.engine.runner import load
-
-AT_ONCE = Retry(attempts=3, base_s=0)
 
 
 class Died(Exception):
@@ -45,40 +42,6 @@ class Mortal(SqliteStore):
         if self._after:
             await super().commit(commit)
         raise Died
-
-
-def doing(script: Script) -> Doer:
-    async def do(task: Task, _context: Context) -> Result:
-        end = scripted(script, task)
-        return Result(
-            outcome=end.outcome,
-            error_kind="" if end.outcome is Outcome.OK else "scripted",
-            output=f"{task.step} {task.attempt}",
-            passes=end.passes,
-            partial=end.partial,
-            wait_s=end.wait_s,
-            again=end.again,
-        )
-
-    return Doer(do)
-
-
-def calm(flow: Workflow) -> Workflow:
-    """Return the workflow without what makes its end depend on who is first: a failure that stops the others."""
-    policy = flow.policy
-    if policy.on_failure is OnFailure.FAIL:
-        policy = replace(policy, on_failure=OnFailure.SKIP_DOWNSTREAM)
-    steps = tuple(replace(step, retry=step.retry and AT_ONCE) for step in flow.steps)
-    return replace(flow, steps=steps, policy=replace(policy, rerun=AT_ONCE))
-
-
-def ends(run: Run) -> object:
-    """Return all that is to be the same in the end."""
-    steps = {
-        id: (step.state.value, step.attempt, step.output, step.error_kind, step.passes, step.partial)
-        for id, step in run.steps.items()
-    }
-    return run.state.value, run.reason, run.reruns, run.has_waited, steps
 
 
 async def approving(it: Engine) -> None:

@@ -17,7 +17,7 @@ from provisioning.adapters.nats.messages import INLINE_BYTES, reports_body
 from provisioning.adapters.nats.saying import Saying
 from provisioning.adapters.nats.wire import MESSAGE_ID, Message
 from provisioning.codec import parse
-from provisioning.core.ports import Report
+from provisioning.core.ports import Outcome, Report
 from provisioning.errors import StoreError
 
 SLOW_S, SLOWER, SLOWEST_S = 0.05, 6.0, 60.0
@@ -40,11 +40,9 @@ class Reporting:
 
     async def ended(self, *reports: Report) -> None:
         """Keep ends, durably. Raises ValueError for what JSON cannot hold."""
-        bodies = [reports_body([report])[1:-1] for report in reports]
+        bodies = [self._said(report) for report in reports]
         loop = asyncio.get_running_loop()
         kept = [(report, body, loop.create_future()) for report, body in zip(reports, bodies, strict=True)]
-        for report in reports:
-            self.silence(report)
         self._waiting += kept
         loop.call_soon(self._send)
         await asyncio.gather(*(future for _report, _body, future in kept))
@@ -54,11 +52,14 @@ class Reporting:
         loop = asyncio.get_running_loop()
         self._telling[_step_of(report)] = loop.call_later(SLOW_S, self._tell, report, SLOW_S * SLOWER)
 
-    def silence(self, report: Report) -> None:
-        """Tell no more that it has begun."""
+    def _said(self, report: Report) -> bytes:
+        """Return an end. What was cancelled does not say by itself that it had begun, as every other end does."""
         telling = self._telling.pop(_step_of(report), None)
-        if telling is not None:
-            telling.cancel()
+        if telling is None:
+            return reports_body([report])[1:-1]
+        telling.cancel()
+        began = [Report(task=report.task, worker=report.worker)] if report.outcome is Outcome.CANCELLED else []
+        return reports_body([*began, report])[1:-1]
 
     async def close(self) -> None:
         """Give up what is not stored: it is told by whoever asks for its worker."""
