@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import field
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 RECONNECT_WAIT_S = 0.25
 PING_S = 10  # two unanswered ones are a lost link
+_DENIED = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
 HINT = "start the server, or correct the URL: `--nats`, the setting nats.url or PROVISIONING_NATS"
 
 
@@ -65,6 +67,8 @@ class Cluster:
         self._guard: AsyncIterator[None] | None = None
         self._up = asyncio.Event()
         self._said = ""
+        self._denied: set[str] = set()  # subjects
+        self._refused = asyncio.Event()
         self.reconnected: set[Callable[[], None]] = set()  # called when a lost connection is there again
         self.prepare: Callable[[], Awaitable[None]] | None = None  # called after each first connection of a loop
 
@@ -174,9 +178,9 @@ class Cluster:
 
         _quiet()
         client = Client()
-        await self._connect(client)
-        self._up.set()
         try:
+            await self._connect(client)
+            self._up.set()
             await check_server(client, self.access)
             self._guard = _closed_with_loop(client)
             await anext(self._guard)
@@ -190,34 +194,51 @@ class Cluster:
         return client
 
     async def _connect(self, client: Client) -> None:
+        """Try until it works, the server refuses who we are, or the time is over."""
+        self._said, self._refused = "", asyncio.Event()
+        connecting = asyncio.create_task(self._connected(client))
+        refused = asyncio.create_task(self._refused.wait())
         try:
-            async with asyncio.timeout(self.access.timeout_s):
-                await client.connect(
-                    list(self.access.urls),
-                    name="provisioning",
-                    error_cb=self._heard,
-                    disconnected_cb=self._lost,
-                    reconnected_cb=self._back,
-                    allow_reconnect=True,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]
-                    connect_timeout=self.access.timeout_s,  # type: ignore[arg-type]
-                    ping_interval=PING_S,
-                    max_outstanding_pings=2,
-                    pending_size=0,  # what cannot be sent now is not sent behind our back later
-                    **_identity(client, self.access),
-                )
-        except TimeoutError as error:
-            await _close(client)
-            raise self._refusal() from error
+            await asyncio.wait({connecting, refused}, timeout=self.access.timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                connecting.result()
+                return
+            raise self._refusal()
         except ProvisioningError:
+            await _close(client)
             raise
         except Exception as error:
             await _close(client)
             raise self._error(error, "") from error
+        finally:
+            for task in (connecting, refused):
+                task.cancel()
+            await asyncio.gather(connecting, refused, return_exceptions=True)
+
+    async def _connected(self, client: Client) -> None:
+        await client.connect(
+            list(self.access.urls),
+            name="provisioning",
+            error_cb=self._heard,
+            disconnected_cb=self._lost,
+            reconnected_cb=self._back,
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type]
+            connect_timeout=self.access.timeout_s,  # type: ignore[arg-type]
+            ping_interval=PING_S,
+            max_outstanding_pings=2,
+            pending_size=0,  # what cannot be sent now is not sent behind our back later
+            **_identity(client, self.access),
+        )
 
     async def _heard(self, error: Exception) -> None:
         self._said = str(error) or type(error).__name__
+        denied = _DENIED.search(self._said)
+        if denied is not None:
+            self._denied.add(denied[1])
+        elif "authorization" in self._said.lower():
+            self._refused.set()
 
     async def _lost(self) -> None:
         """Have whoever waits for an answer hear at once that it will not come: nats-py would let them wait for their time."""
@@ -261,6 +282,11 @@ class Cluster:
             return NobodyAnswers(
                 f"nats: nobody answers at {subject}",
                 hint="is JetStream enabled for this account, the stream there, and are we permitted to use it?",
+            )
+        if subject in self._denied:
+            return StoreError(
+                f"nats: this account may not publish to {subject}",
+                hint="docs/how-to/cluster.md says what each role needs",
             )
         if isinstance(error, errors.MaxPayloadError):
             return StoreError(f"nats: a message to {subject} is longer than the server takes", hint="raise its max_payload")
