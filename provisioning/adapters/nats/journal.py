@@ -56,9 +56,17 @@ class NatsJournal:
     """Fulfils the writing half of `ports.Journal`; `replica` has the reading half."""
 
     def __init__(
-        self, cluster: Cluster, blobs: Blobs, schedules: Callable[[Sequence[Timer]], Sequence[Message]] = lambda _timers: ()
+        self,
+        cluster: Cluster,
+        blobs: Blobs,
+        schedules: Callable[[Sequence[Timer]], Sequence[Message]] = lambda _timers: (),
+        ended_at: Callable[[str], int] = lambda _run: 0,
     ) -> None:
-        """`schedules` returns what is to be sent for timers."""
+        """`schedules` returns what is to be sent for timers.
+
+        `ended_at` returns the last seq of a run that has ended, as far as the history knows: the stream may have removed it.
+        """
+        self._ended_at = ended_at
         self._cluster, self._blobs, self._schedules = cluster, blobs, schedules
         self._batches = Batches(cluster)
         self.sender = Sender(cluster, self._batches)
@@ -156,8 +164,8 @@ class NatsJournal:
     async def _look_at(self, run: str, line: _Line) -> Stored | None:
         found = await self._cluster.last(self._cluster.names.work, self._cluster.names.decision(run))
         if found is None:
-            line.seq = line.last = line.cursor = 0
-            line.fence = None
+            line.seq = line.cursor = 0
+            line.last, line.fence = self._ended_at(run), None
         else:
             said = head(found)
             line.seq, line.last, line.fence, line.cursor = found.seq, said.last, said.fence, said.cursor

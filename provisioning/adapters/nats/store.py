@@ -18,8 +18,9 @@ from provisioning.adapters.nats.wire import Message
 from provisioning.adapters.nats.work import NatsWork
 from provisioning.codec import digest, encode
 from provisioning.core.events import Event
-from provisioning.core.model import Workflow
+from provisioning.core.model import RUN_ENDED, Workflow
 from provisioning.core.ports import Clock, Commit
+from provisioning.errors import NotFoundError
 
 
 class NatsStore(NatsWork):
@@ -36,7 +37,7 @@ class NatsStore(NatsWork):
         self.cluster, self._clock, self._patient = cluster, clock or SystemClock(), patient
         self.blobs = Blobs(cluster)
         super().__init__(cluster, self.blobs, self._clock, lease_s)
-        self.journal = NatsJournal(cluster, self.blobs, self.timers.schedules)
+        self.journal = NatsJournal(cluster, self.blobs, self.timers.schedules, self._ended_at)
         self.replica = Replica(cluster, self.blobs, folder / "history.db")
         self.history = self.replica.history
         self._stored: set[str] = set()
@@ -129,6 +130,13 @@ class NatsStore(NatsWork):
         return self.replica.letters_deleted(asked)
 
     # ------------------------------------------------------------ parts
+
+    def _ended_at(self, run: str) -> int:
+        try:
+            summary = self.history.summary(run)
+        except NotFoundError:
+            return 0
+        return summary.last_seq if summary.state in RUN_ENDED else 0
 
     async def _sent(self) -> None:
         await self.journal.sender.settled()
