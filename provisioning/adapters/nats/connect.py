@@ -67,7 +67,7 @@ class Cluster:
         self._guard: AsyncIterator[None] | None = None
         self._up = asyncio.Event()
         self._said = ""
-        self._denied: set[str] = set()  # subjects
+        self._denied: set[str] = set()  # subjects, as nats-py tells them: in lower case
         self._refused = asyncio.Event()
         self.reconnected: set[Callable[[], None]] = set()  # called when a lost connection is there again
         self.prepare: Callable[[], Awaitable[None]] | None = None  # called after each first connection of a loop
@@ -200,13 +200,7 @@ class Cluster:
         refused = asyncio.create_task(self._refused.wait())
         try:
             await asyncio.wait({connecting, refused}, timeout=self.access.timeout_s, return_when=asyncio.FIRST_COMPLETED)
-            if connecting.done():
-                connecting.result()
-                return
-            raise self._refusal()
-        except ProvisioningError:
-            await _close(client)
-            raise
+            self._judge(connecting)
         except Exception as error:
             await _close(client)
             raise self._error(error, "") from error
@@ -214,6 +208,12 @@ class Cluster:
             for task in (connecting, refused):
                 task.cancel()
             await asyncio.gather(connecting, refused, return_exceptions=True)
+
+    def _judge(self, connecting: asyncio.Task[None]) -> None:
+        """Raise what kept the connection from coming about."""
+        if not connecting.done():
+            raise self._refusal()
+        connecting.result()
 
     async def _connected(self, client: Client) -> None:
         await client.connect(
@@ -236,7 +236,7 @@ class Cluster:
         self._said = str(error) or type(error).__name__
         denied = _DENIED.search(self._said)
         if denied is not None:
-            self._denied.add(denied[1])
+            self._denied.add(denied[1].lower())
         elif "authorization" in self._said.lower():
             self._refused.set()
 
@@ -283,7 +283,7 @@ class Cluster:
                 f"nats: nobody answers at {subject}",
                 hint="is JetStream enabled for this account, the stream there, and are we permitted to use it?",
             )
-        if subject in self._denied:
+        if subject.lower() in self._denied:
             return StoreError(
                 f"nats: this account may not publish to {subject}",
                 hint="docs/how-to/cluster.md says what each role needs",

@@ -79,5 +79,7 @@ def _key(path: Path, seed: str) -> Ed25519PrivateKey:
 def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"nats: there is no file {path}", hint="check the settings of nats") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"nats: {path} cannot be read: {error}", hint="check the settings of nats") from error
