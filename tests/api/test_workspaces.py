@@ -117,3 +117,15 @@ def test_a_workspace_that_somebody_works_on_is_refused_with_who_it_is(tmp_path: 
         lock.release_sync()
 
     asyncio.run(story())
+
+
+def test_who_looks_at_the_list_of_runs_is_told_of_those_of_workspaces(tmp_path: Path) -> None:
+    workspace(tmp_path / "demo")
+
+    async def story() -> None:
+        async with served(tmp_path) as here, here.stream("runs") as stream:
+            assert (await stream.next())[1] == "changed", "whoever comes is told once"
+            await here.post("/workspaces/demo/provision", {"taskserv": "thing"})
+            assert (await stream.next())[1] == "changed"
+
+    asyncio.run(story())

@@ -124,8 +124,8 @@ class Looker:
     # ------------------------------------------------------------ lists
 
     def _look_at_lists(self, kinds: Collection[str]) -> None:
-        if "runs" in kinds and wiring.has_history(self._data):
-            self._compare("runs", self._reading.pages(self._data).pulse())
+        if "runs" in kinds:
+            self._compare("runs", self._reading.pulse())
         now_s = wiring.clock().monotonic_s()
         if "dags" in kinds and now_s - self._looked_s >= FOLDER_S:
             self._looked_s = now_s

@@ -120,6 +120,11 @@ class Reading:
             before, looked = page[-1].run_id, looked + len(page)
         return found[:limit], found[limit - 1][0].run_id if len(found) > limit else before or ""
 
+    def pulse(self) -> object:
+        """Return something that is different when any run has changed, also of a workspace."""
+        folders = [folder for folder, _name in ((self._data, ""), *self._workspaces.folders()) if wiring.has_history(folder)]
+        return {folder: self.pages(folder).pulse() for folder in folders}
+
     def recent(self, names: Sequence[str], count: int) -> dict[str, list[RunSummary]]:
         """Return the newest runs of DAGs by name, the newest first; not those that other runs have started."""
         return self.pages(self._data).recent(names, count)
