@@ -50,7 +50,7 @@ def test_a_dead_letter_says_why_and_is_replayed(visit: Visits, engine: Engine, t
     mark.touch()
     one.button("Replay fragile breaks").click()
     one.text("No step waits to be run again.").wait_for()
-    one.page.get_by_label("Also those that were run again").press("Space")
+    one.page.get_by_label("Which").select_option("Run again")
     letters.get_by_role("link", name="by ann").click()
     one.status("succeeded")
 

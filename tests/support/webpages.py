@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,10 +23,20 @@ REFUSED = "Failed to load resource"  # an answer of 4xx, which pages ask for on 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """Where a server is, and the token for its first user."""
+    """Where a server is, the token for its first user, and its process."""
 
     address: str
     token: str
+    running: subprocess.Popen[str]
+
+    @property
+    def port(self) -> str:
+        return self.address.rpartition(":")[2]
+
+    def stop(self) -> None:
+        """End it in order."""
+        self.running.send_signal(signal.SIGTERM)
+        self.running.communicate(timeout=LONG_S)
 
 
 @contextmanager
@@ -42,11 +53,12 @@ def serving(engine: Engine, *words: str) -> Iterator[Serving]:
         token = re.search(r"token: (\S+)", said)
         assert address is not None, said
         assert token is not None, said
+        server = Serving(address=address[1], token=token[1], running=running)
         try:
-            yield Serving(address=address[1], token=token[1])
+            yield server
         finally:
-            running.send_signal(signal.SIGTERM)
-            running.communicate(timeout=LONG_S)
+            if running.poll() is None:
+                server.stop()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

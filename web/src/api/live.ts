@@ -30,6 +30,8 @@ export class Positions {
   }
 }
 
+const BACK: Message = { topic: "", event: "back", data: {} };
+
 /** Follows topics on one connection; when they change, a new one goes on where each topic is. */
 export function useLive(topics: readonly string[], onMessage: (message: Message) => void): void {
   const positions = useRef(new Positions());
@@ -42,9 +44,15 @@ export function useLive(topics: readonly string[], onMessage: (message: Message)
     const wanted = key.split(",");
     positions.current.keep(wanted);
     const stream = {};
+    let lost = false;
     const stop = follow(`/api/v1/events/stream?${new URLSearchParams({ topics: key })}`, {
       lastId: positions.current.cursor(wanted),
-      onState: (connected) => connection.note(stream, connected),
+      onState: (connected) => {
+        connection.note(stream, connected);
+        // A server that was started anew may count as the old one did, and would not say what has changed meanwhile.
+        if (connected && lost) handler.current(BACK);
+        lost = !connected;
+      },
       onEvent: (event) => {
         positions.current.note(wanted, event.id);
         const message = read(event);

@@ -1,4 +1,4 @@
-import { Button, Checkbox, Modal, NumberInput, TextInput } from "@mantine/core";
+import { Button, Checkbox, Modal, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { Link } from "wouter";
@@ -83,7 +83,7 @@ export function Backfill({ name, onClose }: { readonly name: string; readonly on
   const [failed, setFailed] = useState(false);
   const [good, setGood] = useState(false);
   const [newest, setNewest] = useState(false);
-  const [parallel, setParallel] = useState<number | string>(1);
+  const [parallel, setParallel] = useState("1");
   const body = { reprocess_failed: failed, reprocess_successful: good, newest_first: newest, parallel: Number(parallel) || 1, limit: 1000, params: {} };
   const fill = useAct(
     (dry_run: boolean) =>
@@ -106,7 +106,7 @@ export function Backfill({ name, onClose }: { readonly name: string; readonly on
         <p className="quiet">Past times of its schedule are run, each exactly once.</p>
         <TextInput data-autofocus type="datetime-local" required label="From" description={zone} value={start} onChange={(event) => setStart(event.currentTarget.value)} />
         <TextInput type="datetime-local" required label="Until" description={zone} value={end} onChange={(event) => setEnd(event.currentTarget.value)} />
-        <NumberInput label="At most so many at once" min={1} max={100} value={parallel} onChange={setParallel} />
+        <TextInput type="number" label="At most so many at once" min={1} max={100} value={parallel} onChange={(event) => setParallel(event.currentTarget.value)} />
         <Checkbox label="Run failed times again" checked={failed} onChange={(event) => setFailed(event.currentTarget.checked)} />
         <Checkbox label="Run successful times again" checked={good} onChange={(event) => setGood(event.currentTarget.checked)} />
         <Checkbox label="The newest time first" checked={newest} onChange={(event) => setNewest(event.currentTarget.checked)} />

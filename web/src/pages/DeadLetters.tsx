@@ -1,4 +1,4 @@
-import { Button, Switch } from "@mantine/core";
+import { Button, NativeSelect } from "@mantine/core";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "wouter";
@@ -20,11 +20,11 @@ const TOPICS = ["runs"];
 
 /** Steps that failed for good, until somebody has them run again. */
 export default function DeadLetters() {
-  const [all, setAll] = useState(false);
+  const [replayed, setReplayed] = useState(false);
   const list = useInfiniteQuery({
-    queryKey: [...KEY, all],
+    queryKey: [...KEY, replayed],
     queryFn: ({ pageParam }) =>
-      got(api.GET("/api/v1/dead-letters", { params: { query: { limit: 100, ...(all ? {} : { replayed: false }), ...(pageParam ? { cursor: Number(pageParam) } : {}) } } })),
+      got(api.GET("/api/v1/dead-letters", { params: { query: { limit: 100, replayed, ...(pageParam ? { cursor: Number(pageParam) } : {}) } } })),
     initialPageParam: "",
     getNextPageParam: (page) => page.next || undefined,
     placeholderData: (before) => before,
@@ -36,12 +36,20 @@ export default function DeadLetters() {
       <Page title="Dead letters" aside={<span className="quiet">{`${waiting.toLocaleString("en")} waiting`}</span>}>
         <p className="quiet">Steps that failed for good. Replay has one run again in its run.</p>
         <div className="tools">
-          <Switch label="Also those that were run again" checked={all} onChange={(event) => setAll(event.currentTarget.checked)} />
+          <NativeSelect
+          aria-label="Which"
+          value={String(replayed)}
+          onChange={(event) => setReplayed(event.currentTarget.value === "true")}
+          data={[
+            { value: "false", label: "Waiting" },
+            { value: "true", label: "Run again" },
+          ]}
+        />
         </div>
         <Loaded query={list}>
           {({ pages }) => {
             const letters = pages.flatMap((page) => page.letters);
-            return letters.length ? <Letters letters={letters} onEnd={more} /> : <Empty title={all ? "No step has ever failed for good." : "No step waits to be run again."} />;
+            return letters.length ? <Letters letters={letters} onEnd={more} /> : <Empty title={replayed ? "No step was run again." : "No step waits to be run again."} />;
           }}
         </Loaded>
       </Page>

@@ -1,4 +1,4 @@
-import { Button, NativeSelect, NumberInput, TextInput } from "@mantine/core";
+import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { type Role, type TokenItem, api, got } from "../api/client";
@@ -42,7 +42,7 @@ function Add() {
   const admin = useMay("admin");
   const [purpose, setPurpose] = useState("");
   const [role, setRole] = useState<Role>("viewer");
-  const [days, setDays] = useState<number | string>(90);
+  const [days, setDays] = useState("90");
   const add = useAct(() => got(api.POST("/api/v1/tokens", { body: { purpose, role, days: days === "" ? null : Number(days) } })), {
     touches: [KEY],
     then: () => setPurpose(""),
@@ -57,7 +57,7 @@ function Add() {
       <form className="tools" onSubmit={submit} aria-label="New token">
         <TextInput label="For" required value={purpose} onChange={(event) => setPurpose(event.currentTarget.value)} />
         <NativeSelect label="Role" value={role} data={roles} onChange={(event) => setRole(event.currentTarget.value as Role)} />
-        <NumberInput className="field" label="Days" placeholder="without end" min={1} max={3650} value={days} onChange={setDays} />
+        <TextInput type="number" label="Days" placeholder="without end" min={1} max={3650} value={days} onChange={(event) => setDays(event.currentTarget.value)} />
         <Button type="submit" loading={add.isPending}>
           Make a token
         </Button>
