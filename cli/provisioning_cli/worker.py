@@ -30,6 +30,9 @@ def worker() -> None:
 @click.option("--label", "labels", multiple=True, metavar="K=V", help="A label that steps may select; repeatable.")
 @click.option("--slots", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Steps at once.")
 @click.option("--import", "modules", multiple=True, metavar="MODULE", help="A module that registers tasks; repeatable.")
+@click.option(
+    "--dags", metavar="DIR", type=click.Path(path_type=Path), help="Its own DAG files; others get from it what they lack."
+)
 @click.option("--name", metavar="NAME", help="What it is called; its machine and process if nothing is said.")
 @click.option("--no-scheduler", is_flag=True, help="Only run steps; leave deciding to other workers.")
 @click.option(
@@ -46,6 +49,7 @@ def start(
     labels: tuple[str, ...],
     slots: int,
     modules: tuple[str, ...],
+    dags: Path | None,
     name: str | None,
     no_scheduler: bool,
     drain_s: float,
@@ -74,6 +78,7 @@ def start(
         labels=_labels(labels),
         decides=not no_scheduler,
         home=home,
+        dags=dags.absolute() if dags is not None else None,
     )
     trial = _trial(with_server=with_server, folder=data, port=port, url="nats" in app.given)
     run_blocking(work(found, folder, duty, drain_s=drain_s, trial=trial, ready=lambda said: _tell(app, said), say=app.say))

@@ -23,6 +23,7 @@ from provisioning.engine.actions import Action
 from provisioning.engine.actions.python import PythonAction
 from provisioning.engine.actions.workflow import WorkflowAction
 from provisioning.engine.worker import Place, Worker
+from provisioning.operations.cluster.dagu import AtWorker, at_worker, catalogue_at, service_of
 from provisioning.operations.cluster.runs import ClusterRuns
 from provisioning.operations.cluster.sites import Sites
 from provisioning.settings import Settings
@@ -38,6 +39,7 @@ class Duty:
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     decides: bool = True  # contends for the right to decide
     home: Path = field(default_factory=Path.cwd)  # where relative paths of secrets begin
+    dags: Path | None = None  # its own folder of DAG files; where it decides, others get what they lack from there
 
 
 class Node:
@@ -52,6 +54,7 @@ class Node:
         self._worker: Worker | None = None
         self._working: asyncio.Task[None] | None = None
         self._draining = False
+        self._runs = ClusterRuns(joined.store, wiring.clock(), self._actor)
         self.engine: Engine | None = None
 
     async def __aenter__(self) -> Self:
@@ -62,9 +65,11 @@ class Node:
             stack.push_async_callback(logs.aclose)
             sites = Sites(self._joined.store.blobs, userfile.cache_folder() / "sites", self._duty.home, self._settings)
             stack.push_async_callback(sites.close)
+            dagu = self._dagu()
+            stack.push_async_callback(dagu.close)
             store, clock = self._joined.store, wiring.clock()
             place = Place(slots=self._duty.slots, targets=self._duty.targets, among_others=True)
-            worker = self._worker = Worker(self._duty.name, store, self._actions(sites), logs, clock, place=place)
+            worker = self._worker = Worker(self._duty.name, store, self._actions(sites, dagu), logs, clock, place=place)
             store.tasks.cancelled = self._stop_run
             stack.push_async_callback(self._end)
             self._working = self._do(worker.serve())
@@ -73,6 +78,8 @@ class Node:
                 crew = KnownCrew(self._joined)
                 self._do(crew.serve())
                 self._do(clusters.collector(self._joined).serve())
+                if self._duty.dags is not None:
+                    self._do(service_of(self._joined, self._duty.dags, self._settings, self._duty.name).serve())
                 self.engine = Engine(replace(parts_of(self._joined, logs), crew=crew), self._options)
                 stack.push_async_callback(self.engine.stop)
                 await self.engine.start()
@@ -121,14 +128,19 @@ class Node:
 
     # ------------------------------------------------------------ parts
 
-    def _actions(self, sites: Sites) -> Mapping[str, Action]:
-        runs = ClusterRuns(self._joined.store, wiring.clock(), self._actor)
+    def _actions(self, sites: Sites, dagu: AtWorker) -> Mapping[str, Action]:
         return {
             "python": PythonAction(Functions(), self._duty.name),
-            "workflow": WorkflowAction(runs),
+            "workflow": WorkflowAction(self._runs),
             **wiring.local_actions(),
             **sites.actions(),
+            **dagu.actions,
         }
+
+    def _dagu(self) -> AtWorker:
+        duty = self._duty
+        own = catalogue_at(duty.dags, self._settings) if duty.dags is not None else None
+        return at_worker(self._joined, duty.name, self._runs, self._settings, duty.home, own)
 
     def _stop_run(self, run: str) -> None:
         if self._worker is not None:

@@ -14,9 +14,11 @@ from provisioning.operations.dagu import abroad
 from provisioning.operations.dagu.answering import Answering, readers_of
 from provisioning.operations.dagu.catalogue import Catalogue
 from provisioning.operations.dagu.definitions import functions_of, readers
+from provisioning.operations.dagu.places import find_places
 from provisioning.operations.dagu.running import Start, check_params
 
 if TYPE_CHECKING:
+    from provisioning.adapters.nats.definitions import DefinitionService
     from provisioning.clusters import Joined
     from provisioning.engine.actions.dagu.runs import Runs
     from provisioning.settings import Settings
@@ -46,10 +48,15 @@ def at_worker(
     return AtWorker(actions=actions, close=close)
 
 
-async def answer_for(joined: Joined, catalogue: Callable[[], Catalogue], settings: Settings, by: str) -> None:
-    """Answer workers' questions for definitions from a folder until cancelled. Raises ConfigError, StoreError."""
-    answering = Answering(catalogue, rules=readers_of(settings.dagu.readers), by=by)
-    await wiring.definition_service(joined.cluster, answering).serve()
+def catalogue_at(dags: Path, settings: Settings) -> Catalogue:
+    """Return the DAG files of a folder, as they are now."""
+    return Catalogue(find_places(dags=str(dags), settings=settings.dagu), default_type=settings.dagu.default_type)
+
+
+def service_of(joined: Joined, dags: Path, settings: Settings, by: str) -> DefinitionService:
+    """Return what answers workers' questions for definitions from a folder, while it is served. Raises ConfigError."""
+    answering = Answering(lambda: catalogue_at(dags, settings), rules=readers_of(settings.dagu.readers), by=by)
+    return wiring.definition_service(joined.cluster, answering)
 
 
 async def send_off(joined: Joined, catalogue: Catalogue, ref: str, asked: Start, runs: Runs, settings: Settings) -> str:
