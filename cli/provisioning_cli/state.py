@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioning_cli import complete
+from provisioning_cli.clustered import ClusterCommand, required
 from provisioning_cli.context import App, me, pass_app
 from provisioning_cli.groups import Group
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from provisioning.core.resources import Resource, ResourceBook
     from provisioning.core.stateedit import Edited
+    from provisioning.operations.cluster.states import Moved
 
 SERVER = click.argument("server", shell_complete=complete.servers)
 TASKSERV = click.argument("taskserv", required=False, shell_complete=complete.taskservs)
@@ -129,6 +131,43 @@ def _report(app: App, what: str, edited: Edited) -> None:
             + f"{output.count(len(rows), 'resource')} {done}\n"
         ),
     )
+
+
+@state.command(cls=ClusterCommand)
+@click.option("--force", is_flag=True, help="Also over a newer file, or one of another lineage; it is kept beside.")
+@pass_app
+def pull(app: App, force: bool) -> None:
+    """Have the state file say what the cluster says of this workspace."""
+    from provisioning.operations.cluster import states
+
+    _moved(app, "pull", states.pull(app.folder(), required(app), me(), force=force))
+
+
+@state.command(cls=ClusterCommand)
+@click.option("--force", is_flag=True, help="Also over newer states, or those of another lineage.")
+@pass_app
+def push(app: App, force: bool) -> None:
+    """Have the cluster say what the state file of this workspace says."""
+    from provisioning.operations.cluster import states
+
+    _moved(app, "push", states.push(app.folder(), required(app), force=force))
+
+
+def _moved(app: App, what: str, moved: Moved) -> None:
+    from provisioning_cli import output
+
+    rows = [{"server": host, "taskserv": name} for host, name in moved.changed]
+    document = {
+        "edit": what,
+        "workspace": moved.workspace,
+        "lineage": moved.lineage,
+        "serial": moved.serial,
+        "written": moved.written,
+        "resources": rows,
+    }
+    done = {"pull": "the state file is", "push": "the cluster is"}[what]
+    told = f"{done} at serial {moved.serial}\n" if moved.written else f"nothing to do: both are at serial {moved.serial}\n"
+    app.emit(document, lambda: (output.table(rows, ["server", "taskserv"], empty="") if rows else "") + told)
 
 
 @state.command()
