@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import ssl
@@ -24,6 +25,8 @@ from provisioning.settings import Settings
 
 GRACE_S = 5  # for answers that are being written when the server ends
 CONNECTIONS_MOST = 2000
+TIDY_S = 3600.0
+_log = logging.getLogger("provisioning.server")
 Say = Callable[[str], None]
 
 
@@ -68,9 +71,13 @@ async def serve(places: Places, settings: Settings, listen: Listen, say: Say) ->
     bound = _bound(listen)
     people = open_people(wiring.people_store(places.data))
     try:
-        people.tidy()
         async with hosted(places, settings, scheduler=listen.scheduler) as host:
-            await _until_asked(host, people, listen, bound, say)
+            tidying = asyncio.create_task(_tidy(people))
+            try:
+                await _until_asked(host, people, listen, bound, say)
+            finally:
+                tidying.cancel()
+                await asyncio.wait([tidying])
             if host.failure is not None:
                 raise _told(host.failure)
     finally:
@@ -104,6 +111,16 @@ async def _until_asked(host: Host, people: People, listen: Listen, bound: socket
         failing.cancel()
         server.should_exit = True
         await serving
+
+
+async def _tidy(people: People) -> None:
+    """Forget what is old of people: at once, and every hour until cancelled. Where that fails, it is tried an hour later."""
+    while True:
+        try:
+            await asyncio.to_thread(people.tidy)
+        except StoreError as error:
+            _log.warning("users and audit log: %s", error.message)
+        await asyncio.sleep(TIDY_S)
 
 
 @contextmanager
