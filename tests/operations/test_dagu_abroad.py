@@ -304,3 +304,55 @@ steps:
 
     other = "w1" if first == "w0" else "w0"
     assert outputs(ran) == {"FIRST": first, "SECOND": f"table\nat {other}"}
+
+
+# ---------------------------------------------------------------- loops, items, documents
+
+
+async def test_a_loop_and_a_document_of_the_file_share_the_folder_of_their_run(tmp_path: Path) -> None:
+    text = """
+type: chain
+steps:
+  - {name: write, command: echo from-the-parent > shared.txt}
+  - name: loop
+    foreach: {items: [a, b], as: item, steps: [{name: read, run: 'cat shared.txt; echo $item at $AT', output: READ}]}
+  - {name: doc, call: inner}
+---
+name: inner
+steps:
+  - {command: cat shared.txt, output: SEEN}
+"""
+    home = dag_folder(tmp_path / "home" / "dags", main=text)
+    async with abroad_at(tmp_path, home, Post(name="w0"), Post(name="w1"), Post(name="w2")) as it:
+        ran = await it.start("main")
+        inside = [outputs(one) for one in it.inside()]
+
+    assert ran.status.value == "succeeded", error_of(ran, "loop")
+    read = sorted(str(one["READ"]) for one in inside if "READ" in one)
+    assert [text.split(" at ")[0] for text in read] == ["from-the-parent\na", "from-the-parent\nb"]
+    assert len({text.split(" at ")[1] for text in read}) == 1
+    assert {"SEEN": "from-the-parent"} in inside
+
+
+async def test_items_spread_over_the_workers_where_that_is_asked_for(tmp_path: Path) -> None:
+    main = "steps:\n  - {name: all, call: child, parallel: {items: [1, 2, 3, 4, 5, 6, 7, 8], max_concurrent: 8}}\n"
+    home = dag_folder(
+        tmp_path / "home" / "dags", main=main, child="steps:\n  - {command: 'sleep 0.05; echo $AT', output: AT}\n"
+    )
+    posts = [Post(name=f"w{number}", dags=home) for number in range(4)]
+    distributed = DaguSettings(default_execution_mode="distributed")
+    async with abroad_at(tmp_path, home, *posts, settings=distributed) as it:
+        await it.start("main")
+
+    assert {outputs(one)["AT"] for one in it.inside()} == {"w0", "w1", "w2", "w3"}
+
+
+async def test_runs_of_a_dag_whose_folder_has_changed_each_have_their_own_files(tmp_path: Path) -> None:
+    home = dag_folder(tmp_path / "home" / "dags", main=PARENT, child="steps:\n  - {command: cat x.txt, output: X}\n")
+    (home / "x.txt").write_text("first\n", "utf-8")
+    async with abroad_at(tmp_path, home, Post(name="w1", dags=home)) as it:
+        await it.start("main", run_id="r1")
+        (home / "x.txt").write_text("second\n", "utf-8")
+        await it.start("main", run_id="r2")
+
+    assert [outputs(one) for one in it.inside()] == [{"X": "first"}, {"X": "second"}]
