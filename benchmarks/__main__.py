@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sshd import SshdError
 
-from benchmarks import dagfiles, planning, server, startup, workflows
+from benchmarks import cluster, dagfiles, planning, server, startup, workflows
 from benchmarks.contestants import PROJECT, Contestant, contestants
 from benchmarks.figures import Timed
 from benchmarks.page import judged, publish
@@ -18,6 +18,7 @@ from benchmarks.record import Record, machine, versions, write
 from benchmarks.rounds import compete, hosts
 from benchmarks.tables import (
     Row,
+    cluster_rows,
     dagfile_rows,
     held_rows,
     plain,
@@ -29,7 +30,7 @@ from benchmarks.tables import (
 )
 from benchmarks.work import WorkError
 
-PARTS = ("planning", "startup", "workflows", "dagfiles", "server", "ssh")
+PARTS = ("planning", "startup", "workflows", "dagfiles", "cluster", "server", "ssh")
 QUICK = ("scripts", "floor", "provisioning", "pyinfra")
 
 
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             startup=tuple(_start(asked)) if "startup" in parts else (),
             workflows=tuple(workflows.measure()) if "workflows" in parts else (),
             dagfiles=tuple(dagfiles.measure(asked.checkout)) if "dagfiles" in parts else (),
+            cluster=tuple(cluster.measure(_tell)) if "cluster" in parts else (),
             server=tuple(_pages(asked)) if "server" in parts else (),
             ssh=tuple(_ssh(asked)) if "ssh" in parts else (),
         )
@@ -112,6 +114,7 @@ def _tables(record: Record, titles: dict[str, str]) -> list[Sequence[Row]]:
     tables += [start_rows(record.startup)] if record.startup else []
     tables += [workflow_rows(record.workflows)] if record.workflows else []
     tables += [dagfile_rows(record.dagfiles)] if record.dagfiles else []
+    tables += [cluster_rows(record.cluster)] if record.cluster else []
     tables += [server_rows(record.server)] if record.server else []
     tables += [ssh_rows(record.ssh, titles)] if record.ssh else []
     held = held_rows(judged(record))

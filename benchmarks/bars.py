@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks import dagfiles, server
+from benchmarks import cluster, dagfiles, server
 from benchmarks.dagfiles import Ran
 from benchmarks.figures import Timed, digits, ratio, summaries
 from benchmarks.planning import GROWTH_LIMIT, LIMIT_S, Planned
@@ -112,6 +112,30 @@ def of_dagfiles(found: Sequence[Ran]) -> Iterator[Held]:
         if times is not None:
             bar, measured = f"at most {dagfiles.GROWTH_LIMIT} times half as many", f"{digits(times)} times"
             yield Held(what=f"{one.steps:,} shell steps", bar=bar, measured=measured, holds=times <= dagfiles.GROWTH_LIMIT)
+
+
+def of_cluster(found: Sequence[cluster.Clustered]) -> Iterator[Held]:
+    """Judge a cluster."""
+    for one in found:
+        what = f"{one.shape} of {one.steps:,} steps in a cluster"
+        if one.shape == cluster.CHAIN:
+            what, bar = f"{what}, {one.schedulers} schedulers", f"at most {cluster.EDGE_LIMIT_MS:.0f} ms from step to step"
+            yield Held(what=what, bar=bar, measured=f"{digits(one.edge_ms)} ms", holds=one.edge_ms <= cluster.EDGE_LIMIT_MS)
+            continue
+        if one.steps == 10_000 and not one.finished:
+            least, syncs = cluster.LEAST_PER_S[one.sync], "synced each time" if one.sync == "always" else "synced now and then"
+            bar, measured, holds = f"at least {least:,} steps a second", f"{one.per_s:,.0f}", one.per_s >= least
+            yield Held(what=f"{what}, {syncs}", bar=bar, measured=measured, holds=holds)
+            bar, holds = f"at most {cluster.MOST_MESSAGES:.0f} messages a step", one.messages <= cluster.MOST_MESSAGES
+            yield Held(what=f"{what}, {syncs}", bar=bar, measured=f"{one.messages:.2f}", holds=holds)
+        times = cluster.growth(found, one)
+        if times is not None:
+            bar, measured = f"at most {cluster.GROWTH_LIMIT} times half as many", f"{digits(times)} times"
+            yield Held(what=what, bar=bar, measured=measured, holds=times <= cluster.GROWTH_LIMIT)
+    burden = cluster.burden(found)
+    if burden is not None:
+        what, bar = f"the same with {cluster.FINISHED:,} finished runs", f"at most {cluster.FINISHED_LIMIT} times the CPU time"
+        yield Held(what=what, bar=bar, measured=f"{burden:.2f} times", holds=burden <= cluster.FINISHED_LIMIT)
 
 
 def of_server(found: Sequence[server.Served]) -> Iterator[Held]:

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.bars import Held, of_dagfiles, of_planning, of_server, of_ssh, of_start, of_workflows
+from benchmarks.bars import Held, of_cluster, of_dagfiles, of_planning, of_server, of_ssh, of_start, of_workflows
 from benchmarks.chart import Bar, Chart, Group, svg
 from benchmarks.figures import digits, ratio, summaries
 from benchmarks.record import Record, read, write
 from benchmarks.startup import BARE
 from benchmarks.tables import (
     Row,
+    cluster_rows,
     dagfile_rows,
     held_rows,
     markdown,
@@ -37,6 +38,7 @@ def publish(record: Record, docs: Path, titles: Mapping[str, str]) -> None:
             ssh=record.ssh or before.ssh,
             workflows=record.workflows or before.workflows,
             dagfiles=record.dagfiles or before.dagfiles,
+            cluster=record.cluster or before.cluster,
             server=record.server or before.server,
         )
     write(record, raw)
@@ -61,6 +63,8 @@ def sections(record: Record, titles: Mapping[str, str]) -> dict[str, str]:
         parts["workflows"] = markdown(workflow_rows(record.workflows))
     if record.dagfiles:
         parts["dagfiles"] = markdown(dagfile_rows(record.dagfiles))
+    if record.cluster:
+        parts["cluster"] = markdown(cluster_rows(record.cluster))
     if record.server:
         parts["server"] = markdown(server_rows(record.server))
     if record.planning:
@@ -76,6 +80,7 @@ def judged(record: Record) -> Iterable[Held]:
         *of_planning(record.planning),
         *of_workflows(record.workflows),
         *of_dagfiles(record.dagfiles),
+        *of_cluster(record.cluster),
         *of_server(record.server),
     ]
 

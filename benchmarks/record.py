@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cluster import Clustered
 from benchmarks.contestants import PEERS
 from benchmarks.dagfiles import Ran
 from benchmarks.figures import Timed
@@ -35,6 +36,7 @@ class Record:
     ssh: tuple[Timed, ...] = ()
     workflows: tuple[Flowed, ...] = ()
     dagfiles: tuple[Ran, ...] = ()
+    cluster: tuple[Clustered, ...] = ()
     server: tuple[Served, ...] = ()
     measured_on: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
 
@@ -54,7 +56,9 @@ def read(path: Path) -> Record:
     workflows = tuple(Flowed(**one) for one in facts.pop("workflows", ()))
     ran = tuple(Ran(**one) for one in facts.pop("dagfiles", ()))
     served = tuple(Served(**one) for one in facts.pop("server", ()))
-    return Record(planning=planning, startup=startup, ssh=ssh, workflows=workflows, dagfiles=ran, server=served, **facts)
+    clustered = tuple(Clustered(**one) for one in facts.pop("cluster", ()))
+    facts |= {"dagfiles": ran, "cluster": clustered, "server": served}
+    return Record(planning=planning, startup=startup, ssh=ssh, workflows=workflows, **facts)
 
 
 def machine() -> dict[str, str]:

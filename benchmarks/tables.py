@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.bars import Held
+from benchmarks.cluster import CHAIN, Clustered
 from benchmarks.dagfiles import Ran
 from benchmarks.dagfiles import growth as dagfile_growth
 from benchmarks.figures import Timed, digits, ratio, summaries
@@ -73,6 +74,17 @@ def dagfile_rows(found: Sequence[Ran]) -> list[Row]:
         rows.append(
             (f"{one.steps:,}, {one.shape}", digits(one.wall_s), over, f"{one.per_s:,.0f}", digits(times) if times else "")
         )
+    return rows
+
+
+def cluster_rows(found: Sequence[Clustered]) -> list[Row]:
+    """Return a head and a row for each shape."""
+    rows: list[Row] = [("", "server syncs", "schedulers", "wall s", "CPU s", "steps per s", "messages per step", "edge, ms")]
+    for one in found:
+        what = f"{one.shape}, {one.steps:,} steps" + (f", {one.finished:,} runs in the store" if one.finished else "")
+        edge = digits(one.edge_ms) if one.shape == CHAIN else ""
+        figures = (digits(one.wall_s), digits(one.cpu_s), f"{one.per_s:,.0f}", f"{one.messages:.2f}", edge)
+        rows.append((what, "always" if one.sync == "always" else "every 2 min", str(one.schedulers), *figures))
     return rows
 
 
