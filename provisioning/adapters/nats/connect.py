@@ -237,7 +237,7 @@ class Cluster:
         denied = _DENIED.search(self._said)
         if denied is not None:
             self._denied.add(denied[1].lower())
-        elif "authorization" in self._said.lower():
+        elif "authorization" in self._said.lower() or "authentication" in self._said.lower():
             self._refused.set()
 
     async def _lost(self) -> None:
@@ -256,7 +256,7 @@ class Cluster:
     def _refusal(self) -> ProvisioningError:
         """Return why no connection came about: nats-py tries again and again, and tells each failure."""
         said = self._said.lower()
-        if "authorization" in said or "authentication" in said:
+        if self._refused.is_set():
             return self._login_refused()
         if "tls" in said or "certificate" in said or "ssl" in said:
             return ConfigError(f"nats: {self._where()}: {self._said}", hint="check nats.ca, nats.certificate and nats.key")
@@ -276,7 +276,7 @@ class Cluster:
 
         if isinstance(error, ProvisioningError):
             return error
-        if isinstance(error, errors.AuthorizationError):
+        if isinstance(error, errors.AuthorizationError) or "authorization" in str(error).lower():
             return self._login_refused()
         if isinstance(error, errors.NoRespondersError):
             return NobodyAnswers(
