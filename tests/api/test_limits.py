@@ -138,3 +138,19 @@ def test_passwords_are_guessed_slowly_also_from_many_addresses(tmp_path: Path, m
             assert (await here.call("POST", "/api/v1/login", None, body=right)).status_code == 200
 
     asyncio.run(story())
+
+
+def test_who_comes_in_is_in_the_audit_log(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with served(tmp_path) as here:
+            body = {"name": "ann", "password": PASSWORD}
+            made = await here.call("POST", "/api/v1/setup", None, body={**body, "token": here.people.setup_token()})
+            assert made.status_code == 201
+            here.client.cookies.clear()
+            assert (await here.call("POST", "/api/v1/login", None, body={**body, "password": "x" * 12})).status_code == 401
+            assert (await here.call("POST", "/api/v1/login", None, body=body)).status_code == 200
+            here.client.cookies.clear()
+            found = [(one["actor"], one["action"], one["status"]) for one in await audited(here)]
+            assert found == [("ann", "log_in", 200), ("ann", "login.refused", 401), ("ann", "set_up", 200)]
+
+    asyncio.run(story())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from fastapi import Request
 from starlette.responses import Response
 
@@ -10,7 +12,8 @@ from provisioning.api.shapes.base import Done
 from provisioning.api.shapes.people import Login, Me, Setup, SetupState
 from provisioning.api.table import API, Endpoint
 from provisioning.core.access import Role
-from provisioning.core.accounts import SESSION_S
+from provisioning.core.accounts import SESSION_S, Account, AuditRecord
+from provisioning.operations.people import People
 
 COOKIE = "provisioning_session"
 
@@ -26,7 +29,7 @@ def set_up(people: ThePeople, request: Request, response: Response, body: Setup)
     gate.may_try(_address(request), body.name)
     user = people.set_up(body.token.get_secret_value(), body.name, body.password.get_secret_value())
     gate.passed(_address(request), body.name)
-    _let_in(request, response, people.open_session(user.name, _address(request)))
+    _let_in(people, request, response, user, "set_up")
     return Me(name=user.name, role=user.role, by="session")
 
 
@@ -36,7 +39,7 @@ def log_in(people: ThePeople, request: Request, response: Response, body: Login)
     gate.may_try(_address(request), body.name)
     user = people.check_password(body.name, body.password.get_secret_value(), _address(request))
     gate.passed(_address(request), body.name)
-    _let_in(request, response, people.open_session(user.name, _address(request)))
+    _let_in(people, request, response, user, "log_in")
     return Me(name=user.name, role=user.role, by="session")
 
 
@@ -48,7 +51,13 @@ def log_out(people: ThePeople, caller: TheCaller, response: Response) -> Done:
     return Done()
 
 
-def _let_in(request: Request, response: Response, secret: str) -> None:
+def _let_in(people: People, request: Request, response: Response, user: Account, action: str) -> None:
+    """Open a session, and write down whose: the gate did not know who came."""
+    address = _address(request)
+    secret = people.open_session(user.name, address)
+    people.record(
+        AuditRecord(at=datetime.now(UTC), actor=user.name, role=user.role.value, address=address, action=action, status=200)
+    )
     secure = request.url.scheme == "https"
     response.set_cookie(COOKIE, secret, max_age=int(SESSION_S), path="/", httponly=True, samesite="strict", secure=secure)
 
