@@ -13,7 +13,6 @@ from provisioning.adapters.nats.store import NatsStore
 from provisioning.adapters.sqlite.store import SqliteStore
 
 Store = MemoryStore | SqliteStore | NatsStore
-LATER = {"test_schedules"}  # not on NATS yet
 
 
 @pytest.fixture
@@ -27,8 +26,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> I
         yield MemoryStore(clock)
         return
     if request.param == "nats":
-        if request.path.stem in LATER:
-            pytest.skip("not on NATS yet")
         access: Access = request.getfixturevalue("nats_access")
         shared = NatsStore(Cluster(access), tmp_path, clock, patient=True)
         yield shared

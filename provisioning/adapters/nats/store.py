@@ -13,6 +13,7 @@ from provisioning.adapters.nats.holding import LEASE_S
 from provisioning.adapters.nats.journal import NatsJournal
 from provisioning.adapters.nats.messages import Head
 from provisioning.adapters.nats.replica import Replica
+from provisioning.adapters.nats.schedules import NatsSchedules
 from provisioning.adapters.nats.streams import blob_stream, ensure, work_stream
 from provisioning.adapters.nats.wire import Message
 from provisioning.adapters.nats.work import NatsWork
@@ -40,6 +41,7 @@ class NatsStore(NatsWork):
         self.journal = NatsJournal(cluster, self.blobs, self.timers.schedules, self._ended_at)
         self.replica = Replica(cluster, self.blobs, folder / "history.db")
         self.history = self.replica.history
+        self.schedules = NatsSchedules(cluster, self.blobs, self.replica)
         self._stored: set[str] = set()
         self._newest = 0
         cluster.prepare = self._prepare
