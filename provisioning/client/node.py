@@ -24,6 +24,7 @@ from provisioning.engine.actions.python import PythonAction
 from provisioning.engine.actions.workflow import WorkflowAction
 from provisioning.engine.worker import Place, Worker
 from provisioning.operations.cluster.dagu import AtWorker, at_worker, catalogue_at, service_of
+from provisioning.operations.cluster.keeping import keep
 from provisioning.operations.cluster.runs import ClusterRuns
 from provisioning.operations.cluster.sites import Sites
 from provisioning.settings import Settings
@@ -77,7 +78,9 @@ class Node:
             if self._duty.decides:
                 crew = KnownCrew(self._joined)
                 self._do(crew.serve())
-                self._do(clusters.collector(self._joined).serve())
+                collector = clusters.collector(self._joined)
+                self._do(collector.serve())
+                self._do(keep(self._joined, collector, self._leads))
                 if self._duty.dags is not None:
                     self._do(service_of(self._joined, self._duty.dags, self._settings, self._duty.name).serve())
                 self.engine = Engine(replace(parts_of(self._joined, logs), crew=crew), self._options)
@@ -127,6 +130,9 @@ class Node:
         return self._working.done()
 
     # ------------------------------------------------------------ parts
+
+    def _leads(self) -> bool:
+        return self.engine is not None and self.engine.runner is not None
 
     def _actions(self, sites: Sites, dagu: AtWorker) -> Mapping[str, Action]:
         return {

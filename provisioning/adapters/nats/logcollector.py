@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +22,7 @@ from provisioning.adapters.nats.streams import ensure
 from provisioning.adapters.nats.wire import Stored
 from provisioning.codec import CodecError, decode, encode
 from provisioning.core.frozen import dataclass
-from provisioning.errors import ProvisioningError
+from provisioning.errors import ProvisioningError, StoreError
 
 LOG = logging.getLogger("provisioning")
 PLACE = ".collected"
@@ -39,13 +38,19 @@ class Place:
 
 
 class LogCollector:
-    """Writes every log of a cluster below `folder`, as `FileLogs` would. `noted` is told how far it has come, durably."""
+    """Writes every log of a cluster below `folder`, as `FileLogs` would."""
 
-    def __init__(self, cluster: Cluster, folder: Path, *, noted: Callable[[int], None] = lambda _seq: None) -> None:
-        self._cluster, self._folder, self._noted = cluster, folder, noted
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self._cluster, self._folder = cluster, folder
         self._place = Place()
-        self._saved, self._saved_s = Place(), float("-inf")
+        self._saved = Place()
+        self._saving: asyncio.TimerHandle | None = None
         self._more = asyncio.Condition()
+
+    @property
+    def position(self) -> int:
+        """Up to which sequence of the stream of logs everything is in the files, also after a crash."""
+        return self._saved.seq
 
     async def serve(self) -> None:
         """Collect until cancelled. Raises StoreError when the disk refuses, ConfigError when there is no stream."""
@@ -57,6 +62,8 @@ class LogCollector:
                 await self._take(await reading.next())
         finally:
             await reading.close()
+            if self._saving is not None:
+                self._saving.cancel()
             self._save()
 
     async def caught_up(self, run: str) -> None:
@@ -71,7 +78,7 @@ class LogCollector:
         private_folder(self._folder)
         found = _read_place(self._folder / PLACE)
         async with self._more:
-            self._place = found if found.created == created else Place(created=created)
+            self._place = self._saved = found if found.created == created else Place(created=created)
             self._more.notify_all()
 
     async def _take(self, messages: list[Stored]) -> None:
@@ -79,8 +86,8 @@ class LogCollector:
         async with self._more:
             self._place = Place(created=self._place.created, seq=messages[-1].seq)
             self._more.notify_all()
-        if time.monotonic() - self._saved_s > SAVE_S:
-            self._save()
+        if self._saving is None:
+            self._saving = asyncio.get_running_loop().call_later(SAVE_S, self._save_soon)
 
     def _write(self, messages: Iterable[Stored]) -> None:
         by_path: dict[str, list[Chunk]] = {}
@@ -93,8 +100,14 @@ class LogCollector:
         for path, chunks in by_path.items():
             write_chunks(self._folder / path, chunks)
 
+    def _save_soon(self) -> None:
+        self._saving = None
+        try:
+            self._save()
+        except StoreError as error:  # what is not known to be here stays in the stream
+            LOG.warning("%s", error)
+
     def _save(self) -> None:
-        self._saved_s = time.monotonic()
         if self._place == self._saved:
             return
         try:
@@ -102,7 +115,6 @@ class LogCollector:
         except OSError as error:
             raise store_error("writing", self._folder / PLACE, error) from error
         self._saved = self._place
-        self._noted(self._place.seq)
 
 
 def write_chunks(path: Path, chunks: Iterable[Chunk]) -> None:

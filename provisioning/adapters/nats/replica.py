@@ -84,6 +84,11 @@ class Replica:
         if newest is not None:
             await self.reached(newest.seq)
 
+    @property
+    def position(self) -> int:
+        """Up to which sequence of the stream everything is in."""
+        return self._position
+
     # ------------------------------------------------------------ reading
 
     async def events(self, run: str, after: int) -> list[Event]:

@@ -1,0 +1,93 @@
+"""What a machine that decides for a cluster does beside: say what it keeps, tell other programs, and clear away."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import uuid
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from provisioning import wiring
+from provisioning.adapters.files import private_folder, replace_file, store_error
+from provisioning.core.publicevents import Origin
+from provisioning.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from provisioning.adapters.nats.logcollector import LogCollector
+    from provisioning.clusters import Joined
+
+LOOK_S = 1.0
+NAME = "reader"
+
+
+async def keep(joined: Joined, collector: LogCollector, leading: Callable[[], bool]) -> None:
+    """Say what this machine has read; while it leads, publish events and remove what everybody has. Until cancelled."""
+    from provisioning.adapters.nats.logs import stream_name
+    from provisioning.adapters.nats.readers import Readership
+
+    work, logs = joined.cluster.names.work, stream_name(joined.cluster)
+
+    def upto() -> Mapping[str, int]:
+        return {work: joined.store.replica.position, logs: collector.position}
+
+    readership = Readership(joined.cluster, wiring.clock(), reader_name(joined.folder), upto)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(readership.serve())
+        group.create_task(_while(leading, lambda: publish(joined)))
+        group.create_task(_while(leading, lambda: clear_away(joined)))
+
+
+async def publish(joined: Joined) -> None:
+    """Publish the public events until cancelled."""
+    from provisioning.adapters.nats.publicevents import PublicEvents
+
+    async def origin(run: str, seq: int) -> Origin:
+        await joined.store.replica.reached(seq)
+        with suppress(NotFoundError):
+            summary = joined.store.history.summary(run)
+            return Origin(workspace=summary.labels.get("workspace", ""), workflow=summary.workflow)
+        return Origin(workspace="", workflow="")  # deleted meanwhile
+
+    await PublicEvents(joined.cluster, joined.store.blobs, origin).serve()
+
+
+async def clear_away(joined: Joined) -> None:
+    """Remove from the streams what everybody has, until cancelled."""
+    from provisioning.adapters.nats.retention import Retention
+
+    await Retention(joined.cluster, joined.store.history, wiring.clock()).serve()
+
+
+def reader_name(folder: Path) -> str:
+    """Return what this copy of the history is called, now and later. Raises StoreError."""
+    path = folder / wiring.HIDDEN / NAME
+    with suppress(OSError, UnicodeDecodeError):
+        if known := path.read_text("utf-8").strip():
+            return known
+    private_folder(path.parent)
+    name = f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
+    try:
+        replace_file(path, name.encode())
+    except OSError as error:
+        raise store_error("writing", path, error) from error
+    return name
+
+
+async def _while(leading: Callable[[], bool], work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Do the work for as long as we lead."""
+    while True:
+        if not leading():
+            await asyncio.sleep(LOOK_S)
+            continue
+        task = asyncio.create_task(work())
+        try:
+            while leading() and not task.done():
+                await asyncio.wait([task], timeout=LOOK_S)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            raise error
