@@ -44,11 +44,17 @@ def test_the_demo_is_provisioned_and_its_gates_are_watched(visit: Callable[..., 
     gate = steps.get_by_role("row").filter(has_text=re.compile(r"/gate"))
     gate.filter(has_text="running").first.wait_for(timeout=WHOLE_RUN_MS)
     one.picture("provisioning")
-    one.page.locator(".head .state", has_text="succeeded").wait_for(timeout=WHOLE_RUN_MS)
-    assert gate.filter(has_text="succeeded").count() == gate.count() > 0
-    assert set(stage.resources().values()) == {"completed"}
 
     one.page.get_by_role("link", name="demo").click()
+    one.page.get_by_role("link", name="Provisioning now").wait_for()
+    one.tab("Formulas")
+    gates = one.page.get_by_role("table", name="Gates").locator(".table-body").get_by_role("row")
+    gates.filter(has_text="succeeded").first.wait_for(timeout=WHOLE_RUN_MS)
+    one.picture("gates")
+    one.page.get_by_role("link", name="Newest run").wait_for(timeout=WHOLE_RUN_MS)
+    assert gates.filter(has_text="succeeded").count() == gates.count() > 0
+    assert set(stage.resources().values()) == {"completed"}
+
     one.tab("State")
     one.page.get_by_role("table", name="State").get_by_text("completed").first.wait_for()
     one.tab("Plan")
