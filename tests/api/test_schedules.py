@@ -135,3 +135,28 @@ def test_a_server_with_a_scheduler_starts_what_was_due_while_none_was_there(tmp_
             assert {run["actor"] for run in runs} == {"scheduler"}
 
     asyncio.run(story())
+
+
+def test_two_servers_that_schedule_start_each_instant_once_and_share_what_is_to_do(tmp_path: Path) -> None:
+    async def story() -> None:
+        places = places_of(tmp_path)
+        store = wiring.open_store(places.data)
+        await store.schedules.put({"hourly": Mark(cursor=datetime.now(UTC) - timedelta(hours=3))})
+        store.close()
+        text = f"catchup_window: 4h\noverlap_policy: all\n{HOURLY}"
+        async with (
+            served(tmp_path, {"hourly": text}, scheduler=True) as one,
+            served(tmp_path, scheduler=True) as other,
+        ):
+
+            async def all_ended() -> bool:
+                runs = (await one.get("/runs"))["runs"]
+                return len(runs) >= 3 and all(run["ended"] for run in runs)
+
+            await eventually(all_ended)
+            runs = (await other.get("/runs"))["runs"]
+            assert {run["status"] for run in runs} == {"succeeded"}
+            told = [(await one.call("GET", f"/api/v1/runs/{run['run_id']}/steps/one/log")).text for run in runs]
+            assert len(told) == len(set(told)) <= 4, "three, and one more where the hour ends meanwhile"
+
+    asyncio.run(story())
