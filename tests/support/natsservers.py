@@ -104,6 +104,10 @@ class NatsServer:
             process.send_signal(how)
             process.wait(timeout=READY_S)
 
+    def clustered(self) -> bool:
+        """Whether the node has found its leader: JetStream answers then."""
+        return "JetStream cluster new metadata leader" in (self.folder / "server.log").read_text("utf-8")
+
     def _wait(self) -> None:
         assert self.process is not None
         until = time.monotonic() + READY_S
@@ -143,10 +147,10 @@ class NatsServer:
         return f"cluster {{ name: test, listen: 127.0.0.1:{self.routes[0]}, routes: [{others}] }}"
 
 
-def access(url: str, namespace: str = "", **more: object) -> Access:
-    """Return how a test gets at a server, in a namespace of its own."""
+def access(url: str, namespace: str = "", *, urls_more: tuple[str, ...] = (), **more: object) -> Access:
+    """Return how a test gets at a server, or several, in a namespace of its own."""
     name = namespace or f"t{os.getpid()}-{next(_NUMBERS)}"
-    return Access(urls=(url,), namespace=name, **more)  # type: ignore[arg-type]
+    return Access(urls=(url, *urls_more), namespace=name, **more)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
@@ -173,6 +177,9 @@ def three(**options: object) -> Iterator[tuple[NatsServer, NatsServer, NatsServe
     try:
         for node in nodes:
             node.start()
+        until = time.monotonic() + READY_S
+        while not all(node.clustered() for node in nodes) and time.monotonic() < until:
+            time.sleep(0.05)
         yield nodes[0], nodes[1], nodes[2]
     finally:
         for node in nodes:
