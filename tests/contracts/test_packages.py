@@ -45,21 +45,28 @@ def two(request: pytest.FixtureRequest) -> Opened:
 @pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 4000], ids=["nothing", "a byte", "a megabyte"])
 async def test_what_one_puts_another_gets(two: Opened, data: bytes) -> None:
     async with two() as (one, other):
-        digest = await one.put(data)
+        digest = await one.put("r1", data)
 
         assert digest == address(data)
-        assert await other.get(digest) == data
+        assert await other.get("r1", digest) == data
 
 
 async def test_putting_it_again_changes_nothing(two: Opened) -> None:
     async with two() as (one, other):
-        digests = [await each.put(b"same") for each in (one, other, one)]
+        digests = [await each.put("r1", b"same") for each in (one, other, one)]
 
         assert len(set(digests)) == 1
-        assert await one.get(digests[0]) == b"same"
+        assert await one.get("r1", digests[0]) == b"same"
+
+
+async def test_what_one_run_has_another_has_not(two: Opened) -> None:
+    async with two() as (one, other):
+        digest = await one.put("r1", b"same")
+        with pytest.raises(NotFoundError, match="run r2 has no package"):
+            await other.get("r2", digest)
 
 
 async def test_what_nobody_has_put_is_not_found(two: Opened) -> None:
     async with two() as (one, _other):
         with pytest.raises(NotFoundError, match="no package"):
-            await one.get(address(b"never"))
+            await one.get("r1", address(b"never"))

@@ -95,7 +95,7 @@ class Abroad:
     async def start(self, ref: str, *given: Given, run_id: str = "r1") -> RunReport:
         """Start a DAG and wait for its end."""
         kept = PackageFolder(self.folder / "person")
-        dag = await abroad.pack_off(with_base(self.home), ref, kept, self.packages)
+        dag = await abroad.pack_off(with_base(self.home), ref, run_id, kept, self.packages)
         at = abroad.placement(dag, given, {})
         flow = compile_dag(dag, at=at, if_gone=abroad.here("", self.settings).if_gone)
         params = {"params": [[one.name, one.value] for one in given]}

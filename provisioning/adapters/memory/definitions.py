@@ -47,15 +47,15 @@ class FakeCoordinator:
 class MemoryPackages:
     """Fulfils `Packages`."""
 
-    kept: dict[str, bytes] = field(default_factory=dict)
+    kept: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
-    async def put(self, data: bytes) -> str:
+    async def put(self, run: str, data: bytes) -> str:
         """Keep it."""
-        self.kept[address(data)] = data
+        self.kept[run, address(data)] = data
         return address(data)
 
-    async def get(self, digest: str) -> bytes:
+    async def get(self, run: str, digest: str) -> bytes:
         """Return it. Raises NotFoundError."""
-        if digest not in self.kept:
-            raise NotFoundError(f"there is no package {digest}")
-        return self.kept[digest]
+        if (run, digest) not in self.kept:
+            raise NotFoundError(f"run {run} has no package {digest}")
+        return self.kept[run, digest]

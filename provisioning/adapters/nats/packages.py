@@ -1,13 +1,15 @@
-"""Packages of runs on NATS: blobs under their own digest, shared by all runs that begin with the same files."""
+"""Packages of runs on NATS: blobs of the run that all began with, removed with what else it has."""
 
 from __future__ import annotations
+
+from collections import OrderedDict
 
 from provisioning.adapters.nats.blobs import Blobs
 from provisioning.adapters.nats.connect import Cluster
 from provisioning.core.dagu.package import address
 from provisioning.errors import NotFoundError
 
-OWNER = "packages"
+REMEMBERED = 10_000
 
 
 class NatsPackages:
@@ -15,19 +17,21 @@ class NatsPackages:
 
     def __init__(self, cluster: Cluster) -> None:
         self._blobs = Blobs(cluster)
-        self._stored: set[str] = set()  # by us: not sent again
+        self._stored: OrderedDict[tuple[str, str], None] = OrderedDict()  # by us: not sent again
 
-    async def put(self, data: bytes) -> str:
+    async def put(self, run: str, data: bytes) -> str:
         """Store a package. Raises StoreError."""
         digest = address(data)
-        if digest not in self._stored:
-            await self._blobs.put(OWNER, data, digest)
-            self._stored.add(digest)
+        if (run, digest) not in self._stored:
+            await self._blobs.put(run, data, digest)
+            self._stored[run, digest] = None
+            if len(self._stored) > REMEMBERED:
+                self._stored.popitem(last=False)
         return digest
 
-    async def get(self, digest: str) -> bytes:
+    async def get(self, run: str, digest: str) -> bytes:
         """Return it. Raises NotFoundError, StoreError."""
         try:
-            return await self._blobs.get(OWNER, digest)
+            return await self._blobs.get(run, digest)
         except NotFoundError as error:
-            raise NotFoundError(f"there is no package {digest}") from error
+            raise NotFoundError(f"run {run} has no package {digest}") from error

@@ -163,12 +163,12 @@ def is_question(wanted: Wanted) -> bool:
 
 
 class Packages(Protocol):
-    """Packages that every worker can get at, by digest: those of runs that have begun."""
+    """Packages that every worker can get at, by digest. They belong to the run that all began with, and go with it."""
 
-    async def put(self, data: bytes) -> str:
-        """Store a packed package and return its digest. Storing it again changes nothing."""
+    async def put(self, run: str, data: bytes) -> str:
+        """Store a packed package of a run and return its digest. Storing it again changes nothing."""
         ...
 
-    async def get(self, digest: str) -> bytes:
+    async def get(self, run: str, digest: str) -> bytes:
         """Return it. Raises NotFoundError."""
         ...

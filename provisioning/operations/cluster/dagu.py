@@ -67,10 +67,10 @@ async def send_off(joined: Joined, catalogue: Catalogue, ref: str, asked: Start,
     import os
 
     kept, packages = wiring.package_folder(userfile.cache_folder() / "dagu"), wiring.packages(joined.cluster)
-    dag = await abroad.pack_off(catalogue, ref, kept, packages)
+    run_id = asked.run_id or wiring.new_run_id()
+    dag = await abroad.pack_off(catalogue, ref, run_id, kept, packages)
     check_params(dag, asked.given)
     at = abroad.placement(dag, asked.given, os.environ)
     flow = compile_dag(dag, at=at, if_gone=abroad.here("", settings.dagu).if_gone)
-    run_id = asked.run_id or wiring.new_run_id()
     await runs.submit(run_id, flow, trigger=asked.trigger, actor=asked.actor, params=asked.params())
     return run_id

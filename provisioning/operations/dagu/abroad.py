@@ -50,14 +50,14 @@ def here(worker: str, settings: DaguSettings) -> Here:
 # ---------------------------------------------------------------- sending one off
 
 
-async def pack_off(catalogue: Catalogue, ref: str, kept: Kept, packages: Packages) -> DagFile:
-    """Return the DAG that a name or a path means, its package where every worker can get at it.
+async def pack_off(catalogue: Catalogue, ref: str, run: str, kept: Kept, packages: Packages) -> DagFile:
+    """Return the DAG that a name or a path means, for a run; its package is where every worker can get at it.
 
     Raises NotFoundError, UsageError, ConfigError, TooLarge, StoreError.
     """
     dag, data = await asyncio.to_thread(packed, catalogue, ref)
     await asyncio.to_thread(kept.put, data)
-    await packages.put(data)
+    await packages.put(run, data)
     return dag
 
 

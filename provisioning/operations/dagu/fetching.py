@@ -39,7 +39,7 @@ class Fetching:
         self._coordinator, self._kept, self._packages, self._caller = coordinator, kept, packages, caller
         self._last: dict[str, str] = {}  # name -> digest
 
-    async def find(self, name: str) -> DagFile | None:
+    async def find(self, name: str, run: str) -> DagFile | None:
         """Return the DAG, None where nobody has it. Raises DefinitionError, NoCoordinator, ConfigError, StoreError."""
         answer, data = await self._coordinator.ask(Wanted(name=name, caller=self._caller, have=self._have(name)))
         if answer.status is Status.UNCHANGED:
@@ -52,16 +52,16 @@ class Fetching:
             return None
         if answer.status not in {Status.FOUND, Status.UNCHANGED}:
             raise _refused(answer)
-        return await self._taken(name, answer, data)
+        return await self._taken(name, run, answer, data)
 
-    async def _taken(self, name: str, answer: Answer, data: bytes) -> DagFile:
+    async def _taken(self, name: str, run: str, answer: Answer, data: bytes) -> DagFile:
         try:
             package = unpack(data, answer.digest)
         except WrongPackage as error:
             raise DefinitionError(f"what {answer.by or 'the coordinator'} sent for the DAG {name} is wrong: {error}") from error
         dag = await asyncio.to_thread(read_package, package)
         await asyncio.to_thread(self._kept.put, data)
-        await self._packages.put(data)
+        await self._packages.put(run, data)
         self._last[name] = answer.digest
         return dag
 
@@ -77,11 +77,11 @@ class Travelling:
     def __init__(self, catalogue: Catalogue, kept: Kept, packages: Packages) -> None:
         self._catalogue, self._kept, self._packages = catalogue, kept, packages
 
-    async def find(self, name: str) -> DagFile:
+    async def find(self, name: str, run: str) -> DagFile:
         """Read the file anew: it may have changed since the run began. Raises as `packing.package_of` does."""
         dag, data = await asyncio.to_thread(packed, self._catalogue, name)
         await asyncio.to_thread(self._kept.put, data)
-        await self._packages.put(data)
+        await self._packages.put(run, data)
         return dag
 
 

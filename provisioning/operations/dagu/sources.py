@@ -37,16 +37,16 @@ class LaidOut:
         async with self._turns[package]:  # many steps of one package may begin at once
             found = await asyncio.to_thread(self._laid.unpacked, package, root)
             if found is None:
-                read = _read(await self._bytes(package), package)
+                read = _read(await self._bytes(package, root), package)
                 found = await asyncio.to_thread(self._laid.lay_out, read, package, root)
         return str(found)
 
-    async def _bytes(self, package: str) -> bytes:
+    async def _bytes(self, package: str, root: str) -> bytes:
         kept = await asyncio.to_thread(self._laid.get, package)
         if kept is not None:
             return kept
         try:
-            data = await self._packages.get(package)
+            data = await self._packages.get(root, package)
         except NotFoundError as error:
             raise DefinitionError(
                 f"the files of the run are not to be had: {error.message}", hint="it may have been removed: start the DAG anew"

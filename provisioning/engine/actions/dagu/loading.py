@@ -14,8 +14,11 @@ from provisioning.errors import DefinitionError, NotFoundError, ProvisioningErro
 class Elsewhere(Protocol):
     """The coordinator's definitions."""
 
-    async def find(self, name: str) -> DagFile | None:
-        """Return the DAG of this name, None where nobody has it. Raises DefinitionError, ConfigError, StoreError."""
+    async def find(self, name: str, run: str) -> DagFile | None:
+        """Return the DAG of this name, for a run inside `run`; None where nobody has it.
+
+        Raises DefinitionError, ConfigError, StoreError.
+        """
         ...
 
 
@@ -34,14 +37,14 @@ class Loading:
     def __init__(self, local: Definitions | None, elsewhere: Elsewhere | None) -> None:
         self._local, self._elsewhere = local, elsewhere
 
-    async def find(self, name: str) -> DagFile:
-        """Return the DAG of this name.
+    async def find(self, name: str, run: str) -> DagFile:
+        """Return the DAG of this name, for a run inside `run`.
 
         Raises the local store's own error where there is one, with what the coordinator failed with as its cause; without a
         local store NotFoundError when nobody has it, DefinitionError when the coordinator failed or there is none.
         """
-        local, found, error = await self._here(name)
-        heard = await self._there(name) if asks(local) else _Heard(Remote.ABSENT)
+        local, found, error = await self._here(name, run)
+        heard = await self._there(name, run) if asks(local) else _Heard(Remote.ABSENT)
         verdict = judge(local, heard.remote)
         if verdict is Verdict.LOCAL and found is not None:
             return found
@@ -51,21 +54,21 @@ class Loading:
             raise error from heard.error
         raise _refusal(name, verdict, heard) from heard.error
 
-    async def _here(self, name: str) -> tuple[Local, DagFile | None, ProvisioningError | None]:
+    async def _here(self, name: str, run: str) -> tuple[Local, DagFile | None, ProvisioningError | None]:
         if self._local is None:
             return Local.NONE, None, None
         try:
-            return Local.HIT, await self._local.find(name), None
+            return Local.HIT, await self._local.find(name, run), None
         except NotFoundError as error:
             return Local.MISSING, None, error
         except ProvisioningError as error:
             return Local.BROKEN, None, error
 
-    async def _there(self, name: str) -> _Heard:
+    async def _there(self, name: str, run: str) -> _Heard:
         if self._elsewhere is None:
             return _Heard(Remote.ABSENT)
         try:
-            dag = await self._elsewhere.find(name)
+            dag = await self._elsewhere.find(name, run)
         except ProvisioningError as error:
             return _Heard(Remote.ERROR, error=error)
         return _Heard(Remote.HIT, dag) if dag is not None else _Heard(Remote.EMPTY)

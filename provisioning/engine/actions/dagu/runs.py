@@ -58,8 +58,8 @@ class Runs(workflow.Runs, Protocol):
 class Definitions(Protocol):
     """Where DAGs come from that are in other files."""
 
-    async def find(self, name: str) -> DagFile:
-        """Return the DAG of this name. Raises NotFoundError, ConfigError for one that cannot be read."""
+    async def find(self, name: str, run: str) -> DagFile:
+        """Return the DAG of this name, for a run inside `run`. Raises NotFoundError, ConfigError for a wrong one."""
         ...
 
 
@@ -113,7 +113,7 @@ class Children:
         documents = work.context.documents
         if name in documents:
             return replace(documents[name], documents=documents)
-        return await self._definitions.find(name)
+        return await self._definitions.find(name, work.context.root or work.task.run)
 
     # ------------------------------------------------------------ loops
 
