@@ -10,8 +10,8 @@ from provisioning.core.dagu.declared import DagFile, Event, Step
 from provisioning.core.dagu.report import SHOWN
 from provisioning.core.dagu.stored import from_plain
 from provisioning.core.history import StepRecord
+from provisioning.core.model import Dep, Workflow
 from provisioning.core.model import Step as Node
-from provisioning.core.model import Workflow
 from provisioning.formats.draw.layers import layered
 from provisioning.formats.draw.picture import picture
 from provisioning.formats.draw.steps import kind_of, steps_document, words_for
@@ -47,7 +47,8 @@ def of_run(flow: Workflow, found: Found) -> Document:
     records = {one.step: one for one in found.detail.steps}
     states = {one.record.step: one.status.value for one in found.report.steps} if found.report is not None else {}
     critical = _critical(flow, records)
-    layers = _layers(wanted, ids)
+    links = _links(flow.steps, ids)
+    layers = _layers(wanted, links)
     nodes = [
         {
             "id": step.id,
@@ -62,13 +63,7 @@ def of_run(flow: Workflow, found: Found) -> Document:
         }
         for step in wanted
     ]
-    edges = [
-        {"source": dep.step, "target": step.id, "on": dep.on.value}
-        for step in wanted
-        for dep in step.deps
-        if dep.step in ids and step.handler is None
-    ]
-    return {"nodes": nodes, "edges": edges}
+    return {"nodes": nodes, "edges": [{"source": link.step, "target": id, "on": link.on.value} for id, link in links]}
 
 
 def of_project(project: Project) -> Document:
@@ -128,9 +123,22 @@ def _spent(start: datetime | None, end: datetime | None) -> float | None:
     return (end - start).total_seconds() if start is not None and end is not None else None
 
 
-def _layers(steps: Iterable[Node], ids: set[str]) -> dict[str, int]:
+def _links(steps: Iterable[Node], ids: set[str]) -> list[tuple[str, Dep]]:
+    """Return what shown steps wait for: (step, dependency). Ways through steps that nobody is shown stay ways."""
+    by_id = {step.id: step for step in steps}
+
+    def shown(deps: Iterable[Dep]) -> dict[str, Dep]:
+        found: dict[str, Dep] = {}
+        for dep in deps:  # few hidden ones come in a row
+            found |= {dep.step: dep} if dep.step in ids else shown(by_id[dep.step].deps)
+        return found
+
+    wanted = (step for step in by_id.values() if step.id in ids and step.handler is None)
+    return [(step.id, dep) for step in wanted for dep in shown(step.deps).values()]
+
+
+def _layers(steps: Iterable[Node], links: Iterable[tuple[str, Dep]]) -> dict[str, int]:
     index = {step.id: number for number, step in enumerate(steps)}
-    edges = [(index[dep.step], index[step.id]) for step in steps for dep in step.deps if dep.step in ids and not step.handler]
-    found = layered(len(index), edges)
+    found = layered(len(index), [(index[link.step], index[id]) for id, link in links])
     numbers = {member: number for number, members in enumerate(found) for member in members}
     return {id: numbers.get(at, 0) for id, at in index.items()}

@@ -58,6 +58,7 @@ export default function LogViewer({ label, text, live = false, file, title, tall
   };
   const current = words ? found[at] : undefined;
 
+  if (!lines.count && title) return <Silent label={label} title={title} live={live} />;
   return (
     <section className="log" aria-label={label} data-full={full || undefined} onKeyDown={(event) => event.key === "Escape" && setFull(false)}>
       <div className="log-tools">
@@ -126,6 +127,18 @@ export default function LogViewer({ label, text, live = false, file, title, tall
             );
           })}
         </div>
+      </div>
+    </section>
+  );
+}
+
+/** One of two streams that has nothing to say takes one line. */
+function Silent({ label, title, live }: { readonly label: string; readonly title: string; readonly live: boolean }) {
+  return (
+    <section className="log" aria-label={label}>
+      <div className="log-tools">
+        <strong className="log-title">{title}</strong>
+        <span className="quiet">{live ? "Nothing printed yet." : "Nothing was printed."}</span>
       </div>
     </section>
   );

@@ -20,6 +20,7 @@ import { Approvals } from "./Approvals";
 import { StepTable } from "./StepTable";
 import { Values } from "./Values";
 
+// Nothing below the graph moves when it comes.
 const DagGraph = lazy(() => import("../graph/DagGraph"));
 const Gantt = lazy(() => import("../timeline/Gantt"));
 const RunLog = lazy(() => import("./RunLog"));
@@ -47,13 +48,19 @@ export default function RunPage({ run }: { readonly run: string }) {
   return (
     <LivePage topics={[`run:${run}`]} onMessage={anew}>
       <Page title={found.data ? [found.data.workspace, found.data.workflow].filter(Boolean).join(" · ") : "Run"} aside={aside}>
-        <Loaded query={found}>{(one) => <Body run={one} graph={graph.data} />}</Loaded>
+        <Loaded query={found}>{(one) => <Body run={one} graph={graph.data} waiting={graph.isPending} />}</Loaded>
       </Page>
     </LivePage>
   );
 }
 
-function Body({ run, graph }: { readonly run: Run; readonly graph: Graph | undefined }) {
+interface BodyProps {
+  readonly run: Run;
+  readonly graph: Graph | undefined;
+  readonly waiting: boolean; // for the graph
+}
+
+function Body({ run, graph, waiting }: BodyProps) {
   const [query, setQuery] = useSearchParams();
   const tab = query.get("tab") ?? "steps";
   const [chosen, setChosen] = useState<string | undefined>(query.get("step") ?? undefined);
@@ -82,6 +89,7 @@ function Body({ run, graph }: { readonly run: Run; readonly graph: Graph | undef
         </Tabs.List>
         <Suspense fallback={<Loading />}>
           <Tabs.Panel value="steps" pt="md">
+            {waiting && <div className="graph-wait" />}
             {boxes.length > 0 && <DagGraph label={`Graph of ${run.workflow}`} steps={boxes} selected={chosen} onSelect={choose} />}
             <StepTable run={run} now={now} chosen={chosen} />
           </Tabs.Panel>
