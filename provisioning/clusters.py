@@ -199,6 +199,17 @@ def run_logs(joined: Joined, run: str, heard: Callable[[Chunk], None] = lambda _
     return RunLogs(joined.cluster, joined.folder / HIDDEN / "logs", run, heard)
 
 
+async def delete_logs(joined: Joined, run: str) -> None:
+    """Remove the logs of a run: from the cluster, and those that were brought here."""
+    from provisioning.adapters.logs import FileLogs
+    from provisioning.adapters.nats.logs import log_stream, logs_of, stream_name
+    from provisioning.adapters.nats.streams import ensure
+
+    await ensure(joined.cluster, log_stream(joined.cluster))
+    await joined.cluster.purge(stream_name(joined.cluster), logs_of(joined.cluster, run))
+    FileLogs(joined.folder / HIDDEN / "logs").delete(run)
+
+
 def log_name(step: str) -> str:
     """Return how the names of a step's logs begin, up to the first dot."""
     from provisioning.adapters.files import slug

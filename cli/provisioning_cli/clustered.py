@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioning_cli.context import App
-from provisioning_cli.groups import Command, remember, with_options
+from provisioning_cli.groups import Command, Group, remember, with_options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from provisioning.adapters.nats.connect import Access
+    from provisioning.client.client import Client
     from provisioning.operations import Project
+    from provisioning.operations.steering import Reach
     from provisioning.settings import Settings
 
 FLAGS: Mapping[str, str] = MappingProxyType(
@@ -44,6 +46,51 @@ class ClusterCommand(Command):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's own parameters, those of the cluster, the common ones, then `--help`."""
         return with_options(super().get_params(ctx), cluster_options())
+
+
+class ClusterGroup(Group):
+    """A group of commands that work on a cluster as well."""
+
+    command_class = ClusterCommand
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the group's own parameters, those of the cluster, the common ones, then `--help`."""
+        return with_options(super().get_params(ctx), cluster_options())
+
+
+class Runs:
+    """Which runs a command is about: those of a folder, or of a cluster whose history has a copy in `folder`."""
+
+    def __init__(self, app: App) -> None:
+        self.settings, base = settings(app)
+        from provisioning import clusters
+        from provisioning.operations.steering import HERE
+
+        self.access = clusters.access(self.settings, base)
+        self.reach: Reach = HERE
+        if self.access is None:
+            self.folder = app.runs_folder()
+        else:
+            from provisioning.operations.cluster.reach import OnCluster, caught_up
+
+            self.folder, self.reach = caught_up(self.access), OnCluster(self.access)
+
+    def fetch_logs(self, run_id: str) -> None:
+        """Have the logs of a run in the folder."""
+        if self.access is not None:
+            from provisioning.operations.cluster.reach import caught_up
+
+            caught_up(self.access, run_id)
+
+    def client(self) -> Client:
+        """Return a client of them that drives nothing."""
+        from provisioning.client import connect
+        from provisioning.client.assemble import assemble_on_cluster
+        from provisioning.client.engine import Options
+
+        if self.access is None:
+            return connect(self.folder, execute=False)
+        return assemble_on_cluster(Options(), self.settings, execute=False)
 
 
 def flags(app: App) -> dict[str, object]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioning_cli import complete
+from provisioning_cli.clustered import ClusterGroup, Runs
 from provisioning_cli.context import App, pass_app
-from provisioning_cli.groups import Group
 
 if TYPE_CHECKING:
     from provisioning.core.history import DeadLetter
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ID = click.argument("id_", metavar="ID", type=click.IntRange(min=1), shell_complete=complete.letters)
 
 
-@click.group(cls=Group)
+@click.group(cls=ClusterGroup)
 def deadletter() -> None:
     """Steps that failed for good. Each is kept until it is replayed or removed; formulas leave none."""
 
@@ -33,7 +33,7 @@ def list_(app: App, everything: bool, workflow: str | None, limit: int, before: 
     from provisioning_cli import output
 
     replayed = None if everything else False
-    found, waiting = list_dead_letters(app.runs_folder(), limit, replayed=replayed, workflow=workflow, before=before)
+    found, waiting = list_dead_letters(Runs(app).folder, limit, replayed=replayed, workflow=workflow, before=before)
     columns = ["id", "workflow", "run", "step", "attempt", "died", *(["replayed"] if everything else []), "error"]
     app.emit(
         {"dead_letters": [_document(one) for one in found], "waiting": waiting},
@@ -49,7 +49,7 @@ def show(app: App, id_: int) -> None:
     from provisioning.operations.records import open_history
     from provisioning_cli import output
 
-    with open_history(app.runs_folder()) as history:
+    with open_history(Runs(app).folder) as history:
         one = history.dead_letter(id_)
         log = next((each.log for each in history.attempts(one.run_id, one.step) if each.attempt == one.attempt), "")
     document = {**_document(one), "log": log}
@@ -69,12 +69,12 @@ def replay(app: App, id_: int, modules: tuple[str, ...]) -> None:
     from provisioning.operations.records import open_history
     from provisioning_cli import following
 
-    folder = app.runs_folder()
-    with open_history(folder) as history:
+    runs = Runs(app)
+    with open_history(runs.folder) as history:
         letter = history.dead_letter(id_)
         refuse_replayed(letter)
         detail = history.run(letter.run_id)
-    following.again(app, folder, detail, modules, lambda client: client.replay(id_))
+    following.again(app, runs, detail, modules, lambda client: client.replay(id_))
 
 
 @deadletter.command()
@@ -83,10 +83,11 @@ def replay(app: App, id_: int, modules: tuple[str, ...]) -> None:
 @pass_app
 def purge(app: App, older_than: float | None, everything: bool) -> None:
     """Remove dead letters that were replayed."""
-    from provisioning.operations.records import purge_dead_letters
+    from provisioning.operations.steering import purge_dead_letters
     from provisioning_cli.output import count
 
-    removed, waiting = purge_dead_letters(app.runs_folder(), older_than_days=older_than, waiting=everything)
+    runs = Runs(app)
+    removed, waiting = purge_dead_letters(runs.folder, older_than_days=older_than, waiting=everything, reach=runs.reach)
     kept = f"; {waiting} that nobody has replayed are kept: --all removes them too" if waiting and not everything else ""
     app.emit({"removed": removed, "waiting": waiting}, lambda: f"removed {count(removed, 'dead letter')}{kept}\n")
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from provisioning.client.client import Client
     from provisioning.core.events import Event
     from provisioning.core.history import RunDetail
+    from provisioning_cli.clustered import Runs
 
     Ask = Callable[[Client], Awaitable[object]]
     Tell = Callable[[Event], None]
@@ -26,42 +27,42 @@ LOOK_S = 1.0
 """How often to look whether somebody drives the run. Twice in a row nobody is nobody: a hand-over takes a moment."""
 
 
-def watch(app: App, folder: Path, detail: RunDetail) -> None:
+def watch(app: App, runs: Runs, detail: RunDetail) -> None:
     """Show a run that others drive until it ends, and how it ended; leave with its exit code."""
     if app.json:
-        _run(_watching(folder, detail.run_id, lambda event: output.write(output.to_json_line(event_document(event))), app.say))
-        app.leave(_exit_code(folder, detail.run_id))
+        _run(_watching(runs, detail.run_id, lambda event: output.write(output.to_json_line(event_document(event))), app.say))
+        app.leave(_exit_code(runs.folder, detail.run_id))
     with progress.listener() as listener:
         _expect(listener, detail)
         try:
-            _run(_watching(folder, detail.run_id, listener.on_event, listener.on_note))
+            _run(_watching(runs, detail.run_id, listener.on_event, listener.on_note))
         except KeyboardInterrupt:
             listener.on_abort()
             app.say("stopped watching; the run goes on")
             raise
-    _finish(app, folder, detail.run_id)
+    _finish(app, runs, detail.run_id)
 
 
-def again(app: App, folder: Path, detail: RunDetail, modules: Sequence[str], ask: Ask) -> None:
+def again(app: App, runs: Runs, detail: RunDetail, modules: Sequence[str], ask: Ask) -> None:
     """Have a step or all of an ended run done again by whoever drives the folder, else by ourselves, and show it then."""
     from provisioning.core.model import RUN_ENDED
     from provisioning.errors import UsageError
-    from provisioning.operations.steering import is_driven
 
-    if is_driven(folder):
-        _run(_ordered(folder, ask))
+    if runs.access is not None or runs.reach.driven(runs.folder):
+        _run(_ordered(runs, ask))
         document = {"run_id": detail.run_id, "requested": "again"}
         follows = f"`provisioning run watch {detail.run_id}` follows it"
-        app.emit(document, lambda: f"run {detail.run_id} goes on in the process that drives it; {follows}\n")
+        where = "on the cluster" if runs.access is not None else "in the process that drives it"
+        app.emit(document, lambda: f"run {detail.run_id} goes on {where}; {follows}\n")
         return
     if detail.summary.state not in RUN_ENDED:
         message = f"run {detail.run_id} has not ended, and no process drives it"
         raise UsageError(message, hint="start the program that drives it, then try again")
-    import_modules(folder, modules)
+    import_modules(runs.folder, modules)
     with progress.listener() as listener, redirect_stdout(sys.stderr):  # what functions print is no result
         _expect(listener, detail)
-        _run(_driving(folder, detail, listener.on_event, ask))
-    _finish(app, folder, detail.run_id)
+        _run(_driving(runs.folder, detail, listener.on_event, ask))
+    _finish(app, runs, detail.run_id)
 
 
 def import_modules(folder: Path, modules: Sequence[str]) -> None:
@@ -97,11 +98,9 @@ def event_document(event: Event) -> dict[str, object]:
 # ---------------------------------------------------------------- parts
 
 
-async def _watching(folder: Path, run_id: str, tell: Tell, note: Callable[[str], None]) -> None:
-    from provisioning.client import connect
-
-    async with connect(folder, execute=False) as client:
-        minding = asyncio.create_task(_mind(folder, client, run_id, note))
+async def _watching(runs: Runs, run_id: str, tell: Tell, note: Callable[[str], None]) -> None:
+    async with runs.client() as client:
+        minding = asyncio.create_task(_mind(runs, client, run_id, note))
         try:
             async for event in client.watch(run_id):
                 tell(event)
@@ -109,23 +108,19 @@ async def _watching(folder: Path, run_id: str, tell: Tell, note: Callable[[str],
             minding.cancel()
 
 
-async def _mind(folder: Path, client: Client, run_id: str, note: Callable[[str], None]) -> None:
+async def _mind(runs: Runs, client: Client, run_id: str, note: Callable[[str], None]) -> None:
     """Say it once when nobody drives the run."""
-    from provisioning.operations.steering import is_driven
-
     missed = 0
     with suppress(ProvisioningError):  # whoever watches meets it as well
         while missed < 2:
-            missed = 0 if is_driven(folder) else missed + 1
+            missed = 0 if await asyncio.to_thread(runs.reach.driven, runs.folder) else missed + 1
             await asyncio.sleep(LOOK_S)
         if not (await client.info(run_id)).ended:
             note(f"no process drives run {run_id} now: it goes on when one does")
 
 
-async def _ordered(folder: Path, ask: Ask) -> None:
-    from provisioning.client import connect
-
-    async with connect(folder, execute=False) as client:
+async def _ordered(runs: Runs, ask: Ask) -> None:
+    async with runs.client() as client:
         await ask(client)
 
 
@@ -162,10 +157,11 @@ def _expect(listener: progress.Lines, detail: RunDetail) -> None:
     listener.on_run(detail.run_id)
 
 
-def _finish(app: App, folder: Path, run_id: str) -> None:
+def _finish(app: App, runs: Runs, run_id: str) -> None:
     from provisioning.operations.steering import result_of
 
-    results.finish(app, result_of(folder, run_id))
+    runs.fetch_logs(run_id)
+    results.finish(app, result_of(runs.folder, run_id))
 
 
 def _exit_code(folder: Path, run_id: str) -> int:

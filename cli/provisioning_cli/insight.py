@@ -15,18 +15,19 @@ if TYPE_CHECKING:
     from provisioning.core.history import RunDetail, StepRecord
     from provisioning.core.why import Blocker
     from provisioning.operations.timing import Timed
+    from provisioning_cli.clustered import Runs
 
 CHAIN_SHOWN = 12
 """Steps of the critical path that are named in its headline; JSON has all."""
 
 
-def show_why(app: App, folder: Path, detail: RunDetail, step: str) -> None:
+def show_why(app: App, runs: Runs, detail: RunDetail, step: str) -> None:
     """Print all that keeps a step from running. Raises NotFoundError for a step that the run does not have."""
     from provisioning.operations import steering
 
     results.refuse_unknown(detail, step)
     record = next(one for one in detail.steps if one.step == step)
-    found = steering.why(folder, detail.run_id, step)
+    found = steering.why(runs.folder, detail.run_id, step, runs.reach)
     document = {
         "run_id": detail.run_id,
         "step": step,

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from provisioning_cli.clustered import ClusterGroup, Runs
 from provisioning_cli.context import App, pass_app
-from provisioning_cli.groups import Group
 
 if TYPE_CHECKING:
     from provisioning.operations.steering import Queued
 
 
-@click.group(cls=Group)
+@click.group(cls=ClusterGroup)
 def queue() -> None:
     """Steps that are ready, handed out, or wait for a retry or a slot, and runs that wait for others."""
 
@@ -25,14 +25,14 @@ def list_(app: App) -> None:
     from provisioning.operations import steering
     from provisioning_cli import output
 
-    folder = app.runs_folder()
-    found = steering.queue(folder)
+    runs = Runs(app)
+    found = steering.queue(runs.folder)
     columns = ["run", "step", "state", "since", "why"]
     app.emit(
         {"queue": [_document(one) for one in found]},
         lambda: output.table([_row(one) for one in found], columns, empty="nothing waits", spare=["since"]),
     )
-    if found and not steering.is_driven(folder):
+    if found and not runs.reach.driven(runs.folder):
         app.say("no process drives these runs now: they go on when one does")
 
 

@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioning_cli import complete, steer
+from provisioning_cli.clustered import ClusterGroup, Runs, on_cluster
 from provisioning_cli.context import App, me, pass_app
-from provisioning_cli.groups import Group
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from provisioning.core.history import AttemptRecord, RunDetail, RunSummary
 
 RUN = click.argument("run_ref", metavar="RUN", shell_complete=complete.runs)
 SHOWN_RUN = click.argument("run_ref", metavar="[RUN]", default="last", shell_complete=complete.runs)
 
 
-@click.group(cls=Group)
+@click.group(cls=ClusterGroup)
 def run() -> None:
     """What runs, what ran and what became of it. RUN is an id, the beginning of one, or `last`: the default of those that show.
 
-    It works in a workspace, and in any folder where a program keeps its runs.
+    It works in a workspace, in any folder where a program keeps its runs, and with --nats on a cluster.
     """
 
 
@@ -40,7 +38,7 @@ def list_(app: App, limit: int, status: str | None) -> None:
     from provisioning.operations.records import list_runs
     from provisioning_cli import output
 
-    found = list_runs(app.runs_folder(), limit, state=_state(status))
+    found = list_runs(Runs(app).folder, limit, state=_state(status))
     columns = ["run", "workflow", "status", "started", "took", "by", "reason"]
     app.emit(
         {"runs": [_document(one) for one in found]},
@@ -105,13 +103,13 @@ def show(app: App, run_ref: str, step: str | None, path: bool) -> None:
 
     if step is not None and path:
         raise UsageError("--why and --path are two questions", hint="ask one after the other")
-    folder = app.runs_folder()
+    runs = Runs(app)
     if path:
-        insight.show_path(app, folder, run_ref)
+        insight.show_path(app, runs.folder, run_ref)
         return
-    detail = find_run(folder, run_ref)
+    detail = find_run(runs.folder, run_ref)
     if step is not None:
-        insight.show_why(app, folder, detail, step)
+        insight.show_why(app, runs, detail, step)
         return
     app.emit(detail.document(), lambda: plans.run_table(detail))
 
@@ -127,10 +125,12 @@ def logs(app: App, run_ref: str, step: str | None, attempt: int | None, tail: in
     from provisioning.operations.records import open_history, read_log
     from provisioning_cli import results
 
-    with open_history(app.runs_folder()) as history:
+    runs = Runs(app)
+    with open_history(runs.folder) as history:
         detail = history.run(run_ref)
         if step is not None:
             results.refuse_unknown(detail, step)
+        runs.fetch_logs(detail.run_id)
         tries = [one for one in history.attempts(detail.run_id, step) if attempt in (None, one.attempt)]
     found = [(one, read_log(one.log, tail)) for one in tries if one.log]
     entries = [
@@ -176,13 +176,13 @@ def retry(
     from provisioning.operations import RunOptions
     from provisioning_cli import following, progress, results
 
-    folder, detail = _found(app, run_ref)
+    runs, detail = _found(app, run_ref)
     if detail is not None and from_step is not None:
         results.refuse_unknown(detail, from_step)
-    if detail is not None and detail.summary.source != "formula":
+    if runs is not None and detail is not None and detail.summary.source != "formula":
         _refuse_options(keep_going=keep_going, max_parallel=max_parallel, wait=wait)
         run_id = detail.run_id
-        following.again(app, folder, detail, modules, lambda client: client.retry(run_id, from_step))
+        following.again(app, runs, detail, modules, lambda client: client.retry(run_id, from_step))
         return
     actor = me()
     options = RunOptions(
@@ -193,24 +193,22 @@ def retry(
         source=actor.source,
         from_step=from_step,
     )
-    project = app.project()
+    project = on_cluster(app, app.project())
     with progress.listener() as listener:
         result = project.retry(run_ref, options, listener)
     results.finish(app, result)
 
 
-def _found(app: App, run_ref: str) -> tuple[Path, RunDetail | None]:
-    """Return the run and its folder. Without a folder that is one of runs, what opens the project says what is wrong."""
-    from pathlib import Path
-
+def _found(app: App, run_ref: str) -> tuple[Runs | None, RunDetail | None]:
+    """Return the run and where it is. Without a folder that is one of runs, what opens the project says what is wrong."""
     from provisioning.errors import NotFoundError
     from provisioning.operations.records import find_run
 
     try:
-        folder = app.runs_folder()
+        runs = Runs(app)
     except NotFoundError:
-        return Path(), None
-    return folder, find_run(folder, run_ref)
+        return None, None
+    return runs, find_run(runs.folder, run_ref)
 
 
 def _refuse_options(*, keep_going: bool, max_parallel: int | None, wait: bool) -> None:

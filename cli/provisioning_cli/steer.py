@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioning_cli import complete
+from provisioning_cli.clustered import ClusterCommand, Runs
 from provisioning_cli.context import App, me, pass_app
-from provisioning_cli.groups import Command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ SHOWN_RUN = click.argument("run_ref", metavar="[RUN]", default="last", shell_com
 PAYLOAD = click.option("--payload", metavar="JSON", help="What it brings along; text needs its quotes.")
 
 
-@click.command(cls=Command)
+@click.command(cls=ClusterCommand)
 @SHOWN_RUN
 @pass_app
 def watch(app: App, run_ref: str) -> None:
@@ -30,41 +30,44 @@ def watch(app: App, run_ref: str) -> None:
     from provisioning.operations.records import find_run
     from provisioning_cli import following
 
-    folder = app.runs_folder()
-    following.watch(app, folder, find_run(folder, run_ref))
+    runs = Runs(app)
+    following.watch(app, runs, find_run(runs.folder, run_ref))
 
 
-@click.command(cls=Command)
+@click.command(cls=ClusterCommand)
 @RUN
 @pass_app
 def cancel(app: App, run_ref: str) -> None:
     """Stop a run from another terminal: what runs is stopped and recorded."""
     from provisioning.operations import steering
 
-    _told(app, steering.cancel(app.runs_folder(), run_ref, me().identity), "cancel", "to stop")
+    runs = Runs(app)
+    _told(app, steering.cancel(runs.folder, run_ref, me().identity, runs.reach), "cancel", "to stop")
 
 
-@click.command(cls=Command)
+@click.command(cls=ClusterCommand)
 @RUN
 @pass_app
 def pause(app: App, run_ref: str) -> None:
     """Let what runs finish and start nothing new, until `resume`."""
     from provisioning.operations import steering
 
-    _told(app, steering.pause(app.runs_folder(), run_ref, me().identity), "pause", "to pause")
+    runs = Runs(app)
+    _told(app, steering.pause(runs.folder, run_ref, me().identity, runs.reach), "pause", "to pause")
 
 
-@click.command(cls=Command)
+@click.command(cls=ClusterCommand)
 @RUN
 @pass_app
 def resume(app: App, run_ref: str) -> None:
     """Go on after a pause."""
     from provisioning.operations import steering
 
-    _told(app, steering.resume(app.runs_folder(), run_ref, me().identity), "resume", "to go on")
+    runs = Runs(app)
+    _told(app, steering.resume(runs.folder, run_ref, me().identity, runs.reach), "resume", "to go on")
 
 
-@click.command(cls=Command)
+@click.command(cls=ClusterCommand)
 @RUN
 @click.argument("name")
 @PAYLOAD
@@ -76,7 +79,7 @@ def signal(app: App, run_ref: str, name: str, payload: str | None) -> None:
     _opened(app, run_ref, GateKind.SIGNAL, name, payload)
 
 
-@click.command(cls=Command)
+@click.command(cls=ClusterCommand)
 @RUN
 @click.argument("name")
 @PAYLOAD
@@ -88,7 +91,7 @@ def approve(app: App, run_ref: str, name: str, payload: str | None) -> None:
     _opened(app, run_ref, GateKind.APPROVAL, name, payload)
 
 
-@click.command("continue", cls=Command)
+@click.command("continue", cls=ClusterCommand)
 @RUN
 @click.option("--step", metavar="ID", default="", help="Only this step; all that are stopped if nothing is said.")
 @pass_app
@@ -98,13 +101,13 @@ def continue_(app: App, run_ref: str, step: str) -> None:
     from provisioning.operations.records import find_run
     from provisioning_cli.results import refuse_unknown
 
-    folder = app.runs_folder()
+    runs = Runs(app)
     if step:
-        refuse_unknown(find_run(folder, run_ref), step)
-    _told(app, steering.go_on(folder, run_ref, step, me().identity), "continue", "to go on")
+        refuse_unknown(find_run(runs.folder, run_ref), step)
+    _told(app, steering.go_on(runs.folder, run_ref, step, me().identity, runs.reach), "continue", "to go on")
 
 
-@click.command(cls=Command)
+@click.command(cls=ClusterCommand)
 @RUN
 @click.option("--force", is_flag=True, help="Cancel it first if it has not ended.")
 @pass_app
@@ -112,7 +115,8 @@ def delete(app: App, run_ref: str, force: bool) -> None:
     """Remove a run with its logs for good."""
     from provisioning.operations import steering
 
-    run_id = steering.delete(app.runs_folder(), run_ref, me().identity, force=force)
+    runs = Runs(app)
+    run_id = steering.delete(runs.folder, run_ref, me().identity, force=force, reach=runs.reach)
     app.emit({"run_id": run_id, "deleted": True}, lambda: f"run {run_id} is deleted\n")
 
 
@@ -128,10 +132,10 @@ def _told(app: App, asked: Asked, request: str, words: str) -> None:
 def _opened(app: App, run_ref: str, kind: GateKind, name: str, payload: str | None) -> None:
     from provisioning.operations import steering
 
-    folder = app.runs_folder()
-    asked = steering.open_gate(folder, run_ref, kind, name, me().identity, _parsed(payload))
+    runs = Runs(app)
+    asked = steering.open_gate(runs.folder, run_ref, kind, name, me().identity, _parsed(payload), runs.reach)
     _told(app, asked, "signal" if kind == "signal" else "approve", f"to take {kind.value} {name}")
-    _say_if_unknown(app, folder, asked.run_id, kind, name)
+    _say_if_unknown(app, runs.folder, asked.run_id, kind, name)
 
 
 def _say_if_unknown(app: App, folder: Path, run_id: str, kind: GateKind, name: str) -> None:

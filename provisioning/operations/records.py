@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 
 from provisioning import wiring
 from provisioning.core.history import DeadLetter, History, RunDetail, RunSummary
 from provisioning.errors import NotFoundError
-from provisioning.operations.session import run_blocking
 
 NOTHING_RAN = "`provisioning taskserv create` starts a run, or a program that submits a workflow"
 
@@ -51,22 +49,6 @@ def list_dead_letters(
     with open_history(folder) as history:
         found = history.dead_letters(limit, replayed=replayed, workflow=workflow, before=before)
         return found, history.count_dead_letters()
-
-
-def purge_dead_letters(folder: Path, *, older_than_days: float | None, waiting: bool) -> tuple[int, int]:
-    """Remove dead letters that were replayed, `waiting` ones too; return how many, and how many wait after it."""
-    if not wiring.has_history(folder):
-        return 0, 0
-    before = wiring.clock().now() - timedelta(days=older_than_days) if older_than_days is not None else None
-
-    async def purge() -> tuple[int, int]:
-        store = wiring.open_store(folder)
-        try:
-            return await store.delete_dead_letters(before=before, waiting=waiting), store.history.count_dead_letters()
-        finally:
-            store.close()
-
-    return run_blocking(purge())
 
 
 def read_log(log: str, tail: int | None = None) -> str:

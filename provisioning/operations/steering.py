@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from provisioning import wiring
 from provisioning.core.folding import fold
 from provisioning.core.frozen import dataclass
-from provisioning.core.history import RunSummary
+from provisioning.core.history import History, RunSummary
 from provisioning.core.model import NO_FIELDS, RUN_ENDED, GateKind, RunState, StepState
-from provisioning.core.ports import Request
+from provisioning.core.ports import Inbox, Journal, Request
 from provisioning.core.requests import stopped_at
 from provisioning.core.run import Run, StepRun
 from provisioning.core.why import Blocker, blockers, holders
@@ -56,38 +56,96 @@ class Queued:
     reasons: tuple[Blocker, ...]
 
 
+class Reach(Protocol):
+    """How whoever drives the runs of a folder is reached."""
+
+    @property
+    def lasting(self) -> bool:
+        """Whether somebody takes up every run, sooner or later, whatever became of who drove it."""
+        ...
+
+    def driven(self, folder: Path) -> bool:
+        """Whether somebody drives them now."""
+        ...
+
+    def within(self, folder: Path, work: Callable[[Store], Coroutine[None, None, T]]) -> T:
+        """Do something with their store."""
+        ...
+
+    def delete_logs(self, folder: Path, run_id: str) -> None:
+        """Remove the logs of a run."""
+        ...
+
+
+class Store(Journal, Inbox, Protocol):
+    """A store and what it remembers."""
+
+    @property
+    def history(self) -> History:
+        """What happened."""
+        ...
+
+    async def delete_dead_letters(self, *, before: datetime | None = None, waiting: bool = False) -> int:
+        """Remove dead letters; see `client.engine.HistoryStore`."""
+        ...
+
+
+class Here:
+    """Fulfils `Reach` for a folder of this machine: over its store and its lock."""
+
+    lasting = False
+
+    def driven(self, folder: Path) -> bool:
+        """See `Reach`."""
+        return wiring.workspace_lock(folder).holder() is not None
+
+    def within(self, folder: Path, work: Callable[[Store], Coroutine[None, None, T]]) -> T:
+        """See `Reach`."""
+        return _in_store(folder, work)
+
+    def delete_logs(self, folder: Path, run_id: str) -> None:
+        """See `Reach`."""
+        wiring.log_store(folder, Settings()).delete(run_id)
+
+
+HERE = Here()
+
+
 def is_driven(folder: Path) -> bool:
-    """Whether a process drives the runs in a folder."""
-    return wiring.workspace_lock(folder).holder() is not None
+    """Whether a process of this machine drives the runs in a folder."""
+    return HERE.driven(folder)
 
 
-def cancel(folder: Path, ref: str, actor: str) -> Asked:
+def cancel(folder: Path, ref: str, actor: str, reach: Reach = HERE) -> Asked:
     """Ask for a run to be stopped. Raises NotFoundError, UsageError for a run that has ended, or was cut off."""
-    return _ask(folder, _open_run(folder, ref), "cancel", actor)
+    return _ask(folder, _open_run(folder, ref), "cancel", actor, reach=reach)
 
 
-def pause(folder: Path, ref: str, actor: str) -> Asked:
+def pause(folder: Path, ref: str, actor: str, reach: Reach = HERE) -> Asked:
     """Ask for nothing new to be started. Raises as `cancel`, and for a run that is not running."""
     run = _open_run(folder, ref)
     if run.state is not RunState.RUNNING:
         raise UsageError(f"run {run.run_id} is not running: it is {run.state.value}")
-    return _ask(folder, run, "pause", actor)
+    return _ask(folder, run, "pause", actor, reach=reach)
 
 
-def resume(folder: Path, ref: str, actor: str) -> Asked:
+def resume(folder: Path, ref: str, actor: str, reach: Reach = HERE) -> Asked:
     """Ask a paused run to go on. Raises as `cancel`, and for a run that is not paused."""
     run = _open_run(folder, ref)
     if run.state not in {RunState.PAUSING, RunState.PAUSED}:
         raise UsageError(f"run {run.run_id} is not paused: it is {run.state.value}")
-    return _ask(folder, run, "resume", actor)
+    return _ask(folder, run, "resume", actor, reach=reach)
 
 
-def open_gate(folder: Path, ref: str, kind: GateKind, name: str, actor: str, payload: object = None) -> Asked:
+def open_gate(
+    folder: Path, ref: str, kind: GateKind, name: str, actor: str, payload: object = None, reach: Reach = HERE
+) -> Asked:
     """Deliver a signal or an approval. Raises as `cancel`. Steps that wait for it may come later: see `awaited`."""
-    return _ask(folder, _open_run(folder, ref), "open_gate", actor, {"kind": kind.value, "name": name, "payload": payload})
+    data = {"kind": kind.value, "name": name, "payload": payload}
+    return _ask(folder, _open_run(folder, ref), "open_gate", actor, data, reach)
 
 
-def go_on(folder: Path, ref: str, step: str, actor: str) -> Asked:
+def go_on(folder: Path, ref: str, step: str, actor: str, reach: Reach = HERE) -> Asked:
     """Ask a run to go on from the breakpoints where it stops, or where one step does. Raises as `cancel`, and for none."""
     run = _open_run(folder, ref)
     if not stopped_at(folded(folder, run.run_id), step):
@@ -95,10 +153,10 @@ def go_on(folder: Path, ref: str, step: str, actor: str) -> Asked:
         raise UsageError(
             f"{what} is stopped at no breakpoint", hint=f"`provisioning run show {run.run_id} --why STEP` tells more"
         )
-    return _ask(folder, run, "continue", actor, {"step": step})
+    return _ask(folder, run, "continue", actor, {"step": step}, reach)
 
 
-def delete(folder: Path, ref: str, actor: str, *, force: bool) -> str:
+def delete(folder: Path, ref: str, actor: str, *, force: bool, reach: Reach = HERE) -> str:
     """Remove every trace of a run; return its id. One that has not ended is refused, or with `force` cancelled first.
 
     Raises NotFoundError, UsageError, WaitTimeout when it does not stop.
@@ -107,12 +165,24 @@ def delete(folder: Path, ref: str, actor: str, *, force: bool) -> str:
     if run.state not in RUN_ENDED:
         if not force:
             raise UsageError(f"run {run.run_id} has not ended: it is {run.state.value}", hint="cancel it first, or use --force")
-        if is_driven(folder) or run.source == "formula":
-            _ask(folder, run, "cancel", actor, {"reason": "deleted"})
-            _in_store(folder, lambda store: _ended(store, run.run_id))
-    _in_store(folder, lambda store: store.delete(run.run_id))
-    wiring.log_store(folder, Settings()).delete(run.run_id)
+        if reach.driven(folder) or run.source == "formula":
+            _ask(folder, run, "cancel", actor, {"reason": "deleted"}, reach)
+            reach.within(folder, lambda store: _ended(store, run.run_id))
+    reach.within(folder, lambda store: store.delete(run.run_id))
+    reach.delete_logs(folder, run.run_id)
     return run.run_id
+
+
+def purge_dead_letters(folder: Path, *, older_than_days: float | None, waiting: bool, reach: Reach = HERE) -> tuple[int, int]:
+    """Remove dead letters that were replayed, `waiting` ones too; return how many, and how many wait after it."""
+    if not wiring.has_history(folder):
+        return 0, 0
+    before = wiring.clock().now() - timedelta(days=older_than_days) if older_than_days is not None else None
+
+    async def purge(store: Store) -> tuple[int, int]:
+        return await store.delete_dead_letters(before=before, waiting=waiting), store.history.count_dead_letters()
+
+    return reach.within(folder, purge)
 
 
 def result_of(folder: Path, run_id: str) -> RunResult:
@@ -131,7 +201,7 @@ def folded(folder: Path, run_id: str) -> Run:
     return _in_store(folder, lambda store: load(store, run_id))
 
 
-def why(folder: Path, run_id: str, step: str) -> list[Blocker]:
+def why(folder: Path, run_id: str, step: str, reach: Reach = HERE) -> list[Blocker]:
     """Return all that keeps a step of a run (exact ids) from running; nothing for one that runs or has ended."""
 
     async def look(store: SqliteStore) -> list[Blocker]:
@@ -140,7 +210,7 @@ def why(folder: Path, run_id: str, step: str) -> list[Blocker]:
         return blockers(run, step, holders([run, *others]), None)
 
     found = _in_store(folder, look)
-    return [_nobody(run_id), *found] if found and not is_driven(folder) else found
+    return [_nobody(run_id), *found] if found and not reach.driven(folder) else found
 
 
 def queue(folder: Path) -> list[Queued]:
@@ -178,15 +248,17 @@ def _open_run(folder: Path, ref: str) -> RunSummary:
     return run
 
 
-def _ask(folder: Path, run: RunSummary, kind: str, actor: str, data: Mapping[str, object] = NO_FIELDS) -> Asked:
-    driven = is_driven(folder)
-    if not driven and run.source == "formula":  # nobody will take it up again
+def _ask(
+    folder: Path, run: RunSummary, kind: str, actor: str, data: Mapping[str, object] = NO_FIELDS, reach: Reach = HERE
+) -> Asked:
+    driven = reach.driven(folder)
+    if not driven and run.source == "formula" and not reach.lasting:  # nobody will take it up again
         raise UsageError(f"run {run.run_id} has no runner any more: it was cut off", hint=CUT_OFF_HINT)
-    _in_store(folder, lambda store: store.request(Request(run=run.run_id, kind=kind, actor=actor, data=data)))
+    reach.within(folder, lambda store: store.request(Request(run=run.run_id, kind=kind, actor=actor, data=data)))
     return Asked(run_id=run.run_id, driven=driven)
 
 
-async def _ended(store: SqliteStore, run_id: str) -> None:
+async def _ended(store: Store, run_id: str) -> None:
     until = time.monotonic() + STOPS_WITHIN_S
     while store.history.summary(run_id).state not in RUN_ENDED:
         if time.monotonic() > until:
