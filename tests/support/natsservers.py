@@ -106,7 +106,8 @@ class NatsServer:
 
     def clustered(self) -> bool:
         """Whether the node has found its leader: JetStream answers then."""
-        return "JetStream cluster new metadata leader" in (self.folder / "server.log").read_text("utf-8")
+        log = (self.folder / "server.log").read_text("utf-8")
+        return "cluster new metadata leader" in log or "new JetStream cluster metadata leader" in log
 
     def _wait(self) -> None:
         assert self.process is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from provisioning.errors import ConfigError
 
@@ -18,6 +18,7 @@ OLDEST = (2, 12)
 """Atomic batches, schedules and message TTLs in one stream came with it."""
 ASK = "$SYS.REQ.SERVER.PING.JSZ"
 ASK_S = 2.0
+OTHERS_S = 0.1  # after an answer, for those of the other servers
 OVERRIDE = "nats.any_sync"
 HOW = (
     "set `sync_interval: always` in the servers' jetstream block, and let the account ask for it as docs/how-to/cluster.md "
@@ -54,19 +55,14 @@ async def _asked(client: Client) -> bool | None:
     """Return whether every server that answers syncs always; None when none does, as for accounts that may not ask."""
     inbox = client.new_inbox()
     answers: list[bool] = []
-    heard = asyncio.Event()
-
-    async def take(message: Any) -> None:  # noqa: ANN401 - nats-py's
-        if message.data:
-            answers.append(_always(json.loads(message.data).get("data", {}).get("config", {})))
-        if not message.data or len(answers) >= len(client.servers):
-            heard.set()
-
-    subscription = await client.subscribe(inbox, cb=take)
+    subscription = await client.subscribe(inbox)
     try:
         await client.publish(ASK, b'{"config":true}', reply=inbox)
-        async with asyncio.timeout(ASK_S):
-            await heard.wait()
+        while len(answers) < len(client.servers):  # there may be fewer: one address each, in the list and as they tell it
+            message = await subscription.next_msg(timeout=OTHERS_S if answers else ASK_S)
+            if not message.data:  # nobody serves it
+                break
+            answers.append(_always(json.loads(message.data).get("data", {}).get("config", {})))
     except TimeoutError:
         pass
     finally:
