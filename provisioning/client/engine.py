@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import ClassVar, Protocol
 
 from provisioning.client.outfit import Outfit, Pieces
+from provisioning.core.attendance import Attendance
 from provisioning.core.decide import Extent
 from provisioning.core.events import Event, Kind
 from provisioning.core.frozen import dataclass
@@ -21,7 +22,7 @@ from provisioning.core.letters import Alarm
 from provisioning.core.model import Workflow
 from provisioning.core.placement import Roster
 from provisioning.core.ports import Clock, Lease, LogStore, Request
-from provisioning.core.presence import FRESH_S, Presence, fresh
+from provisioning.core.presence import FRESH_S, Presence
 from provisioning.core.run import Run
 from provisioning.engine.actions import Action
 from provisioning.engine.limits import Limits
@@ -142,6 +143,26 @@ class _Counting:
                 LOG.error("the alarm for dead letters failed: %s", error)
 
 
+class _Watch:
+    """Tells a runner which workers are there. Who has something is not given up because nobody has heard of it yet."""
+
+    def __init__(self, runner: Runner, crew: Crew, roster: Roster, clock: Clock) -> None:
+        self._runner, self._crew, self._roster, self._clock = runner, crew, roster, clock
+        self._attendance = Attendance()
+
+    async def look(self) -> None:
+        """Look once."""
+        seen, having = await self._crew.known(), self._roster.workers_named()
+        there, lingering = self._attendance.look(seen, self._clock.now(), self._clock.monotonic_s(), having)
+        await self._runner.see(there, lingering)
+
+    async def serve(self) -> None:
+        """Look again and again until cancelled."""
+        while True:
+            await self._crew.changed(FRESH_S / 3)
+            await self.look()
+
+
 def _own_projections(parts: Parts, options: Options) -> list[Projection]:
     counting = [_Counting(parts.store.history, options)] if options.alert_at else []
     return [_Ringing(parts.bell), *counting]
@@ -232,7 +253,7 @@ class Engine:
             await self._parts.clock.sleep(TAKE_OVER_S)
 
     async def _drive(self, token: int, pieces: Pieces, tried: asyncio.Event) -> None:
-        parts, options = self._parts, self._options
+        parts, options, limits = self._parts, self._options, self._limits()
         runner = Runner(
             parts.store,
             parts.clock,
@@ -241,14 +262,15 @@ class Engine:
             projections=(*pieces.projections, *_own_projections(parts, options)),
             fence=token,
             poll_s=POLL_S,
-            limits=self._limits(),
+            limits=limits,
         )
+        watch = _Watch(runner, parts.crew, limits.roster, parts.clock) if parts.crew is not None and limits.roster else None
         await parts.store.take_over(token)
         worker = self._worker = self._working(runner, pieces) if parts.store.ordered is None else None
-        if parts.crew is not None:
-            await self._see(runner, parts.crew)
         if options.adopt:
             await runner.resume(self._wanted)
+        if watch is not None:
+            await watch.look()
         self.runner = runner
         self._leading.set()
         self._following.clear()
@@ -258,27 +280,16 @@ class Engine:
             group.create_task(runner.serve())
             if worker is not None:
                 group.create_task(worker.serve())
-            if parts.crew is not None:
-                group.create_task(self._watch_crew(runner, parts.crew))
+            if watch is not None:
+                group.create_task(watch.serve())
             if options.adopt:
                 group.create_task(self._take_orders(runner))
 
     def _limits(self) -> Limits:
-        options = self._options
-        if self._parts.crew is not None:
-            return Limits(runs=options.runs, pools=options.pools, roster=Roster())
-        return Limits(slots=options.slots, runs=options.runs, pools=options.pools)
-
-    async def _watch_crew(self, runner: Runner, crew: Crew) -> None:
-        while True:
-            await crew.changed(FRESH_S / 3)
-            await self._see(runner, crew)
-
-    async def _see(self, runner: Runner, crew: Crew) -> None:
-        seen = await crew.known()
-        there = fresh(seen, self._parts.clock.now())
-        names = {one.name for one in there}
-        await runner.see(there, [one.name for one in seen if one.name not in names])
+        """Return the limits: with workers elsewhere, what they can take counts instead of our own slots."""
+        options, elsewhere = self._options, self._parts.crew is not None
+        slots, roster = (0, Roster()) if elsewhere else (options.slots, None)
+        return Limits(slots=slots, runs=options.runs, pools=options.pools, roster=roster)
 
     def _working(self, runner: Runner, pieces: Pieces) -> Worker:
         """Return the worker that lives and dies with a runner. In a cluster they are apart."""

@@ -15,7 +15,7 @@ from zlib import crc32
 from provisioning.core.frozen import dataclass
 from provisioning.core.model import ANYWHERE, WAITING_ACTIONS, Fallback, Placement, Step
 from provisioning.core.presence import OWN, Presence, is_own, slots, worker_target
-from provisioning.core.run import ACTIVE, Run, StepRun
+from provisioning.core.run import Run, StepRun
 
 TIMES = 2
 """How many tasks a slot may have waiting or running: one that runs, and one that can begin at once after it."""
@@ -30,7 +30,10 @@ class Roster:
     there: tuple[Presence, ...] = ()  # see `core.presence.fresh`
     lingering: frozenset[str] = frozenset()  # names of those that were not heard of, but are not given up yet
     out: Counter[str] = field(default_factory=Counter)  # target -> tasks
-    having: dict[tuple[str, str], str] = field(default_factory=dict)  # (run, step) -> target
+    named: Counter[str] = field(default_factory=Counter)  # own targets of workers -> tasks, those that take no slot as well
+    having: dict[tuple[str, str], tuple[str, bool]] = field(
+        default_factory=dict
+    )  # (run, step) -> target, whether it only waits
     _by_name: dict[str, Presence] = field(default_factory=dict)
     _slots: dict[str, int] = field(default_factory=dict)
 
@@ -62,18 +65,33 @@ class Roster:
 
     def began(self, run: str, step: Step, target: str) -> None:
         """Count a task that goes out. What only waits for other runs takes no slot."""
-        if step.action.type not in WAITING_ACTIONS and (run, step.id) not in self.having:
-            self.having[run, step.id] = target
-            self.out[target] += 1
+        waits = step.action.type in WAITING_ACTIONS
+        if (run, step.id) not in self.having:
+            self.having[run, step.id] = target, waits
+            if not waits:
+                self.out[target] += 1
+            if is_own(target):
+                self.named[target] += 1
 
     def ended(self, run: str, step: str) -> str | None:
-        """Count one that is back; return its target. One that never went out is no error, and has none."""
-        target = self.having.pop((run, step), None)
-        if target is not None:
-            self.out[target] -= 1
-            if not self.out[target]:
-                del self.out[target]
+        """Count one that is back; return the target that has room now, if there is one."""
+        target, waits = self.having.pop((run, step), ("", True))
+        _take_off(self.named, target)
+        if waits:
+            return None
+        _take_off(self.out, target)
         return target
+
+    def workers_named(self) -> set[str]:
+        """Return the names of the workers that have something which was sent to them by name."""
+        return {target.removeprefix(OWN) for target in self.named}
+
+    def strays(self) -> list[tuple[str, str]]:
+        """Return (run, step) of what was sent by name to workers that are given up: nobody else will take it."""
+        given_up = self.workers_named() - self._by_name.keys() - self.lingering
+        if not given_up:
+            return []
+        return [key for key, (target, _waits) in self.having.items() if is_own(target) and target.removeprefix(OWN) in given_up]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,15 +139,6 @@ def home(run: Run, anchor: str) -> str:
     """Return the target of the worker beside which steps belong: where they went last, else who ran the step; "" is nobody."""
     worker = run.steps[anchor].worker
     return run.homes.get(anchor) or (worker_target(worker) if worker else "")
-
-
-def stranded(run: Run, roster: Roster) -> list[str]:
-    """Return the steps that were sent to the own target of a worker which is given up: nobody else will take them."""
-    if not run.active:
-        return []
-    sent = (step for step in run.steps.values() if step.state in ACTIVE and is_own(step.target))
-    kept = roster.lingering
-    return [step.spec.id for step in sent if roster.worker(step.target) is None and step.target.removeprefix(OWN) not in kept]
 
 
 # ---------------------------------------------------------------- beside another step
@@ -237,6 +246,13 @@ def _said(one: Presence, placement: Placement) -> str:
         has = [f"{name}={one.labels[name]}" for name in sorted(placement.selector) if name in one.labels]
         return f"{one.name} ({', '.join(has) or 'without these labels'})"
     return f"{one.name} ({', '.join(one.targets or ()) or 'no target'})"
+
+
+def _take_off(counts: Counter[str], target: str) -> None:
+    if target in counts:
+        counts[target] -= 1
+        if not counts[target]:
+            del counts[target]
 
 
 def _standing(there: Sequence[Presence]) -> Sequence[object]:

@@ -71,6 +71,10 @@ class Posting:
             self.released += [item for items in held.values() for item in items]
         return changed
 
+    def strays(self) -> list[tuple[str, str]]:
+        """Return (run, step) of what was sent to workers that are given up."""
+        return self.roster.strays() if self.roster is not None else []
+
     @property
     def has_ready(self) -> bool:
         """Whether `ready` has something."""

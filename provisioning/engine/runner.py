@@ -17,7 +17,7 @@ from provisioning.core.decide import Decision, Extent
 from provisioning.core.events import Event, Kind
 from provisioning.core.folding import fold
 from provisioning.core.model import RunState, Workflow
-from provisioning.core.placement import Place, stranded
+from provisioning.core.placement import Place
 from provisioning.core.ports import Clock, Commit, Journal, Report, Request, Timer
 from provisioning.core.posting import Posting
 from provisioning.core.presence import Presence
@@ -192,9 +192,9 @@ class Runner:
         What was sent to one by its name, and that is neither, is lost: it is handed out again, and no retry is spent on it.
         """
         async with self._one_turn:
-            if self._posting.see(there, lingering) and self._posting.roster is not None:
-                lost = [decide.lost(run, step) for run in self._runs.values() for step in stranded(run, self._posting.roster)]
-                await self._take_turn(self._decide(lost))
+            changed, strays = self._posting.see(there, lingering), self._posting.strays()
+            if changed or strays:
+                await self._take_turn(self._decide([decide.lost(self._runs[run], step) for run, step in strays]))
 
     async def serve(self) -> None:
         """Take inputs until cancelled. Raises what a projection or the journal raises."""

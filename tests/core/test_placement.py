@@ -13,8 +13,8 @@ from support.simulate import step, workflow
 from provisioning.core import decide
 from provisioning.core.decision import Decision
 from provisioning.core.folding import fold
-from provisioning.core.model import Action, Fallback, Placement, Policy, Step, StepState, Workflow
-from provisioning.core.placement import TIMES, Place, Roster, place, stranded
+from provisioning.core.model import Action, Fallback, Placement, Policy, Step, Workflow
+from provisioning.core.placement import TIMES, Place, Roster, place
 from provisioning.core.ports import Outcome, Report, Task
 from provisioning.core.presence import Presence, worker_target
 from provisioning.core.run import Run, new_run
@@ -288,15 +288,22 @@ def test_a_roster_tells_whether_more_may_go_out_now(now: list[Presence], *, chan
 # ---------------------------------------------------------------- what is lost with a worker
 
 
-def test_what_was_sent_to_a_worker_of_its_own_is_stranded_when_that_is_gone() -> None:
-    run = begun(workflow(step("own"), step("any"), step("there"), step("ended")))
-    for id, target in (("own", "w.w1"), ("any", ""), ("there", "w.w2"), ("ended", "w.w1")):
-        task = sent(run, id, Place(target=target))
-    decision = Decision(run=run, now=NOW)
-    decide.on_report(decision, Report(task=task, worker="w1", outcome=Outcome.OK), 0.5)
+def test_what_was_sent_by_name_to_a_worker_that_is_given_up_is_nobodys() -> None:
+    flow = workflow(
+        *(step(id) for id in ("own", "any", "there", "late", "back")), Step(id="waits", action=Action(type="workflow"))
+    )
+    run, there = begun(flow), roster(worker("w2"))
+    places = {"own": "w.w1", "any": "", "there": "w.w2", "late": "w.w3", "back": "w.w1", "waits": "w.w1"}
+    for id, target in places.items():
+        there.began(run.id, run.steps[id].spec, target)
+    there.ended(run.id, "back")
+    there.update([worker("w2")], lingering=["w3"])
 
-    assert stranded(run, roster(worker("w2"))) == ["own"]
-    assert run.steps["any"].state is StepState.DISPATCHED
+    assert there.strays() == [("r1", "own"), ("r1", "waits")]
+    assert there.workers_named() == {"w1", "w2", "w3"}
+    for id in places:
+        there.ended(run.id, id)
+    assert (there.strays(), there.workers_named(), dict(there.out)) == ([], set(), {})
 
 
 # ---------------------------------------------------------------- whatever there is
