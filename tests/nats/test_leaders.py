@@ -33,11 +33,12 @@ from support.natswork import (
 from support.scripted import calm, doing, ends
 
 from provisioning.adapters.clock import SystemClock
+from provisioning.adapters.nats import inputs
 from provisioning.adapters.nats.connect import Access, Cluster
 from provisioning.adapters.nats.store import NatsStore
 from provisioning.core.events import Kind
 from provisioning.core.model import RunState, Workflow
-from provisioning.core.ports import Commit, Outcome, Request, Task
+from provisioning.core.ports import Commit, Outcome, Report, Request, Task
 from provisioning.core.run import Run
 from provisioning.core.upstream import awaiting
 from provisioning.engine.actions import Context, Result
@@ -341,6 +342,27 @@ async def test_a_frozen_leader_that_wakes_up_changes_nothing(setting: Setting) -
         (what, f"s{n}") for n in range(80) for what in ("begin", "end")
     )
     assert Counter(event.kind for event in events)[Kind.STEP_DISPATCHED] == 80
+
+
+async def test_what_came_in_for_a_run_that_stood_still_for_long_is_taken_up(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "FAR", 5)
+    first, second = mortal(setting, 1), mortal(setting, 2)
+    await first.take_over(1)
+    runner = runner_on(first, 1)
+    await runner.submit("still", flow(marking("a", kind="noop"), marking("b", "a", kind="noop")))
+    [task] = await first.claim("w", [], 1)
+    await runner.submit("other", flow(*(marking(f"s{n}") for n in range(20))))
+    await first.settled()
+    await first.report(Report(task=task, worker="w", outcome=Outcome.OK))
+    await first.aclose()
+    async with working(setting, doing({})):
+        run = await drive(second, 2, "still", flow())
+    await second.aclose()
+
+    assert run.state is RunState.SUCCEEDED
+    assert run.steps["a"].epoch == 1
 
 
 async def test_what_an_older_leader_decides_is_refused(setting: Setting) -> None:

@@ -32,6 +32,7 @@ LOOK_S = 0.2
 """How often requests are looked through again whose run was not driven when they came."""
 CATCH_UP_S = 30.0
 REMEMBERED = 10_000  # beginnings
+FAR = 50_000  # messages: what came in for a run that has stood still for so long is read by itself
 
 
 class Inputs:
@@ -80,10 +81,13 @@ class Inputs:
         self._requests.clear()
         self._began.clear()
         names = self._cluster.names
-        newest = await self._cluster.ask(f"STREAM.INFO.{names.work}")
-        start = min(cursors.values(), default=int(newest["state"]["last_seq"])) + 1
+        newest = int((await self._cluster.ask(f"STREAM.INFO.{names.work}"))["state"]["last_seq"])
+        start = min((cursor for cursor in cursors.values() if newest - cursor <= FAR), default=newest) + 1
         for stored in await self._older_requests(start):
             await self._classify(stored)
+        for run, cursor in cursors.items():
+            if cursor + 1 < start:
+                await self._catch_up(run, cursor + 1, start)
         last = await self._cluster.last(names.work, names.requests)
         self._newest, self._read = last.seq if last is not None else 0, start - 1
         await self._saying.hear(BEGAN, self._hear_began)
@@ -174,6 +178,21 @@ class Inputs:
             found.append(stored)
             place = stored.seq + 1
         return found
+
+    async def _catch_up(self, run: str, start: int, end: int) -> None:
+        """Take what workers have said of a run between two places."""
+        names = self._cluster.names
+        last = await self._cluster.last(names.work, names.events_of(run))
+        if last is None or last.seq < start:
+            return
+        reading = Reading(self._cluster, names.work, [names.events_of(run)], start)
+        place = start
+        while place <= min(last.seq, end - 1):
+            for stored in await reading.next():
+                place = stored.seq + 1
+                if stored.seq < end:
+                    await self._classify(stored)
+        await reading.close()
 
     async def _follow(self, start: int) -> None:
         names = self._cluster.names

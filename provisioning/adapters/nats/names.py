@@ -142,6 +142,10 @@ class Names:
         """Return all dispatches to a target; None is every target."""
         return f"{self._wf}.task.{'*' if target is None else token(target)}.{self.shard}.>"
 
+    def events_of(self, run: str) -> str:
+        """Return everything that workers say of a run."""
+        return f"{self._wf}.evt.{self.shard}.{token(run)}.>"
+
     def tasks_of(self, run: str) -> str:
         """Return all dispatches of a run."""
         return f"{self._wf}.task.*.{self.shard}.{token(run)}.>"

@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from provisioning.adapters.nats.blobs import Blobs
 from provisioning.adapters.nats.connect import Cluster
-from provisioning.adapters.nats.holding import BACK, LEASE_S, Holds, Key, key_of
+from provisioning.adapters.nats.holding import BACK, DONE, LEASE_S, Holds, Key, key_of
 from provisioning.adapters.nats.messages import task_of
 from provisioning.adapters.nats.pulling import Delivered, Pulls
 from provisioning.adapters.nats.reporting import Reporting
@@ -114,29 +114,31 @@ class NatsTasks:
     async def _accept(self, delivered: Sequence[Delivered], worker: str, mutates: Callable[[Task], bool]) -> list[Task]:
         """Return those that are ours to begin."""
         tasks: list[Task] = []
+        doubtful: dict[Key, tuple[Task, str]] = {}
         for one in delivered:
             try:
                 task = await self._task(one)
-                if await self._is_ours(task, one, worker, mutates):
+                key = key_of(task)
+                if self.holds.has(key):  # it has come again to who has it: the sign of life was late
+                    self.holds.hold(key, one.reply)
+                elif await self._is_ours(task, one, worker, mutates):
                     tasks.append(task)
+                else:
+                    doubtful[key] = (task, one.reply)
             except StoreError as error:  # it comes again when its lease is over
                 LOG.warning("a task could not be taken: %s", error)
+        if doubtful:
+            self._doubt(doubtful)
         return tasks
 
     async def _is_ours(self, task: Task, one: Delivered, worker: str, mutates: Callable[[Task], bool]) -> bool:
-        key = key_of(task)
-        again = self.holds.has(key)  # it has come again to who has it: the sign of life was late
+        key, ours = key_of(task), False
         self.holds.hold(key, one.reply)
-        if again:
-            return False
         try:
             ours = await self.begin(task, worker) if mutates(task) else one.deliveries == 1
-        except BaseException:
-            self.holds.forget(key)
-            raise
-        if not ours:
-            self.holds.forget(key)
-            self._doubt(task, one.reply)
+        finally:
+            if not ours:
+                self.holds.forget(key)
         return ours
 
     async def _task(self, one: Delivered) -> Task:
@@ -153,23 +155,20 @@ class NatsTasks:
         except Refused as error:
             if not error.conflict:
                 raise
-            found = await self._cluster.last(self._cluster.names.work, subject)
-            return found is not None and found.body == body
+            return (await self._cluster.there(self._cluster.names.work, subject)).body == body
         return True
 
-    def _doubt(self, task: Task, reply: str) -> None:
-        doubting = asyncio.create_task(self._resolve(task, reply))
+    def _doubt(self, doubtful: Mapping[Key, tuple[Task, str]]) -> None:
+        doubting = asyncio.create_task(self._resolve(doubtful))
         self._doubts.add(doubting)
         doubting.add_done_callback(self._doubts.discard)
 
-    async def _resolve(self, task: Task, reply: str) -> None:
-        """Find out what became of a task that somebody else was sent before: unless he has it, he is gone."""
-        key: Key = key_of(task)
+    async def _resolve(self, doubtful: Mapping[Key, tuple[Task, str]]) -> None:
+        """Find out what became of tasks that somebody else was sent before: unless he says that he has them, he is gone."""
         try:
-            if await self.holds.held_anywhere([key]):
-                return  # he gives the signs of life
-            await self.reporting.ended(Report(task=task, worker="", outcome=Outcome.LOST))
-            self.holds.hold(key, reply)
-            await self.holds.let_go(key)
-        except StoreError:
-            return  # it comes once more
+            lost = doubtful.keys() - await self.holds.held_anywhere(doubtful)
+            await self.reporting.ended(*(Report(task=doubtful[key][0], worker="", outcome=Outcome.LOST) for key in lost))
+            for key in lost:
+                await self._cluster.send(Message(subject=doubtful[key][1], body=DONE))
+        except StoreError as error:  # they come once more
+            LOG.warning("what became of some tasks could not be asked: %s", error)
