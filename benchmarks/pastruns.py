@@ -30,6 +30,7 @@ DAG = """\
 description: Loads part {number}
 labels: team={team}
 schedule: '{minute} * * * *'
+hist_retention_days: 36500
 params:
   - name: OUTCOME
     default: good

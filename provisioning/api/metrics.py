@@ -12,9 +12,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from provisioning import __version__
+from provisioning.core.dagu.report import SHOWN
 from provisioning.core.events import Event, Kind
 from provisioning.core.model import StepState
 from provisioning.core.ready import GIVES_BACK
+from provisioning.operations.dagu.listing import SOURCE
 from provisioning.operations.hosting.host import Host, Seen
 
 Key = tuple[str, str]  # run, step
@@ -66,7 +68,8 @@ class Metrics:
         """Count what happened."""
         self._batches.observe(len(events))
         for event in events:
-            self._count(seen, event)
+            if not _is_inner(seen, event.step):
+                self._count(seen, event)
             self._pools.hear(seen, event)
             if event.kind is Kind.RUN_FINISHED:
                 self._forget(seen.run)
@@ -104,6 +107,15 @@ class Metrics:
         began_s = self._started.get(seen.run, told)
         if began_s is not None:
             self._runs.labels(seen.name, str(event.data["state"])).observe(max(0.0, event.at.timestamp() - began_s))
+
+
+def _is_inner(seen: Seen, step: str) -> bool:
+    """Whether a step is none of its DAG file, but ours: what prepares a run, for example."""
+    run = seen.of
+    source = run.workflow.source if run is not None else None
+    if run is None or source is None or source.kind != SOURCE or step not in run.steps:
+        return False
+    return run.steps[step].spec.kind not in SHOWN
 
 
 class Pools:

@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from provisioning.adapters.sqlite.store import SqliteStore
 
 
-async def remove_expired(store: SqliteStore, data: Path, dag: DagFile, settings: Settings, *, but: str) -> list[str]:
-    """Remove what is beyond the DAG's retention, `but` one run; return the ids. A limit below 0 keeps all.
+async def remove_expired(
+    store: SqliteStore, data: Path, dag: DagFile, settings: Settings, *, but: str, most: int | None = None
+) -> list[str]:
+    """Remove what is beyond the DAG's retention, `but` one run, of the oldest so many at `most`; return the ids.
 
-    A number of runs counts before days. Raises StoreError.
+    A limit below 0 keeps all. A number of runs counts before days. Raises StoreError.
     """
     keep, days = dag.retention.runs, dag.retention.days
     limits = (keep, None) if keep is not None else (None, days)
     if any(limit is not None and limit < 0 for limit in limits):
         return []
     expired = await store.expired(dag.name, days=limits[1], keep=limits[0])
-    return await remove(store, data, [run for run in expired if run != but], settings)
+    return await remove(store, data, [run for run in expired if run != but][:most], settings)
 
 
 async def remove(store: SqliteStore, data: Path, runs: Iterable[str], settings: Settings) -> list[str]:

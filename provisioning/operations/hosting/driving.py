@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("provisioning.server")
 TRIGGERS = ("api", "schedule", "catchup", "backfill")
-TIDY_S = 3600.0  # between two looks for runs beyond their retention
+TIDY_AFTER_S, TIDY_S = 30.0, 3600.0  # until the first look for runs beyond their retention, and between two looks
+TIDY_MOST, TIDY_PAUSE_S = 20, 0.5  # how many are removed at once, and the pause after that
 ADOPT_S = 15.0  # between two looks for runs that have lost their server
 TURN_S = 0.25  # between two tries to get a slot, or a lock
 FREED_WITHIN_S = 5.0  # how long who has ended a run may take to let go of it
@@ -123,14 +124,16 @@ class Drivers:
             await self.host.sleep(ADOPT_S)
 
     async def keep_tidy(self) -> None:
-        """Remove what is beyond the retention of each DAG: at once, and again and again, until cancelled.
+        """Remove what is beyond the retention of each DAG, a little at a time: soon, and again and again, until cancelled.
 
         The end of a run does the same for its DAG; days go by also where nothing runs.
         """
+        await self.host.sleep(TIDY_AFTER_S)
         while True:
             for entry in await asyncio.to_thread(self.host.library.entries):
                 if entry.reading.dag is not None:
-                    await self._tidy(entry.reading.dag)
+                    while await self._tidy(entry.reading.dag, most=TIDY_MOST):
+                        await self.host.sleep(TIDY_PAUSE_S)
             await self.host.sleep(TIDY_S)
 
     async def stop(self) -> None:
@@ -236,14 +239,16 @@ class Drivers:
             await self.host.store.commit(Commit(run=run_id, expected_seq=known, events=decision.events, fence=None))
             self.host.feeds.nudge()
 
-    async def _tidy(self, dag: DagFile, *, but: str = "") -> None:
-        """Remove what is beyond a DAG's retention."""
+    async def _tidy(self, dag: DagFile, *, but: str = "", most: int | None = None) -> bool:
+        """Remove what is beyond a DAG's retention; return whether anything was."""
+        store, data, settings = self.host.store, self.host.places.data, self.host.settings
         try:
-            await remove_expired(self.host.store, self.host.places.data, dag, self.host.settings, but=but)
+            return bool(await remove_expired(store, data, dag, settings, but=but, most=most))
         except StoreError as error:
             self.host.fail(error)
         except Exception as error:  # a log that cannot be removed, for example
             _log.warning("old runs of %s stay: %s", dag.name, error)
+        return False
 
     async def _in_turn(self, driven: Driven) -> None:
         """Start a run that was recorded, once every limit has room for it; end it if somebody stops it meanwhile."""
