@@ -71,6 +71,7 @@ def access(settings: Settings, base: Path | None = None) -> Access | None:
     return Access(
         urls=_urls(nats.url),
         namespace=nats.namespace,
+        inbox=nats.inbox,
         replicas=nats.replicas,
         user=nats.user,
         password=secret("nats.password", nats.password),
@@ -111,6 +112,11 @@ def replica_folder(access: Access, created: str) -> Path:
 
     mark = hashlib.sha256(f"{access.namespace}\0{access.shard}\0{created}".encode()).hexdigest()[:16]
     return userfile.state_folder() / "clusters" / f"{access.namespace}-{mark}"
+
+
+def is_replica(folder: Path) -> bool:
+    """Whether a folder has the copy of a cluster's history."""
+    return folder.parent == userfile.state_folder() / "clusters"
 
 
 def lease(joined: Joined) -> NatsLease:

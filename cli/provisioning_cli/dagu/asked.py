@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -10,8 +11,13 @@ from provisioning_cli.context import App
 from provisioning_cli.groups import Command, output_option, remember, with_options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from provisioning.adapters.nats.connect import Access
     from provisioning.operations.dagu.catalogue import Catalogue
     from provisioning.operations.dagu.places import Places
+    from provisioning.operations.steering import Reach
+    from provisioning.settings import Settings
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -40,6 +46,57 @@ class DagCommand(Command):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's own parameters, the folders, the common ones, then `--help`."""
         return with_options(super().get_params(ctx), folder_options())
+
+
+class DagRunsCommand(DagCommand):
+    """A command over runs of Dagu files, those of a cluster too."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's own parameters, those of the cluster, the common ones, then `--help`."""
+        from provisioning_cli.clustered import cluster_options
+
+        return with_options(super().get_params(ctx), cluster_options())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The DAG files that can be found, and where their runs are."""
+
+    catalogue: Catalogue
+    settings: Settings
+    reach: Reach
+    access: Access | None = None
+
+    @property
+    def data(self) -> Path:
+        """The folder with the history, of a cluster its copy."""
+        return self.catalogue.places.data
+
+    def fetch_logs(self, run_id: str) -> None:
+        """Have the logs of a run in the folder."""
+        if self.access is not None:
+            from provisioning.operations.cluster.reach import caught_up
+
+            caught_up(self.access, run_id)
+
+
+def with_runs(app: App) -> Found:
+    """Return the DAG files and the runs that are meant. Raises UsageError, ConfigError, ClusterUnreachable."""
+    from provisioning import clusters
+    from provisioning.operations.dagu.catalogue import Catalogue
+    from provisioning.operations.steering import HERE
+    from provisioning.settings import load
+    from provisioning_cli.clustered import flags
+
+    settings = load(flags=flags(app))
+    where, access = places(app), clusters.access(settings)
+    kind = settings.dagu.default_type
+    if access is None:
+        return Found(catalogue=Catalogue(where, default_type=kind), settings=settings, reach=HERE)
+    from provisioning.operations.cluster.reach import OnCluster, caught_up
+
+    found = Catalogue(replace(where, data=caught_up(access)), default_type=kind)
+    return Found(catalogue=found, settings=settings, reach=OnCluster(access), access=access)
 
 
 def places(app: App, dags: str | None = None) -> Places:

@@ -9,7 +9,7 @@ import click
 
 from provisioning_cli import complete
 from provisioning_cli.context import App, pass_app
-from provisioning_cli.dagu.asked import DagCommand, catalogue
+from provisioning_cli.dagu.asked import DagRunsCommand, with_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from provisioning.operations.dagu.logs import Printed
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @click.argument("what", metavar="RUN|NAME|FILE", shell_complete=complete.dags)
 @click.argument("step", required=False)
 @click.option("-r", "--run-id", metavar="ID", help="Of the DAG's runs this one, not the newest.")
@@ -36,16 +36,19 @@ def logs(
     from provisioning.operations.dagu.logs import STREAMS, follow_logs, read_logs
     from provisioning.operations.dagu.refs import one_run
 
-    found = catalogue(app)
-    data = found.places.data
-    summary = one_run(found, what, run_id)
+    found = with_runs(app)
+    data = found.data
+    summary = one_run(found.catalogue, what, run_id)
     steps = _steps(records.flow_of(data, summary), summary.run_id, step)
     streams = ["stdout"] * out + ["stderr"] * err or STREAMS
     if follow:
+        if found.access is not None:
+            raise UsageError("--follow reads this machine's files", hint="`provisioning run watch` follows a run of a cluster")
         if app.json or tail is not None:
             raise UsageError("--follow prints text from the beginning", hint="leave out --tail and -o json")
         follow_logs(data, summary.run_id, steps, _Teller(len(steps) > 1, len(streams) > 1), streams=streams)
         return
+    found.fetch_logs(summary.run_id)
     printed = list(read_logs(data, summary.run_id, steps, streams=streams, tail=tail))
     app.emit(
         lambda: {"run_id": summary.run_id, "logs": [_document(one) for one in printed]},

@@ -8,7 +8,7 @@ import click
 
 from provisioning_cli import complete
 from provisioning_cli.context import App, pass_app
-from provisioning_cli.dagu.asked import DagCommand, catalogue
+from provisioning_cli.dagu.asked import DagRunsCommand, with_runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ UNITS_S = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 LIVE = frozenset({"running", "retrying"})
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @click.argument("what", metavar="NAME|FILE|RUN", shell_complete=complete.dags)
 @click.option("-r", "--run-id", metavar="ID", help="Of the DAG's runs this one, not the newest.")
 @pass_app
@@ -33,9 +33,10 @@ def status(app: App, what: str, run_id: str | None) -> None:
     from provisioning.operations.dagu.refs import one_run
     from provisioning_cli.dagu.telling import resume_command, run_text
 
-    found = catalogue(app)
-    data = found.places.data
-    run = records.find(data, run_id=one_run(found, what, run_id).run_id)
+    found = with_runs(app)
+    data = found.data
+    run = records.find(data, run_id=one_run(found.catalogue, what, run_id).run_id)
+    found.fetch_logs(run.detail.run_id)
     waiting = _waiting(data, run)
     resume = resume_command(app, run.detail.run_id)
     notes = [f"waits for approval: {text}; dag-engine approve {run.detail.run_id} {name}" for name, text in waiting.items()]
@@ -71,7 +72,7 @@ def _last_lines(data: Path, run: RunReport) -> Mapping[str, str]:
     return {step: "\n".join(tail_of(log, 1)) for step, log in logs.items()}
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @click.argument("what", required=False, metavar="[NAME|FILE]", shell_complete=complete.dags)
 @click.option("--last", metavar="AGE", help="Only runs of that time, such as 7d, 24h, 2w or 30m.")
 @click.option("--from", "since", metavar="TIME", help="Only runs since then: 2026-01-31, or with a time, 2026-01-31T08:00.")
@@ -101,7 +102,7 @@ def history(
 
     if last is not None and since is not None:
         raise UsageError("--last and --from say the same", hint="give one of them")
-    found = catalogue(app)
+    found = with_runs(app).catalogue
     runs = records.history(
         found.places.data,
         name=_named(app, what),
@@ -126,7 +127,7 @@ def _named(app: App, what: str | None) -> str | None:
 
     if what is None:
         return None
-    name = dag_name(catalogue(app), what)
+    name = dag_name(with_runs(app).catalogue, what)
     if name is None:
         raise NotFoundError(f"no DAG is called {what}, and none of that name has run", hint="`dag-engine list` shows the DAGs")
     return name
@@ -205,7 +206,7 @@ def _time(text: str | None, option: str) -> datetime | None:
         raise UsageError(f"{option}: found {text!r}, expected a time", hint=hint) from error
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @click.argument("what", required=False, metavar="[NAME|FILE]", shell_complete=complete.dags)
 @pass_app
 def ps(app: App, what: str | None) -> None:
@@ -215,7 +216,7 @@ def ps(app: App, what: str | None) -> None:
     from provisioning_cli import output
     from provisioning_cli.dagu.telling import going_row
 
-    data = catalogue(app).places.data
+    data = with_runs(app).data
     found = records.going_on(data, name=_named(app, what))
     reports = [records.find(data, run_id=one.run_id) for one in found]
     pids = [(wiring.run_lock(data, one.run_id).holder() or {}).get("pid") for one in found]

@@ -9,14 +9,13 @@ import click
 
 from provisioning_cli import complete
 from provisioning_cli.context import App, pass_app
-from provisioning_cli.dagu.asked import DagCommand, catalogue
+from provisioning_cli.dagu.asked import DagCommand, DagRunsCommand, Found, with_runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from provisioning.core.dagu.declared import DagFile
     from provisioning.core.dagu.params import Given
-    from provisioning.operations.dagu.catalogue import Catalogue
     from provisioning.operations.dagu.running import Start
 
 WHAT = click.argument("what", metavar="NAME|FILE", shell_complete=complete.dags)
@@ -25,7 +24,7 @@ PARAMS = click.option("-p", "--params", metavar="TEXT", help="Parameters as one 
 RUN_ID = click.option("-r", "--run-id", metavar="ID", help="The run's id; a new one if nothing is said.")
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @WHAT
 @WORDS
 @PARAMS
@@ -60,15 +59,17 @@ def run(
     from provisioning.operations.dagu.running import Start
 
     _refuse(profile=profile is not None, no_reuse=no_reuse)
-    found = catalogue(app)
-    dag = _changed(found.load(what), name, queue, folder)
+    found = with_runs(app)
+    if found.access is not None:
+        _refuse_on_cluster(name=name, queue=queue, folder=folder)
+    dag = _changed(found.catalogue.load(what), name, queue, folder)
     given = given_params(params, words)
     _check_allowed(dag, given, run_id)
     start = Start(given=given, run_id=checked_id(run_id), labels=_labels([*labels, *more.split(",")]))
-    _run(app, found, dag, start)
+    _run(app, found, what, dag, start)
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @click.argument("what", metavar="RUN|NAME", shell_complete=complete.dags)
 @RUN_ID
 @click.option("--step", metavar="STEP", help="Only this step, whatever became of it.")
@@ -90,9 +91,9 @@ def retry(app: App, what: str, run_id: str | None, step: str | None, downstream:
 
     if downstream and step is None:
         raise UsageError("--downstream goes with --step", hint="without both, what failed and all below it is run again")
-    found = catalogue(app)
-    data = found.places.data
-    summary = one_run(found, what, run_id)
+    found = with_runs(app)
+    data = found.data
+    summary = one_run(found.catalogue, what, run_id)
     if summary.trigger.startswith(records.SUBDAG):
         outer = summary.trigger.removeprefix(records.SUBDAG)
         raise UsageError(f"run {summary.run_id} is a part of another", hint=f"dag-engine retry {outer}")
@@ -101,11 +102,16 @@ def retry(app: App, what: str, run_id: str | None, step: str | None, downstream:
     extent = Extent.ALONE if step is not None and not downstream else Extent.BELOW
     again = running.Again(step=step, extent=extent)
     with watching(app, flow) as listener:
-        detail = asyncio.run(running.retry(found, summary.run_id, again, load(), listener))
+        if found.access is not None:
+            from provisioning.operations.cluster import dagruns
+
+            detail = asyncio.run(dagruns.retry(found.access, summary.run_id, again, listener))
+        else:
+            detail = asyncio.run(running.retry(found.catalogue, summary.run_id, again, load(), listener))
     finish(app, detail, flow)
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @WHAT
 @pass_app
 def restart(app: App, what: str) -> None:
@@ -117,10 +123,10 @@ def restart(app: App, what: str) -> None:
     from provisioning.operations.dagu.running import Start
     from provisioning_cli.context import me
 
-    found = catalogue(app)
-    dag = found.load(what)
-    given = stop_for_restart(found.places.data, dag, me().identity, app.say)
-    _run(app, found, dag, Start(given=given))
+    found = with_runs(app)
+    dag = found.catalogue.load(what)
+    given = stop_for_restart(found.data, dag, me().identity, app.say, found.reach)
+    _run(app, found, what, dag, Start(given=given))
 
 
 @click.command(cls=DagCommand, context_settings={"ignore_unknown_options": True})
@@ -137,7 +143,7 @@ def enqueue(words: tuple[str, ...]) -> None:
 # ---------------------------------------------------------------- parts
 
 
-def _run(app: App, found: Catalogue, dag: DagFile, start: Start) -> None:
+def _run(app: App, found: Found, what: str, dag: DagFile, start: Start) -> None:
     import asyncio
 
     from provisioning.core.dagu.compile import compile_dag
@@ -148,7 +154,13 @@ def _run(app: App, found: Catalogue, dag: DagFile, start: Start) -> None:
     flow = compile_dag(dag)
     running.check_params(dag, start.given)
     with watching(app, flow) as listener:
-        detail = asyncio.run(running.start(found, dag, start, load(), listener))
+        if found.access is not None:
+            from provisioning.operations.cluster import dagruns
+
+            sent = dagruns.start(found.access, found.catalogue, what, start, found.settings, flow, listener)
+            detail = asyncio.run(sent)
+        else:
+            detail = asyncio.run(running.start(found.catalogue, dag, start, load(), listener))
     finish(app, detail, flow)
 
 
@@ -221,6 +233,16 @@ def _check_allowed(dag: DagFile, given: Sequence[Given], run_id: str | None) -> 
         raise UsageError(f"{dag.name} takes no other parameters: its run_config forbids it")
     if dag.run_config.disable_run_id_edit and run_id is not None:
         raise UsageError(f"{dag.name} takes no run id: its run_config forbids it")
+
+
+def _refuse_on_cluster(*, name: str | None, queue: str | None, folder: str | None) -> None:
+    """Raise UsageError for what only this machine can do: the file travels to the workers as it is."""
+    from provisioning.errors import UsageError
+
+    given = {"--name": name, "--queue": queue, "--default-working-dir": folder}
+    option = next((option for option, value in given.items() if value is not None), None)
+    if option is not None:
+        raise UsageError(f"{option} does not go with a cluster", hint="the file goes to the workers as it is: say it there")
 
 
 def _refuse(*, profile: bool, no_reuse: bool) -> None:

@@ -8,7 +8,7 @@ import click
 
 from provisioning_cli import complete
 from provisioning_cli.context import App, me, pass_app
-from provisioning_cli.dagu.asked import DagCommand, catalogue
+from provisioning_cli.dagu.asked import DagRunsCommand, with_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RUN = click.argument("what", metavar="RUN|NAME", shell_complete=complete.dags)
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @click.argument("what", metavar="NAME|FILE|RUN", shell_complete=complete.dags)
 @click.option("-r", "--run-id", metavar="ID", help="Of the DAG's runs only this one.")
 @pass_app
@@ -25,17 +25,17 @@ def stop(app: App, what: str, run_id: str | None) -> None:
     from provisioning.operations.dagu import records
     from provisioning.operations.dagu.refs import meant, one_run
 
-    found = catalogue(app)
-    asked = meant(found, what, run_id)
-    one = one_run(found, what, run_id).run_id if asked.run_id is not None else None
-    stopped = records.stop(found.places.data, name=asked.name, run_id=one, actor=me().identity)
+    found = with_runs(app)
+    asked = meant(found.catalogue, what, run_id)
+    one = one_run(found.catalogue, what, run_id).run_id if asked.run_id is not None else None
+    stopped = records.stop(found.data, name=asked.name, run_id=one, actor=me().identity, reach=found.reach)
     app.emit(
         {"stopped": [{"run_id": run.detail.run_id, "status": run.status.value} for run in stopped]},
         lambda: "".join(f"run {run.detail.run_id} {run.status.value}\n" for run in stopped),
     )
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @RUN
 @click.argument("step")
 @click.option("--input", "inputs", multiple=True, metavar="K=V", help="What the step asks for; repeatable.")
@@ -45,16 +45,15 @@ def approve(app: App, what: str, step: str, inputs: tuple[str, ...]) -> None:
     from provisioning.operations.dagu import approvals, records
     from provisioning.operations.dagu.refs import one_run
 
-    found = catalogue(app)
-    data = found.places.data
-    run = one_run(found, what)
+    found = with_runs(app)
+    run = one_run(found.catalogue, what)
     given = _pairs(inputs)
-    approvals.check_inputs(records.flow_of(data, run), step, given)
-    records.answer(data, run.run_id, step, me().identity, approve=True, payload=given)
+    approvals.check_inputs(records.flow_of(found.data, run), step, given)
+    records.answer(found.data, run.run_id, step, me().identity, approve=True, payload=given, reach=found.reach)
     app.emit({"run_id": run.run_id, "step": step, "approved": True}, lambda: f"{step} of run {run.run_id} is approved\n")
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @RUN
 @click.argument("step")
 @click.option("--reason", default="", metavar="TEXT", help="Why; the run's error says it.")
@@ -64,13 +63,13 @@ def reject(app: App, what: str, step: str, reason: str) -> None:
     from provisioning.operations.dagu import records
     from provisioning.operations.dagu.refs import one_run
 
-    found = catalogue(app)
-    run = one_run(found, what)
-    records.answer(found.places.data, run.run_id, step, me().identity, approve=False, reason=reason)
+    found = with_runs(app)
+    run = one_run(found.catalogue, what)
+    records.answer(found.data, run.run_id, step, me().identity, approve=False, reason=reason, reach=found.reach)
     app.emit({"run_id": run.run_id, "step": step, "approved": False}, lambda: f"{step} of run {run.run_id} is rejected\n")
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @click.argument("what", metavar="RUN|NAME", shell_complete=complete.dags)
 @click.option("--history", "whole", is_flag=True, help="All ended runs of the DAG.")
 @click.option("--older-than", metavar="AGE", help="Of the DAG's ended runs those older than that, such as 30d.")
@@ -86,17 +85,17 @@ def rm(app: App, what: str, whole: bool, older_than: str | None, definition: boo
 
     if definition:
         raise UsageError("files are not removed", hint="remove the file yourself; its runs are known by name all the same")
-    found = catalogue(app)
-    asked = meant(found, what)
+    found = with_runs(app)
+    asked = meant(found.catalogue, what)
     if asked.name is None:
         if whole or older_than is not None:
             raise UsageError(f"{what} is one run", hint="--history and --older-than go with a DAG's name")
-        _tell_removed(app, remove_run(found.places.data, asked.run_id or ""))
+        _tell_removed(app, remove_run(found.data, asked.run_id or "", found.reach))
         return
     if not whole and older_than is None:
         raise UsageError(f"{asked.name} is a DAG", hint="--history removes all its ended runs, --older-than AGE the old ones")
     limit = age(older_than) if older_than is not None else None
-    _tell_removed(app, remove_runs(found.places.data, asked.name, limit))
+    _tell_removed(app, remove_runs(found.data, asked.name, limit, found.reach))
 
 
 def _tell_removed(app: App, runs: Sequence[str]) -> None:

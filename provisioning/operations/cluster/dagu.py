@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,5 +73,6 @@ async def send_off(joined: Joined, catalogue: Catalogue, ref: str, asked: Start,
     check_params(dag, asked.given)
     at = abroad.placement(dag, asked.given, os.environ)
     flow = compile_dag(dag, at=at, if_gone=abroad.here("", settings.dagu).if_gone)
+    flow = replace(flow, labels={**flow.labels, **asked.labels})
     await runs.submit(run_id, flow, trigger=asked.trigger, actor=asked.actor, params=asked.params())
     return run_id

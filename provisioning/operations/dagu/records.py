@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from provisioning import wiring
+from provisioning import clusters, wiring
 from provisioning.core.dagu.report import RunReport, report
 from provisioning.core.history import RunSummary
 from provisioning.core.model import RUN_ENDED, GateKind, Workflow
@@ -17,6 +17,7 @@ from provisioning.core.ports import Request
 from provisioning.core.upstream import awaiting
 from provisioning.engine.runner import load
 from provisioning.errors import NotFoundError, UsageError, WaitTimeout
+from provisioning.operations.steering import HERE, Reach, Store
 
 if TYPE_CHECKING:
     from provisioning.adapters.sqlite.store import SqliteStore
@@ -42,6 +43,8 @@ def opened(data: Path) -> Iterator[SqliteStore]:
 def is_lost(data: Path, summary: RunSummary) -> bool:
     """Whether a run is open although its process is gone. A run inside another is driven by that one's process."""
     if summary.state in RUN_ENDED:
+        return False
+    if clusters.is_replica(data):  # somebody takes over what a process leaves
         return False
     root = summary
     with opened(data) as store:
@@ -140,24 +143,38 @@ def flow_of(data: Path, summary: RunSummary) -> Workflow:
         return _run(store.workflow(summary.digest))
 
 
-def stop(data: Path, *, name: str | None, run_id: str | None, actor: str) -> list[RunReport]:
+def stop(data: Path, *, name: str | None, run_id: str | None, actor: str, reach: Reach = HERE) -> list[RunReport]:
     """Stop a run, or all of a DAG that go on, and wait until they have ended. Raises NotFoundError, UsageError, WaitTimeout."""
     with opened(data) as store:
         wanted = [store.history.run(run_id).summary] if run_id is not None else going_on(data, name=name)
-        open_ones = [one for one in wanted if one.state not in RUN_ENDED]
-        alive = [one for one in open_ones if not is_lost(data, one)]
-        if not alive and open_ones:
-            lost = open_ones[0].run_id
-            raise UsageError(f"run {lost} does not go on: its process is gone", hint=f"resume: dag-engine retry {lost}")
-        if not alive:
-            what = f"run {wanted[0].run_id} has ended" if wanted else f"no run of {name} goes on"
-            raise UsageError(what, hint="`dag-engine history` shows the runs")
-        for one in alive:
-            _run(store.request(Request(run=one.run_id, kind="cancel", actor=actor, data={"reason": "stopped"})))
-        return [_when_ended(store, data, one.run_id) for one in alive]
+    open_ones = [one for one in wanted if one.state not in RUN_ENDED]
+    alive = [one.run_id for one in open_ones if not is_lost(data, one)]
+    if not alive and open_ones:
+        lost = open_ones[0].run_id
+        raise UsageError(f"run {lost} does not go on: its process is gone", hint=f"resume: dag-engine retry {lost}")
+    if not alive:
+        what = f"run {wanted[0].run_id} has ended" if wanted else f"no run of {name} goes on"
+        raise UsageError(what, hint="`dag-engine history` shows the runs")
+    return reach.within(data, lambda store: _stopped(store, data, alive, actor))
 
 
-def answer(data: Path, run_id: str, step: str, actor: str, *, approve: bool, payload: object = None, reason: str = "") -> str:
+async def _stopped(store: Store, data: Path, runs: Sequence[str], actor: str) -> list[RunReport]:
+    for run_id in runs:
+        await store.request(Request(run=run_id, kind="cancel", actor=actor, data={"reason": "stopped"}))
+    return [await _when_ended(store, data, run_id) for run_id in runs]
+
+
+def answer(
+    data: Path,
+    run_id: str,
+    step: str,
+    actor: str,
+    *,
+    approve: bool,
+    payload: object = None,
+    reason: str = "",
+    reach: Reach = HERE,
+) -> str:
     """Approve a step that waits for a person, or reject it; return the run's id. Raises NotFoundError, UsageError."""
     with opened(data) as store:
         summary = store.history.run(run_id).summary
@@ -172,22 +189,20 @@ def answer(data: Path, run_id: str, step: str, actor: str, *, approve: bool, pay
             hint = f"waiting are: {', '.join(sorted(gates))}" if gates else "no step of it waits for a person"
             raise UsageError(f"step {step} of run {summary.run_id} does not wait for a person", hint=hint)
         data_ = {"kind": GateKind.APPROVAL.value, "name": step, "payload": payload, "reason": reason}
-        _run(store.request(Request(run=summary.run_id, kind="open_gate" if approve else "reject", actor=actor, data=data_)))
-        return summary.run_id
+    request = Request(run=summary.run_id, kind="open_gate" if approve else "reject", actor=actor, data=data_)
+    reach.within(data, lambda store: store.request(request))
+    return summary.run_id
 
 
-def _when_ended(store: SqliteStore, data: Path, run_id: str) -> RunReport:
-    async def wait() -> None:
-        clock = wiring.clock()
-        until_s = clock.monotonic_s() + STOPS_WITHIN_S
-        while store.history.summary(run_id).state not in RUN_ENDED:
-            if clock.monotonic_s() > until_s:
-                raise WaitTimeout(f"run {run_id} has not stopped within {STOPS_WITHIN_S:g} s", hint="try again later")
-            if is_lost(data, store.history.summary(run_id)):
-                return
-            await clock.sleep(0.05)
-
-    _run(wait())
+async def _when_ended(store: Store, data: Path, run_id: str) -> RunReport:
+    clock = wiring.clock()
+    until_s = clock.monotonic_s() + STOPS_WITHIN_S
+    while store.history.summary(run_id).state not in RUN_ENDED:
+        if clock.monotonic_s() > until_s:
+            raise WaitTimeout(f"run {run_id} has not stopped within {STOPS_WITHIN_S:g} s", hint="try again later")
+        if is_lost(data, store.history.summary(run_id)):
+            break
+        await clock.sleep(0.05)
     return report(store.history.run(run_id), lost=is_lost(data, store.history.summary(run_id)))
 
 

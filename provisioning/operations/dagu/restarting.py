@@ -11,9 +11,12 @@ from provisioning.core.dagu.declared import DagFile
 from provisioning.core.dagu.params import Given
 from provisioning.core.history import RunDetail, RunSummary
 from provisioning.operations.dagu import records
+from provisioning.operations.steering import HERE, Reach
 
 
-def stop_for_restart(data: Path, dag: DagFile, actor: str, say: Callable[[str], None]) -> tuple[Given, ...]:
+def stop_for_restart(
+    data: Path, dag: DagFile, actor: str, say: Callable[[str], None], reach: Reach = HERE
+) -> tuple[Given, ...]:
     """Stop a DAG's runs that go on, wait as long as it wants, and return the parameters of its newest run.
 
     Raises WaitTimeout for a run that does not end.
@@ -22,7 +25,7 @@ def stop_for_restart(data: Path, dag: DagFile, actor: str, say: Callable[[str], 
     newest = alive[0] if alive else records.newest(data, dag.name)
     for one in alive:
         say(f"stopping run {one.run_id}")
-        records.stop(data, name=None, run_id=one.run_id, actor=actor)
+        records.stop(data, name=None, run_id=one.run_id, actor=actor, reach=reach)
     if alive and dag.restart_wait_s:
         asyncio.run(wiring.clock().sleep(dag.restart_wait_s))
     return _given(data, newest)

@@ -1,0 +1,76 @@
+"""`dag run` and `retry` on a cluster: started from here, done by its workers, shown until they have ended."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from provisioning import clusters, wiring
+from provisioning.clusters import Joined
+from provisioning.core.history import RunDetail
+from provisioning.core.model import Workflow
+from provisioning.engine.runner import load
+from provisioning.errors import ExistsError, StaleRevision
+from provisioning.operations import Listener
+from provisioning.operations.audience import Audience
+from provisioning.operations.cluster.dagu import send_off
+from provisioning.operations.cluster.following import follow
+from provisioning.operations.cluster.runs import ClusterRuns
+from provisioning.operations.dagu.catalogue import Catalogue
+from provisioning.operations.dagu.running import Again, Start
+from provisioning.operations.orders import order, refuse_retry
+from provisioning.settings import Settings
+
+if TYPE_CHECKING:
+    from provisioning.adapters.nats.connect import Access
+
+
+async def start(
+    access: Access, catalogue: Catalogue, ref: str, asked: Start, settings: Settings, flow: Workflow, listener: Listener
+) -> RunDetail:
+    """Have a run of the DAG that a name or a path means done, and return how it ended. `flow` is for showing it.
+
+    Raises NotFoundError, UsageError, ConfigError, TooLarge, ExistsError for a run id that is taken, StoreError.
+    """
+    run_id = asked.run_id or wiring.new_run_id()
+    actor = asked.actor or wiring.identity()
+    named = replace(asked, run_id=run_id, actor=actor)
+    async with _joined(access) as joined:
+        runs = ClusterRuns(joined.store, wiring.clock(), actor)
+
+        async def begin() -> None:
+            try:
+                await send_off(joined, catalogue, ref, named, runs, settings)
+            except StaleRevision as error:
+                raise ExistsError(f"run {run_id} exists already", hint="leave the run id out to get a new one") from error
+
+        return await follow(joined, run_id, begin(), [step.id for step in flow.steps], Audience(listener), actor)
+
+
+async def retry(access: Access, run_id: str, again: Again, listener: Listener) -> RunDetail:
+    """Have an ended run done again, and return how it ended. Raises NotFoundError, UsageError, StoreError."""
+    actor = wiring.identity()
+    async with _joined(access) as joined:
+        ended = await load(joined.store, run_id)
+        refuse_retry(ended, again.step, again.extent, wiring.clock())
+        before = ended.seq
+        asked = {"run": run_id, "from_step": again.step or "", "extent": again.extent.value}
+
+        async def begin() -> None:
+            await order(joined.store, "retry", actor, asked)
+            await ClusterRuns(joined.store, wiring.clock(), actor).reopened(run_id, before)
+
+        names = [step.id for step in ended.workflow.steps]
+        return await follow(joined, run_id, begin(), names, Audience(listener), actor, before)
+
+
+@asynccontextmanager
+async def _joined(access: Access) -> AsyncIterator[Joined]:
+    joined = await clusters.join(access)
+    try:
+        await joined.store.replica.caught_up()
+        yield joined
+    finally:
+        await joined.aclose()

