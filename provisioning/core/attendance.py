@@ -13,15 +13,15 @@ from datetime import datetime
 from provisioning.core.presence import Presence, fresh
 
 PATIENCE_S = 10.0
-"""How long what a worker has is left to it after it was there last: two beats, so that all are heard of again where servers that
-were away are back. With `FRESH_S` before it, that is longer than the lease of a task."""
+"""How long what a worker has is left to it after it was missed first: two beats, so that all are heard of again where servers
+were away and are back. With `FRESH_S` before it, that is longer than the lease of a task."""
 
 
 @dataclass(slots=True)
 class Attendance:
     """Remembers who was there."""
 
-    last_s: dict[str, float] | None = None  # name -> when it was there last; None: nobody has looked yet
+    missed_s: dict[str, float | None] | None = None  # name -> when it was missed first, None while it is there
     draining: set[str] = field(default_factory=set)
 
     def look(
@@ -34,11 +34,10 @@ class Attendance:
         """
         there = fresh(seen, now)
         present, leaving = {one.name for one in there}, {one.name for one in seen if one.draining}
-        if self.last_s is None:
-            self.last_s = dict.fromkeys(having, now_s)
-        self.last_s |= dict.fromkeys(present | leaving, now_s)
+        known = dict[str, float | None].fromkeys(having) if self.missed_s is None else self.missed_s
+        known |= dict.fromkeys(present | leaving)
         left = self.draining - {one.name for one in seen}
-        self.draining = leaving
-        for name in [name for name, at_s in self.last_s.items() if name in left or now_s - at_s > PATIENCE_S]:
-            del self.last_s[name]
-        return there, frozenset(self.last_s.keys() - present)
+        since = {name: now_s if missed is None else missed for name, missed in known.items() if name not in present | leaving}
+        kept = {name: at_s for name, at_s in since.items() if name not in left and now_s - at_s <= PATIENCE_S}
+        self.missed_s, self.draining = {**dict.fromkeys(present | leaving), **kept}, leaving
+        return there, frozenset(self.missed_s.keys() - present)

@@ -89,6 +89,7 @@ def test_one_that_comes_back_is_there_again() -> None:
     roll = Roll()
     roll.say("a")
     roll.look()
+    assert roll.look(FRESH_S + 1) == ([], ["a"])
     assert roll.look(PATIENCE_S + 1) == ([], [])
     roll.say("a")
     assert roll.look() == (["a"], [])
