@@ -165,7 +165,8 @@ def test_a_step_that_waits_for_a_person_is_approved_or_rejected(tmp_path: Path, 
             id = await here.started("asks")
             run = await here.until(id, "waiting")
             assert run["waiting"] == ["one"], "the name that approve and reject take"
-            assert (await here.get(f"/runs/{run['run_id']}/graph"))["edges"] == [{"source": "one", "target": "two", "on": "success"}]
+            graph = await here.get(f"/runs/{id}/graph")
+            assert graph["edges"] == [{"source": "one", "target": "two", "on": "success"}]
             assert [one["run_id"] for one in (await here.get("/runs?status=waiting"))["runs"]] == [id]
             assert (await here.post(f"/runs/{id}/{verb}", {"step": "two"})).status_code == 400
             assert (await here.post(f"/runs/{id}/{verb}", {"step": "one"}, Role.VIEWER)).status_code == 403

@@ -102,7 +102,7 @@ function When({ one }: { readonly one: ScheduleItem }) {
 }
 
 function Next({ one, now }: { readonly one: ScheduleItem; readonly now: number }) {
-  if (one.suspended) return <span className="quiet">suspended</span>;
+  if (one.suspended) return <span className="quiet">{`suspended${one.paused_by ? ` by ${one.paused_by}` : ""}`}</span>;
   if (!one.next_run) return <span className="quiet">never</span>;
   return (
     <>
