@@ -107,6 +107,7 @@ class NatsSettings:
     ca: str = _setting("", "a file with the certificates of those who sign the servers'; empty: the machine's own")
     certificate: str = _setting("", "a file with our certificate, where servers ask for one")
     key: str = _setting("", "the file with its key")
+    inbox: str = _setting("_INBOX", "begins the subjects of answers, where the servers permit each user only its own")
     replicas: int = _setting(1, "how many servers keep each stream that we make: 3 in a cluster of three", least=1)
     monitor: str = _setting("", "URL of a server's monitoring port, where our account may not ask the servers themselves")
     any_sync: bool = _setting(default=False, meaning="also servers that acknowledge before they sync: a power cut loses runs")

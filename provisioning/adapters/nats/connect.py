@@ -49,6 +49,7 @@ class Access:
     certificate: Path | None = None
     key: Path | None = None
     monitor: str = ""  # URL of a server's monitoring port: where we may not ask the servers themselves
+    inbox: str = "_INBOX"  # begins the subjects of answers: where each user may hear only its own
     any_sync: bool = False  # also servers that acknowledge before they sync
     timeout_s: float = 5.0  # of a connection, and of each answer
     patience_s: float = 30.0  # how long what was begun waits for a lost connection
@@ -145,6 +146,18 @@ class Cluster:
         """
         return await self._get(stream, {"last_by_subj": subject})
 
+    async def there(self, stream: str, subject: str) -> Stored:
+        """Return the newest message of a subject that is known to have one.
+
+        Any server that has the stream answers, so permissions can be for this subject alone; one that is behind is asked again.
+        """
+        while True:
+            answer = await self.request(Message(subject=f"$JS.API.DIRECT.GET.{stream}.{subject}"))
+            headers = answer.headers or {}
+            if "Status" not in headers:
+                return Stored(subject=subject, seq=int(headers["Nats-Sequence"]), body=answer.data, headers=headers)
+            await asyncio.sleep(RECONNECT_WAIT_S)
+
     async def first_from(self, stream: str, seq: int, subject: str) -> Stored | None:
         """Return the oldest message of a subject with at least this sequence; None when there is none."""
         return await self._get(stream, {"seq": seq, "next_by_subj": subject})
@@ -228,6 +241,7 @@ class Cluster:
             connect_timeout=self.access.timeout_s,  # type: ignore[arg-type]
             ping_interval=PING_S,
             max_outstanding_pings=2,
+            inbox_prefix=self.access.inbox.encode(),
             pending_size=0,  # what cannot be sent now is not sent behind our back later
             **_identity(client, self.access),
         )
