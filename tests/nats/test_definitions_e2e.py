@@ -13,11 +13,13 @@ import pytest
 from support.abroad import error_of
 from support.clusterprocs import reach, worker
 from support.daguhome import dag_folder
+from support.natsservers import access, running
 
 from provisioning import clusters, wiring
 from provisioning.adapters.nats.connect import Access
 from provisioning.clusters import Joined
 from provisioning.core.dagu.report import RunReport, report
+from provisioning.core.presence import FRESH_S
 from provisioning.engine.runner import load
 from provisioning.operations.cluster.dagu import catalogue_at, send_off
 from provisioning.operations.cluster.runs import ClusterRuns
@@ -162,3 +164,29 @@ async def test_a_run_whose_worker_is_killed_goes_on_at_another_one_with_its_file
 
     assert ran.status.value == "succeeded"
     assert dict(ran.detail.outputs) == {"ONE": "one", "TWO": "table"}
+
+
+@pytest.mark.soak
+async def test_servers_that_were_away_for_longer_than_workers_may_be_silent_cost_no_second_execution(tmp_path: Path) -> None:
+    """What the servers knew of the workers has expired when they are back: the workers have not."""
+    text = f"steps:\n  - {{name: long, command: 'echo begun >> {tmp_path}/marks; sleep 40; echo ended >> {tmp_path}/marks'}}\n"
+    home = dag_folder(tmp_path / "home" / "dags", main=f"worker_selector: {{does: work}}\n{text}")
+    with running() as server, ExitStack() as stack:
+        mine = access(server.url)
+        options, labels = reach(mine), ["--label", "does=work", "--no-scheduler"]
+        stack.enter_context(worker(tmp_path / "boss", *options, "--name", "boss"))
+        for name in ("w0", "w1"):
+            stack.enter_context(worker(tmp_path / name, *options, "--name", name, *labels))
+        async with person(mine, home) as ann:
+            await ann.start("main", "r1")
+            while not (tmp_path / "marks").exists():  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.05)
+            server.kill()
+            await asyncio.sleep(FRESH_S + 5)
+            server.start()
+        await asyncio.sleep(5)
+        async with person(mine, home) as ann:
+            ran = await ann.ended("r1")
+
+    assert ran.status.value == "succeeded"
+    assert (tmp_path / "marks").read_text("utf-8").split() == ["begun", "ended"]
