@@ -4,6 +4,8 @@ import { type FormEvent, useState } from "react";
 import { Link } from "wouter";
 import { type BackfillState, api, got } from "../api/client";
 import { useAct } from "../api/act";
+import { useMay } from "../api/session";
+import { Sure } from "../parts/Sure";
 import { State } from "../parts/State";
 import { dated, zoneHere } from "../parts/times";
 import { worded } from "../parts/states";
@@ -33,7 +35,7 @@ export function Backfills() {
 
 function One({ one }: { readonly one: BackfillState }) {
   const runs = Math.max(1, one.total - one.skipped);
-  const state = one.over ? (one.failed ? "failed" : "succeeded") : "running";
+  const state = !one.over ? "running" : one.stopped ? "aborted" : one.failed ? "failed" : "succeeded";
   const part = (count: number) => ({ width: `${(count / runs) * 100}%` });
   return (
     <section className="panel" aria-label={`Backfill of ${one.name}`}>
@@ -41,6 +43,8 @@ function One({ one }: { readonly one: BackfillState }) {
         <Link href={`/dags/${encodeURIComponent(one.name)}?tab=runs`}>{one.name}</Link>
         <State state={state} />
         <span className="quiet numbers">{`${one.ended} of ${one.total - one.skipped} ended, ${one.failed} failed, ${one.skipped} skipped`}</span>
+        <span className="head-space" />
+        {!one.over && <Stop one={one} />}
       </div>
       <div className="backfill-bar" aria-hidden="true">
         <span data-tone="good" style={part(one.ended - one.failed)} />
@@ -53,6 +57,15 @@ function One({ one }: { readonly one: BackfillState }) {
       </details>
     </section>
   );
+}
+
+function Stop({ one }: { readonly one: BackfillState }) {
+  const may = useMay("operator");
+  const stop = useAct(() => got(api.POST("/api/v1/schedules/backfills/{backfill}/stop", { params: { path: { backfill: one.id } } })), {
+    touches: [KEY, ["runs"]],
+    said: `The backfill of ${one.name} is stopped.`,
+  });
+  return may ? <Sure action="Stop" what={`the backfill of ${one.name}`} busy={stop.isPending} act={() => stop.mutate(undefined)} /> : null;
 }
 
 function Items({ items }: Pick<BackfillState, "items"> & object) {

@@ -1,5 +1,5 @@
 import { Button, NativeSelect } from "@mantine/core";
-import { useInfiniteQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "wouter";
 import { type LetterItem, api, got } from "../api/client";
@@ -21,10 +21,13 @@ const TOPICS = ["runs"];
 /** Steps that failed for good, until somebody has them run again. */
 export default function DeadLetters() {
   const [replayed, setReplayed] = useState(false);
+  const [workspace, setWorkspace] = useState("");
+  const known = useQuery({ queryKey: ["workspaces"], queryFn: () => got(api.GET("/api/v1/workspaces")) });
+  const workspaces = known.data?.workspaces.filter((one) => one.exists).map((one) => one.name) ?? [];
   const list = useInfiniteQuery({
-    queryKey: [...KEY, replayed],
+    queryKey: [...KEY, replayed, workspace],
     queryFn: ({ pageParam }) =>
-      got(api.GET("/api/v1/dead-letters", { params: { query: { limit: 100, replayed, ...(pageParam ? { cursor: Number(pageParam) } : {}) } } })),
+      got(api.GET("/api/v1/dead-letters", { params: { query: { limit: 100, replayed, ...(workspace ? { workspace } : {}), ...(pageParam ? { cursor: Number(pageParam) } : {}) } } })),
     initialPageParam: "",
     getNextPageParam: (page) => page.next || undefined,
     placeholderData: (before) => before,
@@ -33,10 +36,10 @@ export default function DeadLetters() {
   const waiting = list.data?.pages[0]?.waiting ?? 0;
   const more = () => list.hasNextPage && !list.isFetchingNextPage && void list.fetchNextPage();
   return (
-      <Page title="Dead letters" aside={<span className="quiet">{`${waiting.toLocaleString("en")} waiting`}</span>}>
-        <p className="quiet">Steps that failed for good. Replay has one run again in its run.</p>
-        <div className="tools">
-          <NativeSelect
+    <Page title="Dead letters" aside={<span className="quiet">{`${waiting.toLocaleString("en")} waiting`}</span>}>
+      <p className="quiet">Steps that failed for good. Replay has one run again in its run.</p>
+      <div className="tools">
+        <NativeSelect
           aria-label="Which"
           value={String(replayed)}
           onChange={(event) => setReplayed(event.currentTarget.value === "true")}
@@ -45,14 +48,23 @@ export default function DeadLetters() {
             { value: "true", label: "Run again" },
           ]}
         />
-        </div>
-        <Loaded query={list}>
-          {({ pages }) => {
-            const letters = pages.flatMap((page) => page.letters);
-            return letters.length ? <Letters letters={letters} onEnd={more} /> : <Empty title={replayed ? "No step was run again." : "No step waits to be run again."} />;
-          }}
-        </Loaded>
-      </Page>
+        {workspaces.length > 0 && (
+          <NativeSelect
+            aria-label="Of what"
+            value={workspace}
+            onChange={(event) => setWorkspace(event.currentTarget.value)}
+            data={[{ value: "", label: "DAG files" }, ...workspaces.map((name) => ({ value: name, label: `Programs of ${name}` }))]}
+          />
+        )}
+      </div>
+      <Loaded query={list}>
+        {({ pages }) => {
+          const letters = pages.flatMap((page) => page.letters);
+          if (letters.length) return <Letters letters={letters} onEnd={more} />;
+          return <Empty title={replayed ? "No step was run again." : "No step waits to be run again."} />;
+        }}
+      </Loaded>
+    </Page>
   );
 }
 
@@ -102,12 +114,12 @@ function Letters({ letters, onEnd }: { readonly letters: readonly LetterItem[]; 
 function Replay({ letter }: { readonly letter: LetterItem }) {
   const may = useMay("operator");
   const run = `/runs/${encodeURIComponent(letter.run_id)}?step=${encodeURIComponent(letter.step)}`;
-  const replay = useAct(() => got(api.POST("/api/v1/dead-letters/{letter}/replay", { params: { path: { letter: letter.id } } })), {
+  const replay = useAct(() => got(api.POST("/api/v1/dead-letters/{letter}/replay", { params: { path: { letter: letter.id }, query: letter.workspace ? { workspace: letter.workspace } : {} } })), {
     touches: [KEY, ["run", letter.run_id]],
     said: `${letter.step} runs again.`,
   });
   if (letter.replayed_at) return <Link className="small" href={run}>{`by ${letter.replayed_by || "somebody"}`}</Link>;
-  if (!may || letter.workspace) return null;
+  if (!may) return null;
   return (
     <Button size="compact-sm" variant="light" loading={replay.isPending} aria-label={`Replay ${letter.workflow} ${letter.step}`} onClick={() => replay.mutate(undefined)}>
       Replay

@@ -21,7 +21,6 @@ export function Letter({ letter: one }: { readonly letter: LetterItem }) {
           ["Replayed", one.replayed_at && `${dated(one.replayed_at)} by ${one.replayed_by || "somebody"}`],
         ]}
       />
-      {one.workspace && <p className="quiet">A step of a workspace runs again when the workspace is provisioned.</p>}
       <StepLogs run={one.run_id} step={one.step} version={`letter ${one.id}`} first={one.attempt} />
     </div>
   );
