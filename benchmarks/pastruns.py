@@ -18,7 +18,8 @@ from pathlib import Path
 from provisioning import wiring
 from provisioning.adapters.sqlite.database import connect
 
-BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+BEGAN = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=14)
+"""When the first run began: none is so old that it is removed, none is in the future."""
 EVERY_S = 10  # between two runs
 FAILED_OF = 10  # one of so many runs has failed
 INSIDE_OF = 4  # one of so many runs was started by another

@@ -26,6 +26,7 @@ from provisioning.core.shown import quote
 from provisioning.errors import ConfigError
 
 LONGEST_CHARS = 1_000
+KEPT = 4_096  # expressions and next times that are remembered
 _MONTHS = 9 * 12  # 29 February can be eight years away
 _SECOND = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
@@ -125,6 +126,7 @@ class _Wrong(Exception):
         self.fault = Fault(code="bad_schedule", message=message, line=1, column=column, hint=hint)
 
 
+@lru_cache(maxsize=KEPT)
 def parse(text: str) -> Schedule:
     """Return what an expression means. Raises ConfigError, whose one fault has the column and what was expected there."""
     try:
@@ -238,6 +240,13 @@ def next_after(schedule: Schedule, at: datetime, tz: tzinfo) -> datetime | None:
 
     Raises ValueError for an `at` without a time zone.
     """
+    found = _next_in_minute(schedule, at.replace(second=0, microsecond=0), tz)
+    return found if found is None or found > at else next(_after(schedule, at, tz), None)
+
+
+@lru_cache(maxsize=KEPT)
+def _next_in_minute(schedule: Schedule, at: datetime, tz: tzinfo) -> datetime | None:
+    """Within a minute that is the same, and a list of 1,000 DAGs asks again and again."""
     return next(_after(schedule, at, tz), None)
 
 

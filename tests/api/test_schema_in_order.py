@@ -35,7 +35,7 @@ def server(tmp_path: Path) -> Iterator[Outside]:
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
-    ("examples", "steps", "reached"), [(3, 8, 1), pytest.param(150, 30, 15, marks=pytest.mark.soak)], ids=["quick", "full"]
+    ("examples", "steps", "reached"), [(3, 8, 1), pytest.param(150, 30, 12, marks=pytest.mark.soak)], ids=["quick", "full"]
 )
 def test_stories_of_calls_end_in_answers_of_the_contract(server: Outside, examples: int, steps: int, reached: int) -> None:
     load_all_checks()

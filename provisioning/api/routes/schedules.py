@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Annotated
@@ -25,8 +27,8 @@ BackfillId = Annotated[Name, Path(description="the backfill's id")]
 
 async def list_schedules(host: TheHost) -> ScheduleList:
     """List the DAGs that have a schedule: what it says, what is due next, who has paused it."""
-    now = host.now()
-    return ScheduleList(running=host.scheduling is not None, schedules=[_item(one, now) for one in await host.schedules()])
+    found = await host.schedules()
+    return await asyncio.to_thread(_listed, found, host.now(), host.scheduling is not None)
 
 
 async def list_due(
@@ -35,9 +37,7 @@ async def list_due(
     every: Annotated[bool, Query(description="also what comes after the next of each")] = False,
 ) -> DueList:
     """List what is due next of each DAG, the earliest first; nothing of those that are suspended."""
-    schedules, now = await host.schedules(), host.now()
-    found = upcoming(schedules, now) if every else sorted(next_of_each(schedules, now))
-    return DueList(due=[Due(name=one.name, kind=one.what.value, at=one.at) for one in islice(found, limit)])
+    return await asyncio.to_thread(_due, await host.schedules(), host.now(), limit, every)
 
 
 async def backfill_dag(host: TheHost, caller: TheCaller, name: DagName, body: Backfill) -> BackfillState:
@@ -61,6 +61,15 @@ async def get_backfill(host: TheHost, backfill: BackfillId) -> BackfillState:
 async def stop_backfill(host: TheHost, backfill: BackfillId) -> BackfillState:
     """Start nothing more of a backfill, and stop what goes on."""
     return BackfillState.model_validate(await host.backfills.end(backfill))
+
+
+def _listed(found: Sequence[Scheduled], now: datetime, running: bool) -> ScheduleList:
+    return ScheduleList(running=running, schedules=[_item(one, now) for one in found])
+
+
+def _due(schedules: Sequence[Scheduled], now: datetime, limit: int, every: bool) -> DueList:
+    found = upcoming(schedules, now) if every else sorted(next_of_each(schedules, now))
+    return DueList(due=[Due(name=one.name, kind=one.what.value, at=one.at) for one in islice(found, limit)])
 
 
 def _item(one: Scheduled, now: datetime) -> ScheduleItem:

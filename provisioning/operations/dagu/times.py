@@ -17,7 +17,6 @@ from provisioning.core.shown import quote
 
 LOOKED_AHEAD = timedelta(days=366)
 SCHEDULES_MOST = 1_000  # of one DAG that are asked for their next time: it is a question for people
-KEPT = 4_096  # next times that are remembered
 CHANGES_MOST = 50  # schedules of one DAG whose clock changes are looked up
 _LOCALTIME = Path("/etc/localtime")
 
@@ -103,12 +102,5 @@ def _zone_fault(cron: Cron, file: str) -> Fault | None:
 
 
 def _next(expression: str, now: datetime, local: tzinfo) -> datetime | None:
-    """Return the next time of one schedule. Within a minute that is the same: a list of 1,000 DAGs asks again and again."""
-    found = _next_after(expression, now.replace(second=0, microsecond=0), local)
-    return found if found is None or found > now else _next_after(expression, now, local)
-
-
-@lru_cache(maxsize=KEPT)
-def _next_after(expression: str, at: datetime, local: tzinfo) -> datetime | None:
     schedule = parse(expression)
-    return next_after(schedule, at, (zone(schedule.zone) or local) if schedule.zone else local)
+    return next_after(schedule, now, (zone(schedule.zone) or local) if schedule.zone else local)

@@ -72,10 +72,12 @@ Observe = Callable[[Seen, Sequence[Event]], None]
 class Watched:
     """A `Projection` that tells the feeds, and counts."""
 
-    binding = False
-
     def __init__(self, host: Host) -> None:
         self._host = host
+
+    def binds(self, _run: Run) -> bool:
+        """See `Projection`."""
+        return False
 
     async def committed(self, run: Run, events: Sequence[Event]) -> None:
         """See `Projection`."""
@@ -249,7 +251,7 @@ class Host:
     async def schedules(self) -> list[Scheduled]:
         """Return the DAGs that have a schedule, with how far they have been looked at and who has paused them."""
         entries, kept = await asyncio.to_thread(self.library.entries), await self.store.schedules.kept()
-        return list_schedules(entries, kept, local_zone())
+        return await asyncio.to_thread(list_schedules, entries, kept, local_zone())
 
     async def suspend(self, name: str, actor: str, *, suspended: bool) -> Shelved:
         """Pause the schedule of a DAG, or let it go on: as `schedule pause` and `resume`. Raises NotFoundError, StoreError."""
