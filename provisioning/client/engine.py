@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import field
 from datetime import datetime
 from types import MappingProxyType
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from provisioning.client.outfit import Outfit, Pieces
 from provisioning.core.attendance import Attendance
@@ -113,10 +113,11 @@ class Parts:
 class _Ringing:
     """A projection that only tells that something happened."""
 
-    binding: ClassVar[bool] = False
-
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
+
+    def binds(self, _run: Run) -> bool:
+        return False
 
     async def committed(self, _run: Run, _events: Sequence[Event]) -> None:
         self._bell.ring()
@@ -125,11 +126,12 @@ class _Ringing:
 class _Counting:
     """A projection that counts the dead letters after what may have changed their number."""
 
-    binding: ClassVar[bool] = False
-
     def __init__(self, history: History, options: Options) -> None:
         self._history, self._alarm, self._on_alarm = history, Alarm(threshold=options.alert_at), options.on_alarm
         self._alarm.hear(history.count_dead_letters())  # those that are there have been told of
+
+    def binds(self, _run: Run) -> bool:
+        return False
 
     async def committed(self, _run: Run, events: Sequence[Event]) -> None:
         if not any(event.kind in _COUNTED for event in events):

@@ -24,8 +24,6 @@ LONGEST_GATHER_S = 2.0
 class Recorder:
     """A `Projection` onto the state file. `actor` is written beside every change."""
 
-    binding = True
-
     def __init__(self, resources: Resources, clock: Clock, actor: Actor) -> None:
         self._resources, self._clock, self._actor = resources, clock, actor
         self._book: ResourceBook | None = None
@@ -46,6 +44,10 @@ class Recorder:
         """Read the states. Raises StateFileError."""
         self._book = await self._resources.load()
         return self._book
+
+    def binds(self, _run: Run) -> bool:
+        """See `Projection`."""
+        return True
 
     async def committed(self, run: Run, events: Sequence[Event]) -> None:
         """Fold events in; write now, soon, or, at the end of a run, before returning. Raises StoreError."""

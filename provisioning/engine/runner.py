@@ -31,11 +31,10 @@ from provisioning.errors import NotFoundError, UsageError
 
 
 class Projection(Protocol):
-    """Something derived from the journal. A `binding` one has to keep up: nothing starts before it knows what led to it."""
+    """Something derived from the journal. It may have to keep up: then nothing starts before it knows what led to it."""
 
-    @property
-    def binding(self) -> bool:
-        """Whether steps wait for it."""
+    def binds(self, run: Run) -> bool:
+        """Whether the steps of a run wait for it."""
         ...
 
     async def committed(self, run: Run, events: Sequence[Event]) -> None:
@@ -68,7 +67,6 @@ class Runner:
         """
         self._store, self._clock, self._roll, self._stop_work = store, clock, roll, stop_work
         self._projections, self._fence = projections, fence
-        self._careful = any(projection.binding for projection in projections)
         self._queue = ReadyQueue(capacity={f"pool:{name}": slots for name, slots in limits.pools.items()})
         self._posting = Posting(window=Window(slots=limits.slots), roster=limits.roster)
         self._admission, self._breakers = Admission(limit=limits.runs), Breakers()
@@ -245,12 +243,11 @@ class Runner:
     async def _take_turn(self, decisions: dict[str, Decision]) -> None:
         """Settle, admit, dispatch, commit; project what was committed.
 
-        Where a projection is binding, what led to a dispatch is committed and projected before it. The
-        same holds for a run that is new: whether it may exist is for the journal to say.
+        Where a projection binds the run, or it is new and the journal has to say whether it may exist, that comes first.
         """
         for decision in decisions.values():
             decide.settle(decision)
-        first = {id: decision for id, decision in decisions.items() if self._careful or self._runs.get(id) is not decision.run}
+        first = {id: decision for id, decision in decisions.items() if self._is_first(decision.run)}
         await self._commit(first.values())
         for decision in decisions.values():
             self._open(decision.run)
@@ -263,6 +260,9 @@ class Runner:
         for run in {id: decision.run for id, decision in (*decisions.items(), *then.items())}.values():
             if run.ended:
                 self._tell_ended(run)
+
+    def _is_first(self, run: Run) -> bool:
+        return self._runs.get(run.id) is not run or any(projection.binds(run) for projection in self._projections)
 
     def _start_runs(self, decisions: dict[str, Decision]) -> bool:
         """Start queued runs; say whether any was."""

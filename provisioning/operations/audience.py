@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 class Audience(Listener):
     """Passes everything on until the listener fails once; `failure` is then what it raised. Also a `Projection`."""
 
-    binding = False
-
     def __init__(self, listener: Listener) -> None:
         """`listener` may raise whatever it likes."""
         self._listener = listener
         self.failure: Exception | None = None
+
+    def binds(self, _run: Run) -> bool:
+        """See `Projection`."""
+        return False
 
     async def committed(self, _run: Run, events: Sequence[Event]) -> None:
         """See `Projection`."""

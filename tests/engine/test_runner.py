@@ -142,7 +142,8 @@ async def test_the_limit_of_the_run_and_keys_hold_under_load() -> None:
 
 async def test_a_projection_that_cannot_write_stops_the_run_before_the_next_step() -> None:
     class Full:
-        binding = True
+        def binds(self, _run: Run) -> bool:
+            return True
 
         async def committed(self, run: Run, events: Sequence[Event]) -> None:
             if any(event.kind is Kind.STEP_SUCCEEDED for event in events):

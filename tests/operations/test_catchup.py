@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from support.faked import FakedWorkspace, steps
@@ -99,11 +98,11 @@ def test_a_state_file_that_a_crash_left_behind_the_journal_is_not_taken_for_an_o
     faked.create("a")
     write = StateFile._write
 
-    def killed(file: StateFile, data: bytes, book: ResourceBook) -> None:
+    def killed(file: StateFile, data: bytes, book: ResourceBook, keep_old: Callable[[], None]) -> None:
         resource = book.get("web-0", "b")
         if resource is not None and resource.state is ResourceState.COMPLETED:
             raise Killed
-        write(file, data, book)
+        write(file, data, book, keep_old)
 
     project = faked.project()
     with monkeypatch.context() as patch:
@@ -133,10 +132,10 @@ def test_the_lineage_of_a_new_workspace_is_on_the_disk_before_a_server_hears_of_
     hosts = faked.hosts = Asking(faked.folder / ".provisioning" / "state.json")
     write = StateFile._write
 
-    def slow(file: StateFile, data: bytes, book: ResourceBook) -> None:
+    def slow(file: StateFile, data: bytes, book: ResourceBook, keep_old: Callable[[], None]) -> None:
         if book.servers:
             wait_until(lambda: hosts.found)
-        write(file, data, book)
+        write(file, data, book, keep_old)
 
     monkeypatch.setattr(StateFile, "_write", slow)
     assert faked.create("a").code == 0
@@ -184,9 +183,11 @@ class Deaf:
     """Passes on what is committed up to an event of this kind, and then nothing."""
 
     recorder: Recorder
-    binding: ClassVar[bool] = True
     last: Kind | None = None
     over: bool = False
+
+    def binds(self, _run: Run) -> bool:
+        return True
 
     async def committed(self, run: Run, events: Sequence[Event]) -> None:
         if not self.over:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from provisioning import wiring
 from provisioning.adapters.logs import FileLogs
@@ -142,7 +142,9 @@ class _Watch:
     events: list[Event]
     runner: Runner | None = None
     group: asyncio.TaskGroup | None = None
-    binding: ClassVar[bool] = False
+
+    def binds(self, _run: Run) -> bool:
+        return False
 
     async def committed(self, run: Run, events: Sequence[Event]) -> None:
         self.events += events

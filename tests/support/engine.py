@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.logs import MemoryLogs
@@ -49,9 +48,10 @@ class Doer:
 class Seen:
     """A projection that keeps every event."""
 
-    binding: ClassVar[bool] = False
-
     events: list[Event] = field(default_factory=list)
+
+    def binds(self, _run: Run) -> bool:
+        return False
 
     async def committed(self, run: Run, events: Sequence[Event]) -> None:
         self.events += events

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 from provisioning.core.events import Event
 from provisioning.core.model import RUN_ENDED, Workflow
@@ -17,12 +16,14 @@ from provisioning.errors import StaleRevision
 class Recording:
     """A `Projection` onto the states of whatever workspace a run is of."""
 
-    binding: ClassVar[bool] = True
-
     def __init__(self, journal: Journal, clock: Clock, resources: Callable[[str], Resources]) -> None:
         """`resources` returns the states of a workspace."""
         self._journal, self._clock, self._resources = journal, clock, resources
         self._recorders: dict[str, tuple[str, Recorder]] = {}  # by workspace: of which run
+
+    def binds(self, run: Run) -> bool:
+        """See `Projection`."""
+        return bool(workspace_of(run.workflow))
 
     async def committed(self, run: Run, events: Sequence[Event]) -> None:
         """Record the events of a run of formulas. Raises StoreError."""
