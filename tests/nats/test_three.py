@@ -14,6 +14,9 @@ from support.records import a_commit, a_task, created, event
 from provisioning.adapters.nats.store import NatsStore
 from provisioning.core.events import Kind
 
+# nats-py leaves the socket of a failed attempt to reconnect to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*Transport:pytest.PytestUnraisableExceptionWarning")
+
 BEFORE, AFTER = 30, 30
 
 
