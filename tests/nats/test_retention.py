@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from provisioning.adapters.memory import FakeClock
+from provisioning.adapters.nats import peers
 from provisioning.adapters.nats.connect import Access, Cluster
 from provisioning.adapters.nats.logcollector import LogCollector
 from provisioning.adapters.nats.logs import NatsLogs, log_stream, stream_name
+from provisioning.adapters.nats.peers import answer
 from provisioning.adapters.nats.readers import Readership, subjects
 from provisioning.adapters.nats.retention import Retention, erase_logs
 from provisioning.adapters.nats.store import NatsStore
@@ -22,6 +24,7 @@ from provisioning.core.events import Event, Kind
 from provisioning.core.model import Action, Step, Workflow
 from provisioning.core.ports import Commit, Request, Task, Timer
 from provisioning.core.retention import Keep
+from provisioning.errors import StoreError
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 KEEP = Keep(ended_s=3600, forget_s=86400)
@@ -189,3 +192,43 @@ async def test_what_is_stopped_in_the_middle_is_finished_the_next_time(
             await asyncio.gather(task, return_exceptions=True)
         await one.retention.remove()
         assert await one.left("old") == []
+
+
+async def test_a_new_replica_asks_another_one_for_what_the_stream_has_removed(
+    nats_access: Access, tmp_path: Path, clock: FakeClock
+) -> None:
+    async with sites(nats_access, tmp_path, clock, "one") as (one,):
+        for number in range(3):
+            await one.run(f"old{number}")
+        await one.run("goes-on", ends=False)
+        await one.has_read_everything()
+        assert len(await one.retention.remove()) == 3
+        over = asyncio.Event()
+
+        async def until_over() -> None:
+            await over.wait()
+
+        answering = asyncio.create_task(answer(one.store.cluster, one.store.replica, "one", until_over))
+        new = Site(nats_access, tmp_path / "new", clock, "new")
+        for run in ("old0", "old1", "old2", "goes-on"):
+            assert await new.store.events(run) == await one.store.events(run)
+        listed = [site.store.history.list_runs() for site in (one, new)]
+        assert listed[0] == listed[1]
+        over.set()
+        await answering
+        await new.store.aclose()
+
+
+async def test_a_new_replica_does_not_pretend_to_know_what_nobody_tells_it(
+    nats_access: Access, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "WITHIN_S", 0.2)
+    async with sites(nats_access, tmp_path, clock, "one") as (one,):
+        await one.run("old")
+        await one.run("goes-on", ends=False)
+        await one.has_read_everything()
+        await one.retention.remove()
+        new = Site(nats_access, tmp_path / "new", clock, "new")
+        with pytest.raises(StoreError, match="nobody who has their history answers"):
+            await new.store.events("goes-on")
+        await new.store.aclose()

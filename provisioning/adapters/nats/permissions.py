@@ -13,6 +13,7 @@ from provisioning.adapters.nats import lease, presence, readers, resources, turn
 from provisioning.adapters.nats.blobs import WORKFLOWS
 from provisioning.adapters.nats.definitions import SUBJECT as DEFINITIONS
 from provisioning.adapters.nats.names import Names, token
+from provisioning.adapters.nats.peers import SUBJECT as HISTORY
 from provisioning.adapters.nats.probing import ASK
 from provisioning.core.frozen import dataclass
 from provisioning.core.presence import worker_target
@@ -90,6 +91,7 @@ def of_client(names: Names, inbox: str) -> Permissions:
             f"{names.namespace}.wf.blob.>",
             *(names.key(one, ">") for one in (resources.BUCKET, turns.BUCKET, SCHEDULES)),
             names.signal("cancel"),
+            names.signal(HISTORY),
             names.signal(DEFINITIONS) + ".*",
         ),
         subscribe=(f"{inbox}.>",),
@@ -98,12 +100,8 @@ def of_client(names: Names, inbox: str) -> Permissions:
 
 def of_server(names: Names, inbox: str) -> Permissions:
     """Return what a machine needs that shows a cluster's runs: a client that says up to where it has read everything."""
-    more = (
-        names.key(readers.BUCKET, "*"),
-        *(f"$JS.API.STREAM.{verb}.{names.bucket(readers.BUCKET)}" for verb in ("INFO", "MSG.GET")),
-    )
-    heard = (names.signal(DEFINITIONS) + ".*",)
-    return of_client(names, inbox) + Permissions(publish=more, subscribe=heard)
+    heard = (names.signal(DEFINITIONS) + ".*", names.signal(HISTORY))
+    return of_client(names, inbox) + Permissions(publish=(names.key(readers.BUCKET, "*"),), subscribe=heard)
 
 
 def of_worker(names: Names, inbox: str, targets: Sequence[str], worker: str = "") -> Permissions:
@@ -145,7 +143,7 @@ def covers(pattern: str, subject: str) -> bool:
 
 
 _VERBS = ("INFO", "CREATE", "UPDATE", "MSG.GET", "MSG.DELETE", "PURGE")
-_CLIENTS = (presence.BUCKET, resources.BUCKET, turns.BUCKET, SCHEDULES)
+_CLIENTS = (presence.BUCKET, readers.BUCKET, resources.BUCKET, turns.BUCKET, SCHEDULES)
 
 
 def _follow(stream: str, subject: str) -> Iterable[str]:

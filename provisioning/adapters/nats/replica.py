@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from provisioning.adapters.nats import replicarows as rows
@@ -45,6 +45,7 @@ class Replica:
         self._moved = asyncio.Condition()
         self._failure: ProvisioningError | None = None
         self._deleted_letters: dict[str, int] = {}
+        self.fill: Callable[[int], Awaitable[None]] | None = None  # brings what the stream has removed after a position
 
     # ------------------------------------------------------------ following
 
@@ -127,6 +128,8 @@ class Replica:
         names = self._cluster.names
         stream = await self._cluster.ask(f"STREAM.INFO.{names.work}")
         position = await self.writer.write(lambda connection: rows.position_in(connection, stream, self.path))
+        if self.fill is not None:
+            await self.fill(position)
         await self._goes_on_at(position)
         self._reading = Reading(self._cluster, names.work, [names.decisions], position + 1)
         while True:

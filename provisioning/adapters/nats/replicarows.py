@@ -80,12 +80,12 @@ def take(connection: sqlite3.Connection, workflows: sql.Workflows, found: Sequen
         elif one.head.gone:
             sql.delete_run(connection, workflows, one.head.run)
         else:
-            _append(connection, workflows, one)
+            append(connection, workflows, one)
     _set_meta(connection, _POSITION, until)
     return counts
 
 
-def _append(connection: sqlite3.Connection, workflows: sql.Workflows, one: Found) -> None:
+def append(connection: sqlite3.Connection, workflows: sql.Workflows, one: Found) -> None:
     """Write events that are not there yet. Those of a gap are never made up: the run stays as it is."""
     row = connection.execute("SELECT last_seq FROM runs WHERE run = ?", (one.head.run,)).fetchone()
     known = int(row[0]) if row else 0

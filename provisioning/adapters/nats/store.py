@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from provisioning.adapters.clock import SystemClock
@@ -12,6 +13,7 @@ from provisioning.adapters.nats.connect import Cluster
 from provisioning.adapters.nats.holding import LEASE_S
 from provisioning.adapters.nats.journal import NatsJournal
 from provisioning.adapters.nats.messages import Head
+from provisioning.adapters.nats.peers import fill
 from provisioning.adapters.nats.replica import Replica
 from provisioning.adapters.nats.schedules import NatsSchedules
 from provisioning.adapters.nats.streams import blob_stream, ensure, work_stream
@@ -40,6 +42,7 @@ class NatsStore(NatsWork):
         super().__init__(cluster, self.blobs, self._clock, lease_s)
         self.journal = NatsJournal(cluster, self.blobs, self.timers.schedules, self._ended_at)
         self.replica = Replica(cluster, self.blobs, folder / "history.db")
+        self.replica.fill = partial(fill, cluster, self.replica)
         self.history = self.replica.history
         self.schedules = NatsSchedules(cluster, self.blobs, self.replica)
         self._stored: set[str] = set()

@@ -26,6 +26,7 @@ NAME = "reader"
 async def keep(joined: Joined, collector: LogCollector, leading: Callable[[], bool]) -> None:
     """Say what this machine has read; while it leads, publish events and remove what everybody has. Until cancelled."""
     from provisioning.adapters.nats.logs import stream_name
+    from provisioning.adapters.nats.peers import answer
     from provisioning.adapters.nats.readers import Readership
 
     work, logs = joined.cluster.names.work, stream_name(joined.cluster)
@@ -33,9 +34,10 @@ async def keep(joined: Joined, collector: LogCollector, leading: Callable[[], bo
     def upto() -> Mapping[str, int]:
         return {work: joined.store.replica.position, logs: collector.position}
 
-    readership = Readership(joined.cluster, wiring.clock(), reader_name(joined.folder), upto)
+    name = reader_name(joined.folder)
+    readership = Readership(joined.cluster, wiring.clock(), name, upto)
     async with asyncio.TaskGroup() as group:
-        group.create_task(readership.serve())
+        group.create_task(answer(joined.cluster, joined.store.replica, name, readership.serve))
         group.create_task(_while(leading, lambda: publish(joined)))
         group.create_task(_while(leading, lambda: clear_away(joined)))
 
