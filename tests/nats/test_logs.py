@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 import tracemalloc
@@ -16,7 +17,7 @@ from support.natsservers import running
 from provisioning.adapters.logs import FileLogs
 from provisioning.adapters.nats.chunks import Chunk
 from provisioning.adapters.nats.connect import Access, Cluster
-from provisioning.adapters.nats.logcollector import LogCollector
+from provisioning.adapters.nats.logcollector import LogCollector, remove_unknown, write_chunks
 from provisioning.adapters.nats.logs import NatsLogs, chunk_message, log_stream, stream_name
 from provisioning.adapters.nats.streams import ensure
 
@@ -189,3 +190,14 @@ async def test_a_deleted_run_leaves_no_chunks(nats_access: Access) -> None:
         info = await logs._cluster.ask(f"STREAM.INFO.{stream_name(logs._cluster)}", {"subjects_filter": ">"})
         assert [subject for subject in info["state"]["subjects"] if ".r1." in subject] == []
         assert info["state"]["messages"] == 1
+
+
+def test_logs_of_runs_that_are_known_no_more_are_removed_when_nobody_writes_them(tmp_path: Path) -> None:
+    for run in ("known", "gone", "arrives"):
+        write_chunks(tmp_path / run / "s-1.1.a.log", [Chunk(run=run, name="s-1.1.a.log", at=0, data=b"x")])
+    now = time.time()
+    for path in (tmp_path / "gone", tmp_path / "gone" / "s-1.1.a.log", tmp_path / "known" / "s-1.1.a.log"):
+        os.utime(path, (now - 7200, now - 7200))
+    assert remove_unknown(tmp_path, lambda run: run == "known", now - 3600) == ["gone"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["arrives", "known"]
+    assert remove_unknown(tmp_path / "nowhere", lambda _run: False, now) == []

@@ -17,7 +17,7 @@ from provisioning.adapters.nats.logcollector import LogCollector
 from provisioning.adapters.nats.logs import NatsLogs, log_stream, stream_name
 from provisioning.adapters.nats.peers import answer
 from provisioning.adapters.nats.readers import Readership, subjects
-from provisioning.adapters.nats.retention import Retention, erase_logs
+from provisioning.adapters.nats.retention import Retention
 from provisioning.adapters.nats.store import NatsStore
 from provisioning.adapters.nats.streams import ensure
 from provisioning.core.events import Event, Kind
@@ -169,7 +169,6 @@ async def test_a_deleted_run_leaves_nothing_but_that_it_was_deleted(
     async with sites(nats_access, tmp_path, clock, "one", "two") as (one, two):
         await one.run("old")
         await one.store.delete("old")
-        await erase_logs(one.store.cluster, "old")
         assert await one.left("old") == [one.store.cluster.names.decision("old")]
         for site in (one, two):
             await site.has_read_everything()

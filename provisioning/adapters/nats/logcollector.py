@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -115,6 +116,18 @@ class LogCollector:
         except OSError as error:
             raise store_error("writing", self._folder / PLACE, error) from error
         self._saved = self._place
+
+
+def remove_unknown(folder: Path, known: Callable[[str], bool], before_s: float) -> list[str]:
+    """Remove the logs of runs that are not `known` and were not written to since `before_s` (Unix time); return their ids.
+
+    That is what a run leaves that was deleted elsewhere.
+    """
+    gone = [entry for entry in folder.iterdir() if entry.is_dir() and not known(entry.name)] if folder.is_dir() else []
+    removed = [entry for entry in gone if max(one.stat().st_mtime for one in (entry, *entry.iterdir())) < before_s]
+    for entry in removed:
+        shutil.rmtree(entry, ignore_errors=True)
+    return sorted(entry.name for entry in removed)
 
 
 def write_chunks(path: Path, chunks: Iterable[Chunk]) -> None:

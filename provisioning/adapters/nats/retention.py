@@ -14,7 +14,7 @@ from provisioning.adapters.nats.logs import logs_of, stream_name
 from provisioning.adapters.nats.messages import Unreadable, head
 from provisioning.adapters.nats.names import text
 from provisioning.adapters.nats.readers import BUCKET, Told, of_stream, readers, subjects
-from provisioning.adapters.nats.wire import Message, Stored
+from provisioning.adapters.nats.wire import NOT_FOUND_STREAM, Message, Refused, Stored
 from provisioning.core.history import History
 from provisioning.core.model import RUN_ENDED
 from provisioning.core.ports import Clock
@@ -104,7 +104,7 @@ class Retention:
         """The decisions go last: as long as they are there, what a crash leaves is found again."""
         names = self._cluster.names
         await self._blobs.delete(run)
-        await self._cluster.purge(stream_name(self._cluster), logs_of(self._cluster, run))
+        await erase_logs(self._cluster, run)
         *others, decisions = sorted(names.of_run(run), key=lambda subject: subject == names.decision(run))
         for subject in (*others, decisions):
             await self._cluster.purge_before(names.work, subject, last_seq + 1)
@@ -121,5 +121,9 @@ async def purged_upto(cluster: Cluster) -> int:
 
 
 async def erase_logs(cluster: Cluster, run: str) -> None:
-    """Remove the chunks of a deleted run. Raises StoreError."""
-    await cluster.purge(stream_name(cluster), logs_of(cluster, run))
+    """Remove the chunks of a run; where there is no stream of logs, there are none. Raises StoreError."""
+    try:
+        await cluster.purge(stream_name(cluster), logs_of(cluster, run))
+    except Refused as error:
+        if error.number != NOT_FOUND_STREAM:
+            raise

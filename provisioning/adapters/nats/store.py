@@ -15,6 +15,7 @@ from provisioning.adapters.nats.journal import NatsJournal
 from provisioning.adapters.nats.messages import Head
 from provisioning.adapters.nats.peers import fill
 from provisioning.adapters.nats.replica import Replica
+from provisioning.adapters.nats.retention import erase_logs
 from provisioning.adapters.nats.schedules import NatsSchedules
 from provisioning.adapters.nats.streams import blob_stream, ensure, work_stream
 from provisioning.adapters.nats.wire import Message
@@ -117,13 +118,14 @@ class NatsStore(NatsWork):
         return await self.replica.open_runs()
 
     async def delete(self, run: str) -> None:
-        """Remove every trace of a run, except its logs. Removing what is not there is no error."""
+        """Remove every trace of a run, its logs on the servers too. Removing what is not there is no error."""
         names = self.cluster.names
         self._forget(run)
         seq = await self.journal.told_gone(run)
         for subject in names.of_run(run):
             await self.cluster.purge_before(names.work, subject, seq)
         await self.blobs.delete(run)
+        await erase_logs(self.cluster, run)
         await self.replica.reached(seq)
 
     async def delete_dead_letters(self, *, before: datetime | None = None, waiting: bool = False) -> int:

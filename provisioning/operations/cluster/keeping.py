@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from provisioning.clusters import Joined
 
 LOOK_S = 1.0
+TIDY_S = 3600.0
 NAME = "reader"
 
 
@@ -40,6 +42,7 @@ async def keep(joined: Joined, collector: LogCollector, leading: Callable[[], bo
         group.create_task(answer(joined.cluster, joined.store.replica, name, readership.serve))
         group.create_task(_while(leading, lambda: publish(joined)))
         group.create_task(_while(leading, lambda: clear_away(joined)))
+        group.create_task(_tidy(joined))
 
 
 async def publish(joined: Joined) -> None:
@@ -76,6 +79,22 @@ def reader_name(folder: Path) -> str:
     except OSError as error:
         raise store_error("writing", path, error) from error
     return name
+
+
+async def _tidy(joined: Joined) -> None:
+    """Remove the logs of runs that were deleted elsewhere, now and then."""
+    from provisioning.adapters.nats.logcollector import remove_unknown
+
+    def known(run: str) -> bool:
+        with suppress(NotFoundError):
+            joined.store.history.summary(run)
+            return True
+        return False
+
+    while True:
+        await asyncio.sleep(TIDY_S)
+        with suppress(OSError):  # somebody else removes the same
+            await asyncio.to_thread(remove_unknown, joined.folder / wiring.HIDDEN / "logs", known, time.time() - TIDY_S)
 
 
 async def _while(leading: Callable[[], bool], work: Callable[[], Coroutine[None, None, None]]) -> None:
