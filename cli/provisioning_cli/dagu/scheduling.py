@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioning_cli.context import App, pass_app
-from provisioning_cli.dagu.asked import DagCommand, catalogue
+from provisioning_cli.dagu.asked import DagRunsCommand, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,21 +16,31 @@ if TYPE_CHECKING:
     from provisioning.operations.scheduler import Observer
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @pass_app
 def scheduler(app: App) -> None:
     """Start, stop and restart DAGs when their schedules say so, until SIGTERM or Ctrl-C.
 
-    What it has started goes on when it ends. Any number of them may run: each instant is started once.
+    What it has started goes on when it ends. Any number of them may run: each instant is started once. With --nats the workers
+    of a cluster run what is due.
     """
     import asyncio
 
+    from provisioning import clusters
     from provisioning.operations.scheduler.serving import serve
     from provisioning.settings import load
+    from provisioning_cli.clustered import flags
 
-    found = catalogue(app)
-    said = f"scheduling the DAGs of {found.places.dags}; SIGTERM or Ctrl-C ends it, and what it has started goes on"
-    asyncio.run(serve(found.places, load(), _observer(app), lambda: app.say(said)))
+    found, settings = places(app), load(flags=flags(app))
+    access = clusters.access(settings)
+    where = f" on {clusters.shown_urls(access)}" if access is not None else ""
+    said = f"scheduling the DAGs of {found.dags}{where}; SIGTERM or Ctrl-C ends it, and what it has started goes on"
+    if access is not None:
+        from provisioning.operations.cluster import scheduling
+
+        asyncio.run(scheduling.serve(access, found, settings, _observer(app), lambda: app.say(said)))
+    else:
+        asyncio.run(serve(found, settings, _observer(app), lambda: app.say(said)))
 
 
 def _observer(app: App) -> Observer:
