@@ -168,3 +168,23 @@ async def test_an_emptied_stream_of_public_events_is_not_filled_again(nats_acces
     await asyncio.gather(again, return_exceptions=True)
     await journal.store.aclose()
     assert ids(messages) == ["r1:4"]
+
+
+async def test_a_journal_that_was_made_anew_is_told_from_its_beginning(nats_access: Access, tmp_path: Path) -> None:
+    journal, cluster = Journal(nats_access, tmp_path / "before"), Cluster(nats_access)
+    await journal.write("r1", 5)
+    first = asyncio.create_task(PublicEvents(cluster, Blobs(cluster), origin).serve())
+    await finished(cluster, 5)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    await journal.store.aclose()
+    await cluster.ask(f"STREAM.DELETE.{cluster.names.work}")
+    again = Journal(nats_access, tmp_path / "after")
+    await again.write("r2", 2)
+    second = asyncio.create_task(PublicEvents(cluster, Blobs(cluster), origin).serve())
+    messages = await finished(cluster, 7)
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+    await again.store.aclose()
+    await cluster.close()
+    assert ids(messages) == [*journal.written, *again.written]

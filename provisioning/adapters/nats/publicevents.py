@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 
 from provisioning.adapters.nats.batch import LARGEST, Batches
 from provisioning.adapters.nats.blobs import Blobs
@@ -15,6 +16,7 @@ from provisioning.adapters.nats.connect import Cluster
 from provisioning.adapters.nats.messages import Unreadable, events_of, head
 from provisioning.adapters.nats.names import token
 from provisioning.adapters.nats.reading import Reading
+from provisioning.adapters.nats.replicarows import mark_of
 from provisioning.adapters.nats.streams import SECOND_NS, ensure
 from provisioning.adapters.nats.wire import MESSAGE_ID, Message, Refused, Stored
 from provisioning.codec import encode
@@ -32,14 +34,15 @@ _EXPECTED_LAST = "Nats-Expected-Last-Sequence"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """The newest event that was published: the `index`th of the message `seq` of the journal's stream."""
+    """The newest event that was published: the `index`th of message `seq` of the journal's stream, whose mark is `stream`."""
 
     seq: int = 0
     index: int = -1
+    stream: int = 0
 
     def header(self) -> dict[str, str]:
         """Return the header that says so."""
-        return {UPTO: f"{self.seq} {self.index}"}
+        return {UPTO: f"{self.seq} {self.index} {self.stream}"}
 
 
 def events_stream(cluster: Cluster) -> dict[str, object]:
@@ -122,14 +125,17 @@ class PublicEvents:
             await reading.close()
 
     async def _look(self) -> None:
-        """See how far all publishers together have come."""
+        """See how far all publishers together have come. A stream of the journal that was made anew is published as a whole."""
         info = await self._cluster.ask(f"STREAM.INFO.{stream_name(self._cluster)}")
         self._last = int(info["state"]["last_seq"])
+        mark = mark_of(await self._cluster.ask(f"STREAM.INFO.{self._cluster.names.work}"))
+        if self._upto.stream not in {0, mark}:
+            self._upto = Position()
         newest = await self._cluster.last(stream_name(self._cluster), all_events(self._cluster))
-        if newest is not None:
-            seq, _, index = newest.headers.get(UPTO, "0 -1").partition(" ")
-            found = Position(seq=int(seq), index=int(index))
-            self._upto = found if found.seq >= self._upto.seq else self._upto
+        seq, index, stream = map(int, newest.headers.get(UPTO, "0 -1 0").split()) if newest is not None else (0, -1, mark)
+        if stream == mark and seq >= self._upto.seq:
+            self._upto = Position(seq=seq, index=index, stream=mark)
+        self._upto = replace(self._upto, stream=mark)
 
     async def _messages(self, stored: Stored) -> list[Message]:
         """Return what a message of the journal leads to."""
@@ -144,7 +150,7 @@ class PublicEvents:
             return []
         origin = await self._origin(said.run, stored.seq)
         return [
-            self._message(event, origin, Position(seq=stored.seq, index=index))
+            self._message(event, origin, replace(self._upto, seq=stored.seq, index=index))
             for index, event in enumerate(events[done:], start=done)
         ]
 
