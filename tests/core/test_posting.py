@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from datetime import UTC, datetime
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.cost import counted
 from support.simulate import step, workflow
@@ -80,7 +80,6 @@ class Post:
         self.turn([])
 
 
-@settings(max_examples=200)
 @given(
     st.lists(st.sampled_from(PLACES), max_size=25), st.lists(workers, min_size=1, max_size=3), st.randoms(use_true_random=False)
 )
