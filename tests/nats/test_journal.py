@@ -52,6 +52,17 @@ async def test_a_leader_that_was_replaced_cannot_take_up_a_run_that_came_later(n
         assert len(await new.events("r1")) == 1
 
 
+async def test_a_leader_that_was_replaced_cannot_reopen_a_run_that_it_had_ended(nats_access: Access, tmp_path: Path) -> None:
+    async with opened(nats_access, tmp_path / "old") as old, opened(nats_access, tmp_path / "new") as new:
+        await created(old)
+        await old.take_over(OLD)
+        seq = await old.commit(a_commit(2, event(Kind.RUN_FINISHED, state="failed", reason="a failed"), fence=OLD))
+        assert await new.take_over(NEW) == []
+        with pytest.raises(Fenced):
+            await old.commit(a_commit(seq, event(Kind.RUN_REOPENED, steps=["a"]), fence=OLD))
+        assert await new.commit(a_commit(seq, event(Kind.RUN_REOPENED, steps=["a"]), fence=NEW)) == seq + 1
+
+
 async def test_a_leader_cannot_be_replaced_by_an_older_one(nats_access: Access, tmp_path: Path) -> None:
     async with opened(nats_access, tmp_path / "old") as old, opened(nats_access, tmp_path / "new") as new:
         await created(new)

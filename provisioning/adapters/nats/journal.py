@@ -42,6 +42,7 @@ class _Line:
     fence: int | None = None  # of who wrote that
     cursor: int = 0
     known: bool = False
+    ours: bool = False  # we wrote it, and have not lost sight of it since: a newer leader marks the run before it decides
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -87,7 +88,7 @@ class NatsJournal:
             message, said = await self._message(commit, line)
             tasks = [await self._dispatch(task) for task in commit.tasks]
             line.seq = await self._store(commit, line, message, said)
-            line.last, line.fence, line.cursor = said.last, said.fence, said.cursor
+            line.last, line.fence, line.cursor, line.ours = said.last, said.fence, said.cursor, commit.fence is not None
             await self.sender.send([*tasks, *self._schedules(commit.timers)])
         if any(event.kind is Kind.RUN_FINISHED for event in commit.events):
             self._forget(commit.run)
@@ -169,7 +170,7 @@ class NatsJournal:
         else:
             said = head(found)
             line.seq, line.last, line.fence, line.cursor = found.seq, said.last, said.fence, said.cursor
-        line.known = True
+        line.known, line.ours = True, False
         return found
 
     async def _look_at_fence(self) -> None:
@@ -211,7 +212,7 @@ class NatsJournal:
             return [last]
         if commit.fence > self._fence.number:
             return [self._fence_message(commit.fence), last]
-        if line.fence == commit.fence:
+        if line.ours and line.fence == commit.fence:
             return [last]
         check = expected(self._fence.seq, self._cluster.names.fence)
         return [Message(subject=self._cluster.names.guard, headers={**check, TTL: GUARD_KEPT}), last]
@@ -274,7 +275,7 @@ class NatsJournal:
         line = self._line(run)
         async with line.turn:
             await self._look_at(run, line)
-            while line.last and line.fence != token:
+            while line.last and not (line.ours and line.fence == token):
                 if line.fence is not None and line.fence > token:
                     raise Fenced(f"a runner with fencing number {line.fence} has taken over from {token}")
                 said = Head(run=run, last=line.last, cursor=line.cursor, fence=token, commit=uuid.uuid4().hex)
@@ -282,7 +283,7 @@ class NatsJournal:
                 try:
                     headers = {**said.headers(), **expected(line.seq)}
                     line.seq = await self._cluster.publish(Message(subject=subject, headers=headers))
-                    line.fence = token
+                    line.fence, line.ours = token, True
                 except Refused as error:
                     if not error.conflict:
                         raise
