@@ -17,6 +17,7 @@ from provisioning.adapters.nats.lease import NatsLease
 from provisioning.adapters.nats.messages import Head
 from provisioning.adapters.nats.names import Names
 from provisioning.adapters.nats.permissions import Permissions, covers, of_client, of_scheduler, of_server, of_worker
+from provisioning.adapters.nats.resources import NatsResources
 from provisioning.adapters.nats.wire import Message
 from provisioning.builder import Workflow, task
 from provisioning.client import connect
@@ -94,6 +95,10 @@ async def test_runs_are_submitted_done_at_their_sites_steered_and_deleted(server
         assert (info.status, len(str(await client.result(run, "b")))) == ("succeeded", len(LONG))
         await client.delete(run)
         assert await client.list() == ()
+        cluster = Cluster(access(server, role))
+        states = NatsResources(cluster, role)
+        assert (await states.save(await states.load())).serial == 1
+        await cluster.close()
     assert violations(server) == []
 
 

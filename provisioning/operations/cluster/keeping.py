@@ -31,6 +31,7 @@ async def keep(joined: Joined, collector: LogCollector, leading: Callable[[], bo
     from provisioning.adapters.nats.peers import answer
     from provisioning.adapters.nats.readers import Readership
 
+    await _prepare(joined)
     work, logs = joined.cluster.names.work, stream_name(joined.cluster)
 
     def upto() -> Mapping[str, int]:
@@ -43,6 +44,18 @@ async def keep(joined: Joined, collector: LogCollector, leading: Callable[[], bo
         group.create_task(_while(leading, lambda: publish(joined)))
         group.create_task(_while(leading, lambda: clear_away(joined)))
         group.create_task(_tidy(joined))
+
+
+async def _prepare(joined: Joined) -> None:
+    """Make every stream that clients and workers use: they may not be permitted to."""
+    from provisioning.adapters.nats.logs import log_stream
+    from provisioning.adapters.nats.permissions import BUCKETS
+    from provisioning.adapters.nats.publicevents import events_stream
+    from provisioning.adapters.nats.streams import bucket, ensure
+
+    cluster = joined.cluster
+    for stream in (log_stream(cluster), events_stream(cluster), *(bucket(cluster, name) for name in BUCKETS)):
+        await ensure(cluster, stream)
 
 
 async def publish(joined: Joined) -> None:
