@@ -7,7 +7,6 @@ import contextlib
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -15,8 +14,9 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.engine import Doer, engine
+from support.engine import Doer
 from support.generated import APPROVALS, Script, flows, scripts
+from support.natslead import Died, Numbers, drive, in_memory, mortal, runner_on, working
 from support.natswork import (
     Setting,
     begun,
@@ -28,21 +28,20 @@ from support.natswork import (
     submitted,
     until,
     until_ended,
-    work,
 )
 from support.scripted import calm, doing, ends
 
-from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.nats import inputs
-from provisioning.adapters.nats.connect import Access, Cluster
+from provisioning.adapters.nats.connect import Access
 from provisioning.adapters.nats.store import NatsStore
 from provisioning.core.events import Kind
 from provisioning.core.model import RunState, Workflow
-from provisioning.core.ports import Commit, Outcome, Report, Request, Task
-from provisioning.core.run import Run
-from provisioning.core.upstream import awaiting
+from provisioning.core.placement import Roster
+from provisioning.core.ports import Outcome, Report, Request, Task
+from provisioning.core.presence import Presence
 from provisioning.engine.actions import Context, Result
-from provisioning.engine.runner import Runner, load
+from provisioning.engine.limits import Limits
+from provisioning.engine.runner import load
 from provisioning.errors import Fenced
 
 TTL_S = 2.0
@@ -56,114 +55,8 @@ def setting(nats_access: Access, tmp_path: Path) -> Setting:
         folder=str(tmp_path / "one"),
         marks=str(tmp_path / "marks"),
         ttl_s=TTL_S,
+        slots=64,
     )
-
-
-class Died(Exception):
-    """The process is gone."""
-
-
-class Mortal(NatsStore):
-    """A store whose leader dies at a commit: just before it is stored, or just after."""
-
-    dies_at, after, commits = 0, False, 0
-
-    async def commit(self, commit: Commit) -> int:
-        self.commits += 1
-        if self.commits != self.dies_at:
-            return await super().commit(commit)
-        if self.after:
-            await self.journal.commit(commit)
-        raise Died
-
-
-def runner_on(store: NatsStore, token: int) -> Runner:
-    async def nothing(_run: str) -> None:
-        """Workers hear of it from the store."""
-
-    return Runner(store, SystemClock(), roll=lambda: 0.5, stop_work=nothing, fence=token)
-
-
-async def drive(store: NatsStore, token: int, run_id: str, given: Workflow) -> Run:
-    """Take over, and drive a run to its end; where it was never recorded, submit it. Approve what it waits for."""
-    await store.take_over(token)
-    runner = runner_on(store, token)
-    try:
-        async with asyncio.TaskGroup() as group:
-            await runner.resume()
-            serving = [group.create_task(each) for each in (runner.serve(), approving(store, runner, run_id))]
-            if not await store.events(run_id):
-                await runner.submit(run_id, given)
-            run = await runner.ended(run_id)
-            for task in serving:
-                task.cancel()
-    finally:
-        await store.resign()
-    return run
-
-
-async def approving(store: NatsStore, runner: Runner, run_id: str) -> None:
-    """Approve what a run waits for, one thing at a time, through the store."""
-    asked: set[str] = set()
-    while True:
-        run = runner.open_runs().get(run_id)
-        if run is not None and run.waiting and not run.active:
-            names = [
-                gate.name for step in awaiting(run) for gate in step.spec.gates if (gate.kind, gate.name) not in run.opened
-            ]
-            if names and names[0] not in asked:
-                asked.add(names[0])
-                await store.request(Request(run=run_id, kind="open_gate", data={"kind": "approval", "name": names[0]}))
-        await asyncio.sleep(0.002)
-
-
-@contextlib.asynccontextmanager
-async def working(setting: Setting, doer: Doer) -> AsyncIterator[None]:
-    """Have a worker work in this process, with a connection of its own."""
-    store = replace(setting, folder=f"{setting.folder}-worker").store()
-    task = asyncio.create_task(work(store, replace(setting, slots=64), {"noop": doer}))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await store.aclose()
-
-
-def mortal(setting: Setting, number: int) -> Mortal:
-    access = Access(urls=(setting.url,), namespace=setting.namespace)
-    return Mortal(Cluster(access), Path(f"{setting.folder}-{number}"), lease_s=setting.lease_s)
-
-
-async def in_memory(given: Workflow, script: Script) -> object:
-    """Return how a workflow ends where everything is in one process."""
-    it = engine({"noop": doing(script)})
-
-    async def approve() -> None:
-        while (run := it.runner.open_runs().get("r1")) is not None:
-            if run.waiting and not run.active:
-                name = next(
-                    gate.name for step in awaiting(run) for gate in step.spec.gates if (gate.kind, gate.name) not in run.opened
-                )
-                await it.runner.ask(Request(run="r1", kind="open_gate", data={"kind": "approval", "name": name}))
-            await asyncio.sleep(0.001)
-
-    return ends(await it.run(given, meanwhile=approve))
-
-
-class Numbers:
-    """Fencing numbers and run ids of one namespace."""
-
-    def __init__(self) -> None:
-        self.token = self.run = 0
-
-    def next(self) -> int:
-        self.token += 1
-        return self.token
-
-    def run_id(self) -> str:
-        self.run += 1
-        return f"run {self.run}"
 
 
 def test_the_same_workflows_end_the_same_in_memory_and_in_a_cluster(setting: Setting) -> None:
@@ -363,6 +256,39 @@ async def test_what_came_in_for_a_run_that_stood_still_for_long_is_taken_up(
 
     assert run.state is RunState.SUCCEEDED
     assert run.steps["a"].epoch == 1
+
+
+async def test_no_more_is_handed_out_than_twice_what_the_workers_can_have(setting: Setting) -> None:
+    doer = doing({})
+    store = mortal(setting, 1)
+    await store.take_over(1)
+    runner = runner_on(store, 1, Limits(roster=Roster()))
+    await runner.submit("r1", flow(*(marking(f"s{n}", kind="noop") for n in range(60))))
+    assert await handed_out(store) == 0  # nobody is there
+    await runner.see([Presence(name="w1", targets=(), capacity=3)])
+    await store.settled()
+    assert await handed_out(store) == 6
+    async with working(replace(setting, slots=3), doer), asyncio.TaskGroup() as group:
+        serving = group.create_task(runner.serve())
+        run = await runner.ended("r1")
+        serving.cancel()
+    events = await store.events("r1")
+    await store.aclose()
+
+    assert run.state is RunState.SUCCEEDED
+    out, most = 0, 0
+    for event in events:
+        out += (event.kind is Kind.STEP_DISPATCHED) - (event.kind is Kind.STEP_SUCCEEDED)
+        most = max(most, out)
+    assert most == 6
+    assert doer.peak <= 3
+
+
+async def handed_out(store: NatsStore) -> int:
+    """Return how many dispatches the server has."""
+    names = store.cluster.names
+    info = await store.cluster.ask(f"STREAM.INFO.{names.work}", {"subjects_filter": names.tasks(None)})
+    return len(info["state"].get("subjects") or {})
 
 
 async def test_what_an_older_leader_decides_is_refused(setting: Setting) -> None:
