@@ -15,6 +15,7 @@ import pytest
 from support.natsservers import running
 
 from provisioning.adapters.logs import FileLogs
+from provisioning.adapters.nats import logcollector
 from provisioning.adapters.nats.chunks import Chunk
 from provisioning.adapters.nats.connect import Access, Cluster
 from provisioning.adapters.nats.logcollector import LogCollector, remove_unknown, write_chunks
@@ -158,6 +159,21 @@ async def test_a_server_that_is_killed_costs_no_output(tmp_path: Path) -> None:
             await logs.flushed()
             await collector.caught_up("r1")
             assert found(tmp_path).read_bytes() == b"before\nwhile nobody listens\nafter\n"
+
+
+async def test_a_disk_that_refuses_costs_no_output_once_it_takes_it_again(
+    nats_access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logcollector, "AGAIN_S", 0.1)
+    (tmp_path / "r1").write_bytes(b"in the way")
+    async with worker(nats_access) as logs, collecting(nats_access, tmp_path):
+        log = logs.open("r1", "s", 1)
+        log.write(b"printed\n")
+        log.close()
+        await logs.flushed()
+        await asyncio.sleep(0.3)
+        (tmp_path / "r1").unlink()
+        await until(lambda: found(tmp_path).exists() and found(tmp_path).read_bytes() == b"printed\n")
 
 
 async def test_what_no_worker_of_ours_sends_is_left_out_and_the_rest_goes_on(nats_access: Access, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from provisioning.errors import ProvisioningError, StoreError
 LOG = logging.getLogger("provisioning")
 PLACE = ".collected"
 SAVE_S = 1.0
+AGAIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,15 @@ class LogCollector:
         return self._saved.seq
 
     async def serve(self) -> None:
-        """Collect until cancelled. Raises StoreError when the disk refuses, ConfigError when there is no stream."""
+        """Collect until cancelled; where the disk or the server refuses, again from there after a while."""
+        while True:
+            try:
+                await self._collect()
+            except StoreError as error:
+                LOG.warning("logs are not collected now: %s", error)
+                await asyncio.sleep(AGAIN_S)
+
+    async def _collect(self) -> None:
         info = await ensure(self._cluster, log_stream(self._cluster))
         await self._begin(str(info.get("created", "")))
         reading = Reading(self._cluster, stream_name(self._cluster), [all_logs(self._cluster)], self._place.seq + 1)
@@ -65,7 +74,7 @@ class LogCollector:
             await reading.close()
             if self._saving is not None:
                 self._saving.cancel()
-            self._save()
+            self._save_soon()
 
     async def caught_up(self, run: str) -> None:
         """Wait until everything that was stored of the logs of a run before now is in the files. `serve` has to be running."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 import uuid
@@ -14,19 +15,33 @@ from typing import TYPE_CHECKING
 from provisioning import wiring
 from provisioning.adapters.files import private_folder, replace_file, store_error
 from provisioning.core.publicevents import Origin
-from provisioning.errors import NotFoundError
+from provisioning.errors import NotFoundError, StoreError
 
 if TYPE_CHECKING:
     from provisioning.adapters.nats.logcollector import LogCollector
     from provisioning.clusters import Joined
 
+LOG = logging.getLogger("provisioning")
 LOOK_S = 1.0
+AGAIN_S = 5.0
 TIDY_S = 3600.0
 NAME = "reader"
 
 
 async def keep(joined: Joined, collector: LogCollector, leading: Callable[[], bool]) -> None:
-    """Say what this machine has read; while it leads, publish events and remove what everybody has. Until cancelled."""
+    """Say what this machine has read; while it leads, publish events and remove what everybody has. Until cancelled.
+
+    What fails is begun anew after a while: no run depends on it.
+    """
+    while True:
+        try:
+            await _keep(joined, collector, leading)
+        except* StoreError as errors:
+            LOG.warning("events and what is kept are not seen to now: %s", errors.exceptions[0])
+        await asyncio.sleep(AGAIN_S)
+
+
+async def _keep(joined: Joined, collector: LogCollector, leading: Callable[[], bool]) -> None:
     from provisioning.adapters.nats.logs import stream_name
     from provisioning.adapters.nats.peers import answer
     from provisioning.adapters.nats.readers import Readership
