@@ -172,6 +172,13 @@ def workers(joined: Joined, changed: Callable[[], None]) -> Workers:
     return Workers(joined.cluster, changed=changed)
 
 
+async def workers_of(joined: Joined) -> tuple[Presence, ...]:
+    """Return the workers that there are now, by name. Raises StoreError."""
+    from provisioning.adapters.nats.presence import list_workers
+
+    return await list_workers(joined.cluster)
+
+
 async def list_workers(access: Access) -> tuple[Presence, ...]:
     """Return the workers that there are now, by name. Raises StoreError, ConfigError."""
     from provisioning.adapters.nats.connect import Cluster

@@ -46,7 +46,7 @@ async def start(
             except StaleRevision as error:
                 raise ExistsError(f"run {run_id} exists already", hint="leave the run id out to get a new one") from error
 
-        return await follow(joined, run_id, begin(), [step.id for step in flow.steps], Audience(listener), actor)
+        return await follow(joined, run_id, begin(), flow, Audience(listener), actor)
 
 
 async def retry(access: Access, run_id: str, again: Again, listener: Listener) -> RunDetail:
@@ -62,8 +62,7 @@ async def retry(access: Access, run_id: str, again: Again, listener: Listener) -
             await order(joined.store, "retry", actor, asked)
             await ClusterRuns(joined.store, wiring.clock(), actor).reopened(run_id, before)
 
-        names = [step.id for step in ended.workflow.steps]
-        return await follow(joined, run_id, begin(), names, Audience(listener), actor, before)
+        return await follow(joined, run_id, begin(), ended.workflow, Audience(listener), actor, before)
 
 
 @asynccontextmanager

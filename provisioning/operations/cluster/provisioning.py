@@ -114,8 +114,7 @@ class _Session:
 
     async def follow(self, run_id: str, start: Awaitable[None], flow: Workflow, after: int = 0) -> RunDetail:
         """Start a run and show it until it has ended; then this machine's state file is as the cluster's states are."""
-        names = [step.id for step in flow.steps]
-        detail = await follow(self.joined, run_id, start, names, self.audience, self.actor, after)
+        detail = await follow(self.joined, run_id, start, flow, self.audience, self.actor, after)
         await self._copy_states()
         return detail
 
