@@ -23,7 +23,7 @@ from provisioning.adapters.sqlite.writer import Writer
 from provisioning.codec import CodecError, decode
 from provisioning.core.events import Event
 from provisioning.core.model import Workflow
-from provisioning.errors import NotFoundError, ProvisioningError
+from provisioning.errors import ClusterUnreachable, NotFoundError, ProvisioningError
 
 LOG = logging.getLogger("provisioning")
 AT_ONCE = 500  # messages in one transaction
@@ -116,12 +116,18 @@ class Replica:
             try:
                 await self._follow_stream()
             except ProvisioningError as error:
-                LOG.warning("the history does not keep up: %s", error)
+                self._tell(error)
                 await self._goes_on_at(0, error)
             finally:
                 if self._reading is not None:
                     await self._reading.close()
             await asyncio.sleep(AGAIN_S)
+
+    def _tell(self, error: ProvisioningError) -> None:
+        """Log what keeps us from following, once: it is tried again and again. A lost connection is no news of the history's."""
+        known = self._failure.message if self._failure is not None else ""
+        if error.message != known and not isinstance(error, ClusterUnreachable):
+            LOG.warning("the history does not keep up: %s", error)
 
     async def _follow_stream(self) -> None:
         await self.writer.read(lambda connection: connection.execute("PRAGMA synchronous=NORMAL"))  # it can be made anew
