@@ -124,7 +124,7 @@ class Replica:
             await asyncio.sleep(AGAIN_S)
 
     def _tell(self, error: ProvisioningError) -> None:
-        """Log what keeps us from following, once: it is tried again and again. A lost connection is no news of the history's."""
+        """Log what keeps us from following, once, though it is tried again and again; not that a connection was lost."""
         known = self._failure.message if self._failure is not None else ""
         if error.message != known and not isinstance(error, ClusterUnreachable):
             LOG.warning("the history does not keep up: %s", error)
