@@ -35,7 +35,7 @@ from provisioning.adapters.nats import inputs
 from provisioning.adapters.nats.connect import Access
 from provisioning.adapters.nats.store import NatsStore
 from provisioning.core.events import Kind
-from provisioning.core.model import RunState, Workflow
+from provisioning.core.model import RunState, Step, Workflow
 from provisioning.core.placement import Roster
 from provisioning.core.ports import Outcome, Report, Request, Task
 from provisioning.core.presence import Presence
@@ -282,6 +282,23 @@ async def test_no_more_is_handed_out_than_twice_what_the_workers_can_have(settin
         most = max(most, out)
     assert most == 6
     assert doer.peak <= 3
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([marking(f"s{n}", kind="noop") for n in range(200)], id="fan-out"),
+        pytest.param([marking(f"s{n}", *([f"s{n - 1}"] if n else []), kind="noop") for n in range(50)], id="chain"),
+    ],
+)
+async def test_n06_a_fan_out_and_a_chain_keep_at_most_three_messages_a_step(setting: Setting, steps: list[Step]) -> None:
+    store = mortal(setting, 1)
+    async with working(setting, doing({})):
+        await drive(store, 1, "r1", flow(*steps))
+    kept = (await store.cluster.ask(f"STREAM.INFO.{store.cluster.names.work}"))["state"]["messages"]
+    await store.aclose()
+
+    assert kept <= 3 * len(steps) + 5  # the fence, and what begins and ends the run
 
 
 async def handed_out(store: NatsStore) -> int:

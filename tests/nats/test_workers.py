@@ -36,7 +36,9 @@ def worker(setting: Setting, name: str, **more: object) -> Setting:
     return Setting(**{**vars(setting), "name": name, "folder": f"{setting.folder}-{name}", **more})
 
 
-async def test_what_a_killed_worker_was_at_is_begun_by_another_one_within_its_lease_and_two_seconds(setting: Setting) -> None:
+async def test_n02_what_a_killed_worker_was_at_is_begun_by_another_one_within_its_lease_and_two_seconds(
+    setting: Setting,
+) -> None:
     path = Path(setting.marks)
     async with leader(setting) as store:
         await submitted(store, "r1", flow(marking("a", seconds=3), marking("b", "a")))
@@ -57,7 +59,7 @@ async def test_what_a_killed_worker_was_at_is_begun_by_another_one_within_its_le
     assert [mark.step for mark in marks(path) if mark.what == "end"] == ["a", "b"]
 
 
-async def test_a_step_that_takes_ten_times_its_lease_is_done_exactly_once(setting: Setting) -> None:
+async def test_n01_a_step_that_takes_ten_times_its_lease_is_done_exactly_once(setting: Setting) -> None:
     path = Path(setting.marks)
     short = Setting(**{**vars(setting), "lease_s": 0.5})
     async with leader(short) as store:
