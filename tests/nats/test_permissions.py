@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,8 +17,9 @@ from provisioning.adapters.nats.messages import Head
 from provisioning.adapters.nats.names import Names
 from provisioning.adapters.nats.permissions import Permissions, covers, of_client, of_scheduler, of_server, of_worker
 from provisioning.adapters.nats.resources import NatsResources
+from provisioning.adapters.nats.turns import Turns
 from provisioning.adapters.nats.wire import Message
-from provisioning.builder import Workflow, task
+from provisioning.builder import Workflow, acts, task
 from provisioning.client import connect
 from provisioning.client.engine import Options
 from provisioning.client.node import Duty, Node
@@ -33,7 +33,6 @@ LONG = "x" * 300_000
 
 @task(name="nats.permissions.work")
 def work(size: int) -> str:
-    sys.stdout.write("worked\n")
     return LONG[:size]
 
 
@@ -86,16 +85,23 @@ async def everybody(server: NatsServer) -> AsyncIterator[None]:
 @pytest.mark.parametrize("role", ["client", "server"])
 async def test_runs_are_submitted_done_at_their_sites_steered_and_deleted(server: NatsServer, role: str) -> None:
     flow = Workflow("both")
-    first = flow.step("a", work, 10, on_target="site-a")
+    first = flow.step("a", acts.shell("echo worked"), on_target="site-a")
     flow.step("b", work, len(LONG), on_target="site-b", after=[first])
     url = f"nats://{role}:p@127.0.0.1:{server.port}"
     async with everybody(server), connect(url, nats={"inbox": f"_I.{role}"}) as client:
         run = await client.submit(flow)
         info = await client.wait(run, timeout_s=40)
         assert (info.status, len(str(await client.result(run, "b")))) == ("succeeded", len(LONG))
+        joined = await clusters.join(access(server, role))
+        heard: list[bytes] = []
+        await clusters.run_logs(joined, run, lambda chunk: heard.append(chunk.data)).fetch()
+        assert heard == [b"worked\n"]
+        await joined.aclose()
         await client.delete(run)
         assert await client.list() == ()
         cluster = Cluster(access(server, role))
+        turns = Turns(cluster)
+        assert await turns.take(role, await turns.now(role), "r1", "me", begun=False) is not None
         states = NatsResources(cluster, role)
         assert (await states.save(await states.load())).serial == 1
         await cluster.close()
