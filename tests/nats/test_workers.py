@@ -124,6 +124,30 @@ async def test_a_step_that_changes_something_and_was_sent_to_nobody_who_began_it
     assert [mark.epoch for mark in begun(Path(setting.marks))] == [1]
 
 
+async def test_a_claim_that_is_stopped_while_it_accepts_leaves_its_tasks_to_others(setting: Setting) -> None:
+    async with leader(setting) as store:
+        await submitted(store, "r1", flow(marking("a", kind="change"), marking("b", kind="change")))
+        stopping = worker(setting, "stopping").store()
+        reached = asyncio.Event()
+
+        async def begin(task: Task, name: str) -> bool:
+            if task.step == "b":
+                reached.set()
+                await asyncio.sleep(60)
+            return await type(stopping.tasks).begin(stopping.tasks, task, name)
+
+        stopping.tasks.begin = begin  # type: ignore[method-assign]
+        claiming = asyncio.create_task(stopping.claim("stopping", [], 2, lambda _task: True))
+        await asyncio.wait_for(reached.wait(), 20)
+        claiming.cancel()
+        await asyncio.gather(claiming, return_exceptions=True)
+        with program("worker", worker(setting, "w1")):
+            run = await until_ended(store, "r1", LEASE_S + 10)  # the one that stopped lives on, and holds nothing back
+        await stopping.aclose()
+
+    assert run.state is RunState.SUCCEEDED
+
+
 async def test_an_end_that_comes_late_or_twice_changes_nothing(setting: Setting) -> None:
     async with leader(setting) as store:
         await submitted(store, "r1", flow(marking("a"), marking("b", "a", seconds=1)))

@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from provisioning.adapters.nats.blobs import Blobs
@@ -84,9 +85,7 @@ class NatsTasks:
 
     async def close(self) -> None:
         """Give back what nobody has begun, and stop."""
-        for delivered in self.pulls.left_over():
-            with contextlib.suppress(StoreError):
-                await self._cluster.send(Message(subject=delivered.reply, body=BACK))
+        await self._give_back(delivered.reply for delivered in self.pulls.left_over())
         for task in list(self._doubts):
             task.cancel()
         await asyncio.gather(*self._doubts, return_exceptions=True)
@@ -115,21 +114,45 @@ class NatsTasks:
         """Return those that are ours to begin."""
         tasks: list[Task] = []
         doubtful: dict[Key, tuple[Task, str]] = {}
-        for one in delivered:
-            try:
-                task = await self._task(one)
-                key = key_of(task)
-                if self.holds.has(key):  # it has come again to who has it: the sign of life was late
-                    self.holds.hold(key, one.reply)
-                elif await self._is_ours(task, one, worker, mutates):
-                    tasks.append(task)
-                else:
-                    doubtful[key] = (task, one.reply)
-            except StoreError as error:  # it comes again when its lease is over
-                LOG.warning("a task could not be taken: %s", error)
+        rest = deque(delivered)
+        try:
+            while rest:
+                await self._accept_one(rest[0], worker, mutates, tasks, doubtful)
+                rest.popleft()
+        except BaseException:  # whoever claims has stopped: nobody would begin them
+            await self._give_back([one.reply for one in rest])
+            for task in tasks:
+                await self.holds.let_go(key_of(task), BACK)
+            raise
         if doubtful:
             self._doubt(doubtful)
         return tasks
+
+    async def _accept_one(
+        self,
+        one: Delivered,
+        worker: str,
+        mutates: Callable[[Task], bool],
+        tasks: list[Task],
+        doubtful: dict[Key, tuple[Task, str]],
+    ) -> None:
+        try:
+            task = await self._task(one)
+            key = key_of(task)
+            if self.holds.has(key):  # it has come again to who has it: the sign of life was late
+                self.holds.hold(key, one.reply)
+            elif await self._is_ours(task, one, worker, mutates):
+                tasks.append(task)
+            else:
+                doubtful[key] = (task, one.reply)
+        except StoreError as error:  # it comes again when its lease is over
+            LOG.warning("a task could not be taken: %s", error)
+
+    async def _give_back(self, replies: Iterable[str]) -> None:
+        """Leave messages to others at once."""
+        for reply in replies:
+            with contextlib.suppress(StoreError):
+                await self._cluster.send(Message(subject=reply, body=BACK))
 
     async def _is_ours(self, task: Task, one: Delivered, worker: str, mutates: Callable[[Task], bool]) -> bool:
         key, ours = key_of(task), False
