@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from provisioning_cli.context import App, pass_app
-from provisioning_cli.dagu.asked import DagCommand, places
+from provisioning_cli.dagu.asked import DagRunsCommand, places
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
 @click.option("-p", "--port", default=8090, show_default=True, type=click.IntRange(0, 65_535), help="0 is any free one.")
 @click.option("--dags-dir", metavar="DIR", type=click.Path(), help="The folder of the DAG files, as --dags.")
@@ -33,11 +33,12 @@ def server(
     """Serve the pages and the API over DAG files, runs and workspaces; Ctrl-C ends it.
 
     At the first start it prints a token with which the first user is made. Runs that go on at its end are taken up at the next
-    start.
+    start. With --nats it shows and steers the runs of a cluster, and runs nothing itself.
     """
     from provisioning.errors import UsageError
     from provisioning.operations.session import run_blocking
     from provisioning.settings import load
+    from provisioning_cli.clustered import flags
 
     try:
         from provisioning.api.serve import Listen, serve
@@ -53,4 +54,4 @@ def server(
         names=names,
         scheduler=scheduler,
     )
-    run_blocking(serve(where, load(), listen, app.say))
+    run_blocking(serve(where, load(flags=flags(app)), listen, app.say))

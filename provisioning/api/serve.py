@@ -8,17 +8,18 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import dataclass
 
 import uvicorn
 
-from provisioning import wiring
+from provisioning import clusters, wiring
 from provisioning.api.app import make_app
 from provisioning.api.patience import Patience, tune
 from provisioning.api.sites import is_loopback
 from provisioning.errors import ProvisioningError, StoreError, UsageError
 from provisioning.operations.dagu.places import Places
+from provisioning.operations.hosting.cluster import hosted_on
 from provisioning.operations.hosting.host import Host, hosted
 from provisioning.operations.people import People, open_people
 from provisioning.settings import Settings
@@ -65,13 +66,16 @@ class _Server(uvicorn.Server):
 
 
 async def serve(places: Places, settings: Settings, listen: Listen, say: Say) -> None:
-    """Serve until SIGINT or SIGTERM. Raises UsageError for an address that cannot be had, StoreError."""
+    """Serve until SIGINT or SIGTERM; with the setting nats.url, the runs of a cluster.
+
+    Raises UsageError for an address that cannot be had, StoreError, and ClusterUnreachable, ConfigError of a cluster.
+    """
     listen.check()
     _check_certificate(listen)
     bound = _bound(listen)
     people = open_people(wiring.people_store(places.data))
     try:
-        async with hosted(places, settings, scheduler=listen.scheduler) as host:
+        async with _host(places, settings, scheduler=listen.scheduler) as host:
             tidying = asyncio.create_task(_tidy(people))
             try:
                 await _until_asked(host, people, listen, bound, say)
@@ -83,6 +87,13 @@ async def serve(places: Places, settings: Settings, listen: Listen, say: Say) ->
     finally:
         people.close()
         bound.close()
+
+
+def _host(places: Places, settings: Settings, *, scheduler: bool) -> AbstractAsyncContextManager[Host]:
+    access = clusters.access(settings)
+    if access is None:
+        return hosted(places, settings, scheduler=scheduler)
+    return hosted_on(access, places, settings, scheduler=scheduler)
 
 
 async def _until_asked(host: Host, people: People, listen: Listen, bound: socket.socket, say: Say) -> None:

@@ -22,6 +22,7 @@ from provisioning.core.letters import refuse_replayed
 from provisioning.core.model import GateKind
 from provisioning.core.plan import Selection
 from provisioning.core.run import Run
+from provisioning.core.schedules import Schedules
 from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Place, Worker
 from provisioning.operations import RunOptions
@@ -45,6 +46,7 @@ from provisioning.operations.hosting.reading import Reading
 from provisioning.operations.hosting.schedules import HostRuns, Logged
 from provisioning.operations.scheduler import Scheduler, pausing, scheduler_of
 from provisioning.operations.scheduler.listing import Scheduled, list_schedules
+from provisioning.operations.steering import HERE, Reach
 from provisioning.settings import Settings
 
 if TYPE_CHECKING:
@@ -89,13 +91,23 @@ class Watched:
 class Host:
     """The engine of a server. Make it with `hosted`; all coroutines belong to one event loop."""
 
-    def __init__(self, places: Places, settings: Settings, store: SqliteStore, tools: Tools) -> None:
+    def __init__(
+        self,
+        places: Places,
+        settings: Settings,
+        store: SqliteStore,
+        tools: Tools,
+        *,
+        workspaces: Workspaces | None = None,
+        reach: Reach = HERE,
+    ) -> None:
         self.places, self.settings, self.store = places, settings, store
+        self.remembered: Schedules = store.schedules
         self._clock = wiring.clock()
         self._began_s = self._clock.monotonic_s()
-        self.workspaces = Workspaces()
+        self.workspaces = workspaces or Workspaces()
         self.library = Library(places, settings)
-        self.reading = Reading(places.data, store, self.workspaces)
+        self.reading = Reading(places.data, store, self.workspaces, reach)
         self.logs = Logs(self.reading)
         self.feeds = Feeds(Looker(self.reading, places.data, places.dags), self._clock)
         self.observers: list[Observe] = []  # of each commit
@@ -250,16 +262,16 @@ class Host:
 
     async def schedules(self) -> list[Scheduled]:
         """Return the DAGs that have a schedule, with how far they have been looked at and who has paused them."""
-        entries, kept = await asyncio.to_thread(self.library.entries), await self.store.schedules.kept()
+        entries, kept = await asyncio.to_thread(self.library.entries), await self.remembered.kept()
         return await asyncio.to_thread(list_schedules, entries, kept, local_zone())
 
     async def suspend(self, name: str, actor: str, *, suspended: bool) -> Shelved:
         """Pause the schedule of a DAG, or let it go on: as `schedule pause` and `resume`. Raises NotFoundError, StoreError."""
         entry = (await asyncio.to_thread(self.library.find, name)).entry
         if suspended:
-            await pausing.pause(self.places, self.store.schedules, entry, by=actor, at=self.now())
+            await pausing.pause(self.places, self.remembered, entry, by=actor, at=self.now())
         else:
-            await pausing.resume(self.places, self.store.schedules, entry, at=self.now())
+            await pausing.resume(self.places, self.remembered, entry, at=self.now())
         self.feeds.nudge()
         return await asyncio.to_thread(self.library.find, name)
 
@@ -288,18 +300,18 @@ async def hosted(places: Places, settings: Settings, *, scheduler: bool = False)
         store = wiring.open_store(places.data)
         stack.callback(store.close)
         tools = wiring.dagu_tools(places.dags, settings, lambda: functions_of(places), readers())
-        stack.push_async_callback(_close, tools)
+        stack.push_async_callback(close_tools, tools)
         host = Host(places, settings, store, tools)
         stack.callback(host.reading.close)
         if scheduler:
             kind = settings.dagu.default_type
             host.scheduling = scheduler_of(places, store, HostRuns(host), default_type=kind, observer=Logged())
-        serving = asyncio.create_task(_guarded(host))
+        serving = asyncio.create_task(guarded(host))
         stack.push_async_callback(_stop, host, serving)
         yield host
 
 
-async def _guarded(host: Host) -> None:
+async def guarded(host: Host) -> None:
     """Serve until cancelled."""
     try:
         await host.serve()
@@ -317,7 +329,8 @@ async def _stop(host: Host, serving: asyncio.Task[None]) -> None:
     await host.drivers.stop()
 
 
-async def _close(tools: Tools) -> None:
+async def close_tools(tools: Tools) -> None:
+    """Close what the tools have opened."""
     if tools.remote.made is not None:
         await tools.remote.made.close()
 

@@ -22,6 +22,7 @@ from provisioning.operations.dagu.listing import SOURCE, status_of
 from provisioning.operations.dagu.records import SUBDAG
 from provisioning.operations.hosting.asking import Question, questions
 from provisioning.operations.hosting.places import Workspaces
+from provisioning.operations.steering import HERE, Reach
 
 if TYPE_CHECKING:
     from provisioning.adapters.sqlite.pages import RunPages
@@ -91,14 +92,19 @@ class Found:
 class Reading:
     """Over the history of the DAG files and those of the workspaces. Safe from any thread."""
 
-    def __init__(self, data: Path, store: SqliteStore, workspaces: Workspaces) -> None:
-        self._data, self._store, self._workspaces = data, store, workspaces
+    def __init__(self, data: Path, store: SqliteStore, workspaces: Workspaces, reach: Reach = HERE) -> None:
+        """`reach` leads to whoever drives the runs of `data`; those of workspaces are of this machine."""
+        self._data, self._store, self._workspaces, self._reach = data, store, workspaces, reach
         self._pages: dict[Path, RunPages] = {}
 
     def close(self) -> None:
         """Close what was opened."""
         for pages in self._pages.values():
             pages.close()
+
+    def reach_of(self, folder: Path) -> Reach:
+        """Return how whoever drives the runs of a folder is reached."""
+        return self._reach if folder == self._data else HERE
 
     # ------------------------------------------------------------ lists
 
@@ -187,7 +193,7 @@ class Reading:
 
         A run of a DAG file has a lock of its own; all others of a folder are driven by whoever has the folder's.
         """
-        if summary.state in RUN_ENDED:
+        if summary.state in RUN_ENDED or self.reach_of(folder).lasting:
             return False
         if summary.source != SOURCE:
             return wiring.workspace_lock(folder).holder() is None

@@ -83,7 +83,7 @@ def delete(reading: Reading, run_id: str) -> None:
     folder, workspace = reading.place(run_id)
     if workspace:
         formulas.delete(folder, run_id, "", force=False)
-    elif not remove_run(folder, run_id):
+    elif not remove_run(folder, run_id, reading.reach_of(folder)):
         raise LockedError(f"somebody works with run {run_id}", hint="try again in a moment")
 
 
@@ -103,7 +103,8 @@ def _gate(step: str, payload: object) -> dict[str, object]:
 def _ask(reading: Reading, run_id: str, actor: str, kind: str, data: Mapping[str, object] = NO_FIELDS) -> None:
     folder, _workspace = reading.place(run_id)
     _check_goes_on(reading, folder, reading.summary(run_id))
-    asyncio.run(_leave(folder, Request(run=run_id, kind=kind, actor=actor, data=data)))
+    request = Request(run=run_id, kind=kind, actor=actor, data=data)
+    reading.reach_of(folder).within(folder, lambda store: store.request(request))
 
 
 def _check_goes_on(reading: Reading, folder: Path, summary: RunSummary) -> None:
@@ -119,10 +120,12 @@ def _check_goes_on(reading: Reading, folder: Path, summary: RunSummary) -> None:
 
 def _order(reading: Reading, folder: Path, run_id: str, kind: str, actor: str, data: Mapping[str, object]) -> None:
     """Ask whoever drives the folder, and wait until something has come of it."""
-    if not formulas.is_driven(folder):
+    reach = reading.reach_of(folder)
+    if not reach.lasting and not reach.driven(folder):
         raise UsageError(f"no process drives run {run_id}: it is of a program", hint="start that program, and try again")
     before, until_s = reading.summary(run_id).last_seq, time.monotonic() + HEARD_WITHIN_S
-    asyncio.run(_leave(folder, Request(run=ORDERS, kind=kind, actor=actor, data=data)))
+    request = Request(run=ORDERS, kind=kind, actor=actor, data=data)
+    reach.within(folder, lambda store: store.request(request))
     while reading.summary(run_id).last_seq == before:
         if time.monotonic() > until_s:
             raise WaitTimeout(f"the process that drives run {run_id} does not answer", hint="it is done as soon as it does")
@@ -133,13 +136,5 @@ async def _check_retry(folder: Path, run_id: str, step: str | None) -> None:
     store = wiring.open_store(folder)
     try:
         refuse_retry(await load(store, run_id), step, Extent.NEEDED, wiring.clock())
-    finally:
-        store.close()
-
-
-async def _leave(folder: Path, request: Request) -> None:
-    store = wiring.open_store(folder)
-    try:
-        await store.request(request)
     finally:
         store.close()
