@@ -207,3 +207,23 @@ def test_a_server_that_does_not_sync_is_refused_with_the_setting_that_takes_the_
         done = shell("run", "list", "--nats", server.url)
         assert done.returncode == 3
         assert "any_sync" in done.stderr
+
+
+async def test_what_is_not_over_when_the_time_to_drain_is_begins_again_elsewhere_as_the_same_attempt(
+    tmp_path: Path, nats_access: Access
+) -> None:
+    flow, options, mark = Workflow("slow"), reach(nats_access), tmp_path / "mark"
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tasks.py").write_text(TASKS, "utf-8")
+    flow.step("it", slow, str(mark), 3.0)
+    async with connect(nats_access.urls[0], nats={"namespace": nats_access.namespace}) as client:
+        with worker(tmp_path / "one", *options, "--import", "tasks", "--drain", "0.1") as one:
+            run = await client.submit(flow)
+            until(mark.exists)
+            with worker(tmp_path / "two", *options, "--import", "tasks") as two:
+                assert one.end() == 0
+                assert "the time is over: 1 step stopped" in one.messages
+                assert await client.result(run, "it", timeout_s=PATIENCE_S) == "done"
+                assert (await client.info(run)).step("it").attempts == 1
+                assert two.end() == 0

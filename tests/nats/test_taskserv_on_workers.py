@@ -92,3 +92,22 @@ def test_states_that_only_this_machine_has_are_not_planned_away(
     assert pushed.returncode == 0, pushed.stderr
     planned = json.loads(shop.call("taskserv", "create", "--all", "--check", *options, "-o", "json").stdout)
     assert {step["action"] for step in planned["steps"] if step["kind"] == "node"} == {"unchanged"}
+
+
+def test_what_a_killed_worker_had_begun_on_a_server_is_found_there_and_not_done_twice(
+    tmp_path: Path, throwaway: ThrowawayServers, nats_access: Access
+) -> None:
+    shop, options = set_up(tmp_path / "stage", throwaway), reach(nats_access)
+    notes = tmp_path / "notes"
+    for script in (shop.workspace / "taskservs").glob("*/default/install-*.sh"):
+        first = f'set -euo pipefail\necho "$PROVISIONING_SERVER {script.parent.parent.name}" >>"{notes}"\nsleep 0.5\n'
+        script.write_text(script.read_text("utf-8").replace("set -euo pipefail\n", first), "utf-8")
+    with worker(tmp_path / "two", *options, "--name", "two"):
+        with worker(tmp_path / "one", *options, "--name", "one") as one:
+            running = shop.start("taskserv", "create", "--all", *options)
+            until(lambda: notes.exists() and len(notes.read_text("utf-8").splitlines()) >= 4)
+            one.end(signal.SIGKILL)
+        assert running.wait(PATIENCE_S) == 0
+    done = notes.read_text("utf-8").splitlines()
+    assert len(done) == len(set(done)) == 11
+    assert len(shop.completed()) == 11
