@@ -147,7 +147,7 @@ def _write_audit(data: Path, count: int) -> None:
     store.close()
     began = datetime.now(UTC) - timedelta(days=30)
     rows = (
-        ((began + timedelta(seconds=n)).isoformat(), f"user-{n % 50}", "operator", "127.0.0.1", "start_dag", f"/dags/{n}", 202)
+        ((began + timedelta(seconds=n)).isoformat(), f"user-{n % 50}", "operator", "127.0.0.1", "run.start", f"/dags/{n}", 202)
         for n in range(count)
     )
     connection = sqlite3.connect(store.path)

@@ -38,7 +38,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *sessions.ENDPOINTS,
     *stream.ENDPOINTS,
     *health.ENDPOINTS,
-    Endpoint(method="GET", path=f"{API}/openapi.json", handler=get_openapi, role=Role.VIEWER, tag="health", documented=False),
+    Endpoint(
+        method="GET",
+        path=f"{API}/openapi.json",
+        handler=get_openapi,
+        action="server.read",
+        role=Role.VIEWER,
+        tag="health",
+        documented=False,
+    ),
     *pages.ENDPOINTS,
 )
 """Every endpoint there is. The last one takes what no other does."""

@@ -1,4 +1,4 @@
-"""The OpenAPI document of an app: what each endpoint takes and answers, and which role it needs."""
+"""The OpenAPI document of an app: what each endpoint takes and answers, its role, and what the audit log calls it."""
 
 from __future__ import annotations
 
@@ -40,4 +40,5 @@ def _made(app: FastAPI) -> dict[str, Any]:
         operation["security"] = [] if one.handler in EXEMPT else [{"token": []}, {"session": []}]
         if one.role is not None:
             operation["x-role"] = one.role.value
+        operation["x-action"] = one.action
     return document

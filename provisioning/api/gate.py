@@ -48,6 +48,7 @@ EXEMPT = frozenset(
 
 BODY_BYTES = 1024 * 1024
 CALLS_AT_ONCE, CALLS_PER_S = 2000, 400.0  # of one address, one user, one token or session
+UNKNOWN = "unknown.call"  # the action of a call that no endpoint takes
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 ANYBODY = Caller(name="anybody", role=Role.ADMIN)
 HEADERS: Mapping[bytes, bytes] = {
@@ -330,7 +331,7 @@ def _audit(scope: Scope, caller: Caller, endpoint: Endpoint | None, status: int)
         actor=caller.name,
         role=caller.role.value if caller.name else "",
         address=caller.address,
-        action=endpoint.handler.__name__ if endpoint is not None else "unknown",
+        action=endpoint.action if endpoint is not None else UNKNOWN,
         target=path.removeprefix(API)[:500],
         status=status,
     )

@@ -40,11 +40,15 @@ COMMON = (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 500, 502, 503)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One method of one path. Without a `role` nobody may call it, unless `access.EXEMPT` names its handler."""
+    """One method of one path. Without a `role` nobody may call it, unless `access.EXEMPT` names its handler.
+
+    `action` is what the audit log calls it, noun.verb: what does the same has the same.
+    """
 
     method: str
     path: str
     handler: Callable[..., Any]
+    action: str
     role: Role | None
     tag: str
     status: int = 200

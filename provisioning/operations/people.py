@@ -116,7 +116,7 @@ class People:
             self._nobodys = self._nobodys or self._passwords.hash(secrets.token_urlsafe())
             matches = self._passwords.matches(stored or self._nobodys, password)
         if stored is None or not matches:
-            self.record(AuditRecord(at=self._now(), actor=name, action="login.refused", status=401, address=address))
+            self.record(AuditRecord(at=self._now(), actor=name, action="session.refuse", status=401, address=address))
             raise Refused("the name or the password is wrong")
         return self._known(name)
 

@@ -196,7 +196,9 @@ def test_a_route_that_nobody_classified_is_refused_to_an_admin(tmp_path: Path) -
     async def story() -> None:
         async with served(tmp_path) as here:
             app = bare_app()
-            found = mount(app, [Endpoint(method="GET", path="/api/forgotten", handler=forgotten, role=None, tag="x")])
+            found = mount(
+                app, [Endpoint(method="GET", path="/api/forgotten", handler=forgotten, action="x.read", role=None, tag="x")]
+            )
             here.app._routes.insert(0, (app.router.routes[-1], next(iter(found.values()))))  # type: ignore[arg-type]
             assert (await here.call("GET", "/api/forgotten")).status_code == 403
             assert (await here.call("GET", "/api/forgotten", None)).status_code == 401

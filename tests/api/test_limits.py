@@ -74,10 +74,10 @@ def test_who_was_refused_what_is_in_the_audit_log(tmp_path: Path) -> None:
             assert (await here.call("DELETE", "/api/v1/runs/x", None, origin="http://evil.example")).status_code == 403
             found = await audited(here)
             assert [(one["actor"], one["role"], one["action"], one["status"]) for one in found] == [
-                ("", "", "delete_run", 403),
-                ("operator", "operator", "list_users", 403),
-                ("viewer", "viewer", "start_dag", 403),
-                ("", "", "list_runs", 401),
+                ("", "", "run.delete", 403),
+                ("operator", "operator", "user.read", 403),
+                ("viewer", "viewer", "run.start", 403),
+                ("", "", "run.read", 401),
             ]
             assert {one["address"] for one in found} == {"127.0.0.1"}
             assert found[-1]["target"] == "/runs"
@@ -151,6 +151,6 @@ def test_who_comes_in_is_in_the_audit_log(tmp_path: Path) -> None:
             assert (await here.call("POST", "/api/v1/login", None, body=body)).status_code == 200
             here.client.cookies.clear()
             found = [(one["actor"], one["action"], one["status"]) for one in await audited(here)]
-            assert found == [("ann", "log_in", 200), ("ann", "login.refused", 401), ("ann", "set_up", 200)]
+            assert found == [("ann", "session.open", 200), ("ann", "session.refuse", 401), ("ann", "server.set_up", 200)]
 
     asyncio.run(story())

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from provisioning.api import openapi
+from provisioning.api.app import ENDPOINTS
+from provisioning.api.gate import UNKNOWN
 from provisioning.api.shapes.base import NAME
 from provisioning.core.declare import NAME_PATTERN
 
+REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "api.md"
 CONTRACT = Path(__file__).resolve().parents[2] / "schemas" / "openapi.json"
 
 
@@ -31,6 +34,17 @@ def test_every_operation_says_what_it_does_what_it_answers_and_who_may_call_it()
         assert any(code.startswith("2") for code in one["responses"]), (path, method)
         assert {"401", "403", "422"} <= set(one["responses"]), (path, method)
         assert "x-role" in one or one["security"] == [], (path, method)
+
+
+def test_the_audit_log_has_one_vocabulary_and_it_is_documented() -> None:
+    used = {one.action for one in ENDPOINTS} | {UNKNOWN, "session.refuse"}
+    assert all(re.fullmatch(r"[a-z]+\.[a-z_]+", action) for action in used)
+    assert {one["x-action"] for _path, _method, one in operations()} <= used
+    table = REFERENCE.read_text("utf-8").partition("| noun | verbs |")[2].partition("\n\n")[0]
+    rows = [[re.findall(r"`(\w+)`", cell) for cell in line.split("|")[1:3]] for line in table.splitlines()[2:]]
+    assert {f"{noun}.{verb}" for nouns, verbs in rows for noun in nouns for verb in verbs} == used
+    reading = {one.handler.__name__ for one in ENDPOINTS if one.action.endswith(".read")}
+    assert reading == {one.handler.__name__ for one in ENDPOINTS if one.method == "GET"}, "what changes something is no read"
 
 
 def references(part: object) -> set[str]:

@@ -195,6 +195,16 @@ def _opened(server: Outside, credentials: str) -> socket.socket:
     return made
 
 
+def test_what_is_no_http_gets_the_documented_plain_text_and_no_connection(server: Outside) -> None:
+    with server.raw() as made:
+        made.sendall(b"this is no request\r\n\r\n")
+        head, _, body = b"".join(iter(lambda: made.recv(4096), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: text/plain" in head.lower()
+    assert b"connection: close" in head.lower()
+    assert body == b"Invalid HTTP request received."
+
+
 def test_a_body_of_the_size_that_is_allowed_is_taken(server: Outside) -> None:
     text = json.dumps({"params": {"A": "x" * (BODY_BYTES - 1000)}})
     made = server.raw()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from support.flows import client, flow, play, stage
-from support.served import Served, served
+from support.served import Served, eventually, served
 from support.unreachable import workspace
 
 from provisioning.client.client import Client
@@ -114,3 +114,28 @@ async def test_a_dead_letter_of_a_dag_file_is_replayed_in_its_run(tmp_path: Path
         assert (await here.post(path)).status_code == 400
         assert (await here.post("/dead-letters/99/replay")).status_code == 404
         assert (await here.get("/dead-letters"))["waiting"] == 0
+
+
+async def test_dead_letters_are_listed_that_wait_that_were_run_again_or_all(tmp_path: Path) -> None:
+    text = "steps: [{name: one, command: 'false'}]"
+    async with served(tmp_path, {"fails": text}) as here:
+        for _ in range(2):
+            await here.until(await here.started("fails"))
+        newer, older = [one["id"] for one in (await here.get("/dead-letters"))["letters"]]
+        assert (await here.post(f"/dead-letters/{older}/replay")).status_code == 202
+
+        async def three() -> bool:
+            return len((await here.get("/dead-letters?replayed=any"))["letters"]) == 3
+
+        await eventually(three)
+        listed = {
+            which: [one["id"] for one in (await here.get(f"/dead-letters?replayed={which}"))["letters"]]
+            for which in ("any", "true", "false")
+        }
+        newest = listed["any"][0]
+        assert listed == {"any": [newest, newer, older], "true": [older], "false": [newest, newer]}
+        assert [one["id"] for one in (await here.get("/dead-letters"))["letters"]] == listed["false"], "if nothing is said"
+        first = await here.get("/dead-letters?replayed=any&limit=2")
+        then = await here.get(f"/dead-letters?replayed=any&limit=2&cursor={first['next']}")
+        assert [one["id"] for page in (first, then) for one in page["letters"]] == listed["any"]
+        assert (await here.call("GET", "/api/v1/dead-letters?replayed=all")).status_code == 422

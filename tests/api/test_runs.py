@@ -167,6 +167,8 @@ def test_a_step_that_waits_for_a_person_is_approved_or_rejected(tmp_path: Path, 
             assert run["waiting"] == ["one"], "the name that approve and reject take"
             graph = await here.get(f"/runs/{id}/graph")
             assert graph["edges"] == [{"source": "one", "target": "two", "on": "success"}]
+            assert [(node["id"], node["approval"]) for node in graph["nodes"]] == [("one", True), ("two", False)]
+            assert (await here.get("/dags/asks/graph"))["nodes"][0]["approval"], "as it stands in the file"
             assert [one["run_id"] for one in (await here.get("/runs?status=waiting"))["runs"]] == [id]
             assert (await here.post(f"/runs/{id}/{verb}", {"step": "two"})).status_code == 400
             assert (await here.post(f"/runs/{id}/{verb}", {"step": "one"}, Role.VIEWER)).status_code == 403

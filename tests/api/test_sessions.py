@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import httpx
 import pytest
 from support.served import BASE, PASSWORD, Served, served
 
+from provisioning.api.gate import BODY_BYTES
 from provisioning.api.limits import FREE, LONGEST_WAIT_S, TooMany, Tries
 from provisioning.api.serve import Listen
 from provisioning.api.sites import Sites
@@ -150,7 +153,7 @@ def test_wrong_passwords_are_refused_alike_counted_and_written_down(tmp_path: Pa
             late = await log_in(here)
             assert (late.status_code, late.json()["code"]) == (429, "too_many")
             assert int(late.headers["retry-after"]) >= 1
-            audit = await here.get("/audit?action=login.refused")
+            audit = await here.get("/audit?action=session.refuse")
             assert len(audit["records"]) == FREE
             assert audit["records"][0]["address"] == "127.0.0.1"
 
@@ -214,11 +217,11 @@ def test_what_changes_something_is_in_the_audit_log_with_who_and_how_it_went(tmp
             records = (await here.get("/audit"))["records"]
             told = [(one["actor"], one["action"], one["target"], one["status"]) for one in records]
             assert told == [
-                ("operator", "suspend_dag", "/dags/nosuch/suspend", 404),
-                ("operator", "suspend_dag", "/dags/a/suspend", 200),
-                ("admin", "start_dag", "/dags/a/runs", 202),
+                ("operator", "schedule.suspend", "/dags/nosuch/suspend", 404),
+                ("operator", "schedule.suspend", "/dags/a/suspend", 200),
+                ("admin", "run.start", "/dags/a/runs", 202),
             ]
-            assert (await here.get("/audit?actor=admin&limit=1"))["records"][0]["action"] == "start_dag"
+            assert (await here.get("/audit?actor=admin&limit=1"))["records"][0]["action"] == "run.start"
 
     asyncio.run(story())
 
@@ -235,6 +238,27 @@ def test_bodies_that_are_too_large_are_refused_whatever_their_headers_say(tmp_pa
                 headers = {"content-type": "application/json"}
                 answer = await here.client.post("/api/v1/login", content=content, headers=headers)  # type: ignore[arg-type]
                 assert answer.status_code == 413
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(("size_bytes", "status"), [(BODY_BYTES, 401), (BODY_BYTES + 1, 413)], ids=["the limit", "past it"])
+def test_the_limit_of_a_body_is_the_one_that_is_said(tmp_path: Path, size_bytes: int, status: int) -> None:
+    said = json.dumps({"name": "nobody", "password": "wrong horse battery"}).encode()
+    content = said + b" " * (size_bytes - len(said))
+
+    async def parts() -> AsyncIterator[bytes]:
+        for at in range(0, size_bytes, 65536):
+            yield content[at : at + 65536]
+
+    async def story() -> None:
+        async with served(tmp_path) as here:
+            for body in (content, parts()):
+                headers = {"content-type": "application/json"}
+                answer = await here.client.post("/api/v1/login", content=body, headers=headers)
+                assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+                if status == 413:
+                    assert (answer.json()["code"], answer.json()["detail"]) == ("too_large", f"at most {BODY_BYTES} bytes")
 
     asyncio.run(story())
 

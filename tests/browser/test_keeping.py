@@ -51,6 +51,8 @@ def test_a_dead_letter_says_why_and_is_replayed(visit: Visits, engine: Engine, t
     one.button("Replay fragile breaks").click()
     one.text("No step waits to be run again.").wait_for()
     one.page.get_by_label("Which").select_option("Run again")
+    letters.get_by_role("link", name="by ann").wait_for()
+    one.page.get_by_label("Which").select_option("All")
     letters.get_by_role("link", name="by ann").click()
     one.status("succeeded")
 
@@ -85,7 +87,7 @@ def test_tokens_and_users_are_made_and_taken_away_and_the_audit_log_knows(visit:
 
     one.open("/audit")
     log = one.page.get_by_role("table", name="Audit log")
-    for action in ("add token", "revoke token", "add user", "remove user"):
+    for action in ("token.add", "token.revoke", "user.add", "user.remove"):
         log.get_by_text(action, exact=True).first.wait_for()
     one.picture("audit")
     one.page.get_by_label("Who").fill("nobody-like-this")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from fastapi import Path, Query
 
@@ -99,15 +100,26 @@ async def resume_dag(host: TheHost, caller: TheCaller, name: DagName) -> DagItem
 
 
 _D = f"{API}/dags"
+_ONE = f"{_D}/{{name}}"
+
+
+def _look(path: str, handler: Callable[..., Any]) -> Endpoint:
+    return Endpoint(method="GET", path=path, handler=handler, action="dag.read", role=Role.VIEWER, tag="dags")
+
+
+def _act(path: str, handler: Callable[..., Any], action: str, status: int = 202) -> Endpoint:
+    return Endpoint(method="POST", path=path, handler=handler, action=action, role=Role.OPERATOR, tag="dags", status=status)
+
+
 ENDPOINTS = (
-    Endpoint(method="GET", path=_D, handler=list_dags, role=Role.VIEWER, tag="dags"),
-    Endpoint(method="GET", path=f"{_D}/{{name}}", handler=get_dag, role=Role.VIEWER, tag="dags"),
-    Endpoint(method="GET", path=f"{_D}/{{name}}/source", handler=get_dag_source, role=Role.VIEWER, tag="dags"),
-    Endpoint(method="GET", path=f"{_D}/{{name}}/validate", handler=validate_dag, role=Role.VIEWER, tag="dags"),
-    Endpoint(method="GET", path=f"{_D}/{{name}}/graph", handler=get_dag_graph, role=Role.VIEWER, tag="dags"),
-    Endpoint(method="POST", path=f"{_D}/{{name}}/runs", handler=start_dag, role=Role.OPERATOR, tag="dags", status=202),
-    Endpoint(method="POST", path=f"{_D}/{{name}}/start", handler=start_dag_anew, role=Role.OPERATOR, tag="dags", status=202),
-    Endpoint(method="POST", path="/api/dags/{name}/run", handler=run_dag, role=Role.OPERATOR, tag="dags", status=202),
-    Endpoint(method="POST", path=f"{_D}/{{name}}/suspend", handler=suspend_dag, role=Role.OPERATOR, tag="dags"),
-    Endpoint(method="POST", path=f"{_D}/{{name}}/resume", handler=resume_dag, role=Role.OPERATOR, tag="dags"),
+    _look(_D, list_dags),
+    _look(_ONE, get_dag),
+    _look(f"{_ONE}/source", get_dag_source),
+    _look(f"{_ONE}/validate", validate_dag),
+    _look(f"{_ONE}/graph", get_dag_graph),
+    _act(f"{_ONE}/runs", start_dag, "run.start"),
+    _act(f"{_ONE}/start", start_dag_anew, "run.start"),
+    _act("/api/dags/{name}/run", run_dag, "run.start"),
+    _act(f"{_ONE}/suspend", suspend_dag, "schedule.suspend", status=200),
+    _act(f"{_ONE}/resume", resume_dag, "schedule.resume", status=200),
 )

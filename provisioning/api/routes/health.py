@@ -46,20 +46,22 @@ def get_metrics(request: Request) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint(method="GET", path="/health", handler=get_health, role=None, tag="health"),
+    Endpoint(method="GET", path="/health", handler=get_health, action="server.read", role=None, tag="health"),
     Endpoint(
         method="GET",
         path="/ready",
         handler=get_ready,
+        action="server.read",
         role=None,
         tag="health",
         answers={200: {"model": Health}},
     ),
-    Endpoint(method="GET", path=f"{API}/status", handler=get_status, role=Role.VIEWER, tag="health"),
+    Endpoint(method="GET", path=f"{API}/status", handler=get_status, action="server.read", role=Role.VIEWER, tag="health"),
     Endpoint(
         method="GET",
         path="/metrics",
         handler=get_metrics,
+        action="server.read",
         role=Role.VIEWER,
         tag="health",
         made=Response,

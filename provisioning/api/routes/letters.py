@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Path, Query
 
@@ -14,6 +14,10 @@ from provisioning.api.shapes.runs import LetterPage
 from provisioning.api.table import API, Endpoint
 from provisioning.core.access import Role
 
+Which = Annotated[
+    Literal["false", "true", "any"], Query(description="false: those that wait; true: those that were run again; any: all")
+]
+WANTED = {"false": False, "true": True, "any": None}
 LetterId = Annotated[int, Path(ge=1, le=2**62)]
 
 
@@ -21,12 +25,12 @@ def list_dead_letters(
     host: TheHost,
     dag: Filter = None,
     workspace: Filter = None,
-    replayed: bool | None = False,
+    replayed: Which = "false",
     cursor: Annotated[int | None, Query(ge=1, le=2**62)] = None,
     limit: Limit = 50,
 ) -> LetterPage:
     """List the steps that failed for good, the newest first, and how many wait."""
-    found, waiting = host.reading.letters(workspace, limit, replayed=replayed, workflow=dag, before=cursor)
+    found, waiting = host.reading.letters(workspace, limit, replayed=WANTED[replayed], workflow=dag, before=cursor)
     letters = [shown.letter(one, workspace or "") for one in found]
     return LetterPage(letters=letters, waiting=waiting, next=str(letters[-1].id) if len(letters) == limit else "")
 
@@ -41,11 +45,19 @@ async def replay_dead_letter(host: TheHost, caller: TheCaller, letter: LetterId,
 
 
 ENDPOINTS = (
-    Endpoint(method="GET", path=f"{API}/dead-letters", handler=list_dead_letters, role=Role.VIEWER, tag="dead letters"),
+    Endpoint(
+        method="GET",
+        path=f"{API}/dead-letters",
+        handler=list_dead_letters,
+        action="letter.read",
+        role=Role.VIEWER,
+        tag="dead letters",
+    ),
     Endpoint(
         method="POST",
         path=f"{API}/dead-letters/{{letter}}/replay",
         handler=replay_dead_letter,
+        action="letter.replay",
         role=Role.OPERATOR,
         tag="dead letters",
         status=202,

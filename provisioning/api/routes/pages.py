@@ -51,5 +51,14 @@ def _index() -> Response:
 
 
 ENDPOINTS = (
-    Endpoint(method="GET", path="/{path:path}", handler=get_page, role=None, tag="pages", made=Response, documented=False),
+    Endpoint(
+        method="GET",
+        path="/{path:path}",
+        handler=get_page,
+        action="page.read",
+        role=None,
+        tag="pages",
+        made=Response,
+        documented=False,
+    ),
 )

@@ -124,14 +124,23 @@ def _token(one: Key) -> Token:
 
 _U, _T = f"{API}/users", f"{API}/tokens"
 ENDPOINTS = (
-    Endpoint(method="GET", path=_U, handler=list_users, role=Role.ADMIN, tag="users"),
-    Endpoint(method="POST", path=_U, handler=add_user, role=Role.ADMIN, tag="users", status=201),
-    Endpoint(method="PATCH", path=f"{_U}/{{name}}", handler=change_user, role=Role.ADMIN, tag="users"),
-    Endpoint(method="DELETE", path=f"{_U}/{{name}}", handler=remove_user, role=Role.ADMIN, tag="users"),
-    Endpoint(method="GET", path=f"{API}/me", handler=get_me, role=Role.VIEWER, tag="users"),
-    Endpoint(method="POST", path=f"{API}/me/password", handler=change_password, role=Role.VIEWER, tag="users"),
-    Endpoint(method="GET", path=_T, handler=list_tokens, role=Role.OPERATOR, tag="tokens"),
-    Endpoint(method="POST", path=_T, handler=add_token, role=Role.OPERATOR, tag="tokens", status=201),
-    Endpoint(method="DELETE", path=f"{_T}/{{token}}", handler=revoke_token, role=Role.OPERATOR, tag="tokens"),
-    Endpoint(method="GET", path=f"{API}/audit", handler=list_audit, role=Role.ADMIN, tag="audit"),
+    Endpoint(method="GET", path=_U, handler=list_users, action="user.read", role=Role.ADMIN, tag="users"),
+    Endpoint(method="POST", path=_U, handler=add_user, action="user.add", role=Role.ADMIN, tag="users", status=201),
+    Endpoint(method="PATCH", path=f"{_U}/{{name}}", handler=change_user, action="user.change", role=Role.ADMIN, tag="users"),
+    Endpoint(method="DELETE", path=f"{_U}/{{name}}", handler=remove_user, action="user.remove", role=Role.ADMIN, tag="users"),
+    Endpoint(method="GET", path=f"{API}/me", handler=get_me, action="user.read", role=Role.VIEWER, tag="users"),
+    Endpoint(
+        method="POST",
+        path=f"{API}/me/password",
+        handler=change_password,
+        action="password.change",
+        role=Role.VIEWER,
+        tag="users",
+    ),
+    Endpoint(method="GET", path=_T, handler=list_tokens, action="token.read", role=Role.OPERATOR, tag="tokens"),
+    Endpoint(method="POST", path=_T, handler=add_token, action="token.add", role=Role.OPERATOR, tag="tokens", status=201),
+    Endpoint(
+        method="DELETE", path=f"{_T}/{{token}}", handler=revoke_token, action="token.revoke", role=Role.OPERATOR, tag="tokens"
+    ),
+    Endpoint(method="GET", path=f"{API}/audit", handler=list_audit, action="audit.read", role=Role.ADMIN, tag="audit"),
 )

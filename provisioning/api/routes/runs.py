@@ -148,11 +148,19 @@ _ONE = f"{_R}/{{run}}"
 
 
 def _look(path: str, handler: object) -> Endpoint:
-    return Endpoint(method="GET", path=path, handler=handler, role=Role.VIEWER, tag="runs")  # type: ignore[arg-type]
+    return Endpoint(method="GET", path=path, handler=handler, action="run.read", role=Role.VIEWER, tag="runs")  # type: ignore[arg-type]
 
 
-def _act(verb: str, handler: object) -> Endpoint:
-    return Endpoint(method="POST", path=f"{_ONE}/{verb}", handler=handler, role=Role.OPERATOR, tag="runs", status=202)  # type: ignore[arg-type]
+def _act(verb: str, handler: object, noun: str = "run") -> Endpoint:
+    return Endpoint(
+        method="POST",
+        path=f"{_ONE}/{verb}",
+        handler=handler,  # type: ignore[arg-type]
+        action=f"{noun}.{verb}",
+        role=Role.OPERATOR,
+        tag="runs",
+        status=202,
+    )
 
 
 ENDPOINTS = (
@@ -167,7 +175,7 @@ ENDPOINTS = (
     _act("resume", resume_run),
     _act("retry", retry_run),
     _act("signal", signal_run),
-    _act("approve", approve_step),
-    _act("reject", reject_step),
-    Endpoint(method="DELETE", path=_ONE, handler=delete_run, role=Role.ADMIN, tag="runs"),
+    _act("approve", approve_step, "step"),
+    _act("reject", reject_step, "step"),
+    Endpoint(method="DELETE", path=_ONE, handler=delete_run, action="run.delete", role=Role.ADMIN, tag="runs"),
 )

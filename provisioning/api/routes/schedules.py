@@ -90,19 +90,35 @@ def _item(one: Scheduled, now: datetime) -> ScheduleItem:
 
 _S = f"{API}/schedules"
 ENDPOINTS = (
-    Endpoint(method="GET", path=_S, handler=list_schedules, role=Role.VIEWER, tag="schedules"),
-    Endpoint(method="GET", path=f"{_S}/next", handler=list_due, role=Role.VIEWER, tag="schedules"),
-    Endpoint(method="GET", path=f"{_S}/backfills", handler=list_backfills, role=Role.VIEWER, tag="schedules"),
-    Endpoint(method="GET", path=f"{_S}/backfills/{{backfill}}", handler=get_backfill, role=Role.VIEWER, tag="schedules"),
+    Endpoint(method="GET", path=_S, handler=list_schedules, action="schedule.read", role=Role.VIEWER, tag="schedules"),
+    Endpoint(method="GET", path=f"{_S}/next", handler=list_due, action="schedule.read", role=Role.VIEWER, tag="schedules"),
+    Endpoint(
+        method="GET", path=f"{_S}/backfills", handler=list_backfills, action="backfill.read", role=Role.VIEWER, tag="schedules"
+    ),
+    Endpoint(
+        method="GET",
+        path=f"{_S}/backfills/{{backfill}}",
+        handler=get_backfill,
+        action="backfill.read",
+        role=Role.VIEWER,
+        tag="schedules",
+    ),
     Endpoint(
         method="POST",
         path=f"{_S}/backfills/{{backfill}}/stop",
         handler=stop_backfill,
+        action="backfill.stop",
         role=Role.OPERATOR,
         tag="schedules",
         status=202,
     ),
     Endpoint(
-        method="POST", path=f"{_S}/{{name}}/backfill", handler=backfill_dag, role=Role.OPERATOR, tag="schedules", status=202
+        method="POST",
+        path=f"{_S}/{{name}}/backfill",
+        handler=backfill_dag,
+        action="backfill.start",
+        role=Role.OPERATOR,
+        tag="schedules",
+        status=202,
     ),
 )

@@ -29,7 +29,7 @@ def set_up(people: ThePeople, request: Request, response: Response, body: Setup)
     gate.may_try(_address(request), body.name)
     user = people.set_up(body.token.get_secret_value(), body.name, body.password.get_secret_value())
     gate.passed(_address(request), body.name)
-    _let_in(people, request, response, user, "set_up")
+    _let_in(people, request, response, user, "server.set_up")
     return Me(name=user.name, role=user.role, by="session")
 
 
@@ -39,7 +39,7 @@ def log_in(people: ThePeople, request: Request, response: Response, body: Login)
     gate.may_try(_address(request), body.name)
     user = people.check_password(body.name, body.password.get_secret_value(), _address(request))
     gate.passed(_address(request), body.name)
-    _let_in(people, request, response, user, "log_in")
+    _let_in(people, request, response, user, "session.open")
     return Me(name=user.name, role=user.role, by="session")
 
 
@@ -67,8 +67,8 @@ def _address(request: Request) -> str:
 
 
 ENDPOINTS = (
-    Endpoint(method="GET", path=f"{API}/setup", handler=get_setup, role=None, tag="sessions"),
-    Endpoint(method="POST", path=f"{API}/setup", handler=set_up, role=None, tag="sessions", status=201),
-    Endpoint(method="POST", path=f"{API}/login", handler=log_in, role=None, tag="sessions"),
-    Endpoint(method="POST", path=f"{API}/logout", handler=log_out, role=Role.VIEWER, tag="sessions"),
+    Endpoint(method="GET", path=f"{API}/setup", handler=get_setup, action="server.read", role=None, tag="sessions"),
+    Endpoint(method="POST", path=f"{API}/setup", handler=set_up, action="server.set_up", role=None, tag="sessions", status=201),
+    Endpoint(method="POST", path=f"{API}/login", handler=log_in, action="session.open", role=None, tag="sessions"),
+    Endpoint(method="POST", path=f"{API}/logout", handler=log_out, action="session.close", role=Role.VIEWER, tag="sessions"),
 )

@@ -46,6 +46,7 @@ ENDPOINTS = (
         method="GET",
         path=f"{API}/events/stream",
         handler=stream_events,
+        action="run.read",
         role=Role.VIEWER,
         tag="events",
         made=EventStream,

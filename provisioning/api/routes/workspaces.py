@@ -188,7 +188,7 @@ _ONE = f"{_W}/{{name}}"
 
 
 def _look(path: str, handler: object) -> Endpoint:
-    return Endpoint(method="GET", path=path, handler=handler, role=Role.VIEWER, tag="workspaces")  # type: ignore[arg-type]
+    return Endpoint(method="GET", path=path, handler=handler, action="workspace.read", role=Role.VIEWER, tag="workspaces")  # type: ignore[arg-type]
 
 
 ENDPOINTS = (
@@ -202,6 +202,7 @@ ENDPOINTS = (
         method="POST",
         path=f"{_ONE}/provision",
         handler=provision_workspace,
+        action="workspace.provision",
         role=Role.OPERATOR,
         tag="workspaces",
         status=202,

@@ -121,7 +121,7 @@ class AuditItem(Shape):
     actor: str
     role: str = ""
     address: str = ""
-    action: str = Field(description="such as run.start, login.refused, user.add")
+    action: str = Field(description="noun.verb, such as run.start, session.refuse, user.add")
     target: str = ""
     status: int
     detail: str = ""

@@ -53,11 +53,11 @@ def of_run(flow: Workflow, found: Found) -> Document:
         {
             "id": step.id,
             "label": step.id,
+            "approval": bool(step.gates),
             **_doing(step),
             "state": states.get(step.id) or (records[step.id].state.value if step.id in records else ""),
             "server": step.labels.get("server", ""),
             "group": step.labels.get("formula", ""),
-            "approval": bool(step.gates),
             "critical": step.id in critical,
             "layer": layers[step.id],
         }
@@ -105,12 +105,13 @@ def _declared(step: Step, *, layer: int = 0, event: Event | None = None) -> Docu
 
 
 def _doing(step: Node) -> Document:
-    """Return what kind of step it is, and what it does in a few words."""
+    """Return what kind of step it is, what it does in a few words, and whether a person is asked before or within it."""
     if "step" not in step.action.settings:
         return {"kind": step.kind, "does": step.labels.get("taskserv", "")}
     declared = from_plain(step.action.settings["step"], Step)
     kind = "handler" if step.kind == "handler" else kind_of(declared.doing)
-    return {"kind": kind, "does": words_for(declared.doing), "line": declared.line}
+    asked = bool(step.gates) or declared.approval is not None  # who is asked before it is a step of its own, not shown
+    return {"kind": kind, "does": words_for(declared.doing), "line": declared.line, "approval": asked}
 
 
 def _critical(flow: Workflow, records: Mapping[str, StepRecord]) -> frozenset[str]:

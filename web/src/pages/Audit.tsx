@@ -25,7 +25,7 @@ export default function Audit() {
   const columns: Column<AuditItem>[] = [
     { key: "at", head: "When", width: "minmax(96px, 150px)", narrow: true, cell: (one) => clock(one.at, now) },
     { key: "who", head: "Who", width: "minmax(80px, 1fr)", narrow: true, cell: (one) => <span title={[one.role, one.address].filter(Boolean).join(", ")}>{one.actor || "nobody"}</span> },
-    { key: "what", head: "What", width: "minmax(100px, 1.3fr)", narrow: true, cell: (one) => one.action.replaceAll("_", " ") },
+    { key: "what", head: "What", width: "minmax(100px, 1.3fr)", narrow: true, cell: (one) => one.action },
     { key: "target", head: "On what", width: "minmax(110px, 2fr)", cell: (one) => <span className="mono one-line" title={one.detail || one.target}>{one.target}</span> },
     { key: "status", head: "Answer", width: "70px", cell: (one) => <span className="state" data-tone={one.status < 400 ? "good" : "bad"}>{`${one.status < 400 ? "✓" : "✕"} ${one.status}`}</span> },
   ];
@@ -33,7 +33,7 @@ export default function Audit() {
     <Page title="Audit log">
       <div className="tools" role="search">
         <TextInput aria-label="Who" placeholder="Who, by name" value={who} onChange={(event) => setWho(event.currentTarget.value)} />
-        <TextInput aria-label="What" placeholder="What, such as start_dag" value={what} onChange={(event) => setWhat(event.currentTarget.value)} />
+        <TextInput aria-label="What" placeholder="What, such as run.start" value={what} onChange={(event) => setWhat(event.currentTarget.value)} />
       </div>
       <Loaded query={list}>
         {({ pages }) => {

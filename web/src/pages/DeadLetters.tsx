@@ -17,10 +17,12 @@ import { Letter } from "./Letter";
 
 const KEY = ["dead-letters"];
 const TOPICS = ["runs"];
+const NONE = { false: "No step waits to be run again.", true: "No step was run again.", any: "No step has failed for good." } as const;
+type Replayed = keyof typeof NONE;
 
 /** Steps that failed for good, until somebody has them run again. */
 export default function DeadLetters() {
-  const [replayed, setReplayed] = useState(false);
+  const [replayed, setReplayed] = useState<Replayed>("false");
   const [workspace, setWorkspace] = useState("");
   const known = useQuery({ queryKey: ["workspaces"], queryFn: () => got(api.GET("/api/v1/workspaces")) });
   const workspaces = known.data?.workspaces.filter((one) => one.exists).map((one) => one.name) ?? [];
@@ -41,11 +43,12 @@ export default function DeadLetters() {
       <div className="tools">
         <NativeSelect
           aria-label="Which"
-          value={String(replayed)}
-          onChange={(event) => setReplayed(event.currentTarget.value === "true")}
+          value={replayed}
+          onChange={(event) => setReplayed(event.currentTarget.value as Replayed)}
           data={[
             { value: "false", label: "Waiting" },
             { value: "true", label: "Run again" },
+            { value: "any", label: "All" },
           ]}
         />
         {workspaces.length > 0 && (
@@ -61,7 +64,7 @@ export default function DeadLetters() {
         {({ pages }) => {
           const letters = pages.flatMap((page) => page.letters);
           if (letters.length) return <Letters letters={letters} onEnd={more} />;
-          return <Empty title={replayed ? "No step was run again." : "No step waits to be run again."} />;
+          return <Empty title={NONE[replayed]} />;
         }}
       </Loaded>
     </Page>
