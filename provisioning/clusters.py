@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provisioning import userfile
 from provisioning.core.declare import Infra
 from provisioning.core.frozen import dataclass
-from provisioning.errors import ConfigError, UsageError
+from provisioning.errors import ConfigError, NotFoundError, UsageError
 from provisioning.wiring import HIDDEN, actions, clock, declared_secrets, hosts, identity, known_hosts
 
 if TYPE_CHECKING:
@@ -99,24 +99,69 @@ async def join(access: Access) -> Joined:
     try:
         info = await ensure(cluster, work_stream(cluster))
         await ensure(cluster, blob_stream(cluster))
-        folder = replica_folder(access, str(info.get("created", "")))
+        folder = replica_folder(access, info)
         return Joined(cluster=cluster, store=NatsStore(cluster, folder / HIDDEN, clock()), folder=folder)
     except BaseException:
         await cluster.close()
         raise
 
 
-def replica_folder(access: Access, created: str) -> Path:
-    """Return where this user keeps the copy of a cluster's history. A stream that was made anew has another one."""
-    import hashlib
+def replica_folder(access: Access, stream: Mapping[str, Any]) -> Path:
+    """Return where this user keeps the copy of a cluster's history: another folder for a stream that others made anew."""
+    from provisioning.adapters.nats.replicarows import REBUILT_FROM, mark_of
 
-    mark = hashlib.sha256(f"{access.namespace}\0{access.shard}\0{created}".encode()).hexdigest()[:16]
-    return userfile.state_folder() / "clusters" / f"{access.namespace}-{mark}"
+    before = (stream.get("config", {}).get("metadata") or {}).get(REBUILT_FROM)
+    return _replicas() / f"{access.namespace}-{int(before or mark_of(stream)):x}"
+
+
+async def rebuild(access: Access, folder: Path | None = None) -> tuple[int, Path]:
+    """Make the stream of a cluster that lost its data anew from a copy of its history, the newest if no folder is named.
+
+    Return how many runs there are again, and the folder. Raises NotFoundError, StoreError for a stream that is not empty.
+    """
+    from provisioning.adapters.nats.blobs import Blobs
+    from provisioning.adapters.nats.connect import Cluster
+    from provisioning.adapters.nats.rebuilding import rebuild
+    from provisioning.adapters.nats.replica import Replica
+
+    copies = [folder] if folder is not None else sorted(_replicas().glob(f"{access.namespace}-*"), key=_written)
+    found = [one for one in copies if _history(one).is_file()]
+    if not found:
+        where = folder or f"{_replicas()} for namespace {access.namespace}"
+        raise NotFoundError(f"there is no copy of a history in {where}", hint="run it on a machine that decided")
+    cluster = Cluster(access)
+    replica = Replica(cluster, Blobs(cluster), _history(found[-1]))
+    try:
+        return await rebuild(cluster, replica), found[-1]
+    finally:
+        await replica.close()
+        await cluster.close()
+
+
+def _replicas() -> Path:
+    return userfile.state_folder() / "clusters"
+
+
+def _history(folder: Path) -> Path:
+    return folder / HIDDEN / "history.db"
+
+
+def _written(folder: Path) -> int:
+    """Return how much a copy has: an empty one may be newer, because somebody has looked at the empty stream."""
+    from contextlib import closing
+
+    from provisioning.adapters.sqlite.history import SqliteHistory
+
+    if not _history(folder).is_file():
+        return -1
+    with closing(SqliteHistory(_history(folder))) as history:
+        newest = history.list_runs(1)
+        return int(newest[0].created_at.timestamp()) if newest else 0
 
 
 def is_replica(folder: Path) -> bool:
     """Whether a folder has the copy of a cluster's history."""
-    return folder.parent == userfile.state_folder() / "clusters"
+    return folder.parent == _replicas()
 
 
 def lease(joined: Joined) -> NatsLease:

@@ -101,6 +101,23 @@ def list_(app: App) -> None:
     )
 
 
+@worker.command(cls=ClusterCommand)
+@click.option("--from", "folder", metavar="DIR", type=click.Path(path_type=Path), help="The copy; the newest if not said.")
+@pass_app
+def rebuild(app: App, folder: Path | None) -> None:
+    """Write the history of a cluster that lost all its data into it again, from the copy that this machine has.
+
+    End all workers first. What had been asked or reported and not yet decided is lost; what was going on goes on.
+    """
+    from provisioning import clusters
+    from provisioning.operations.session import run_blocking
+    from provisioning_cli import output
+    from provisioning_cli.clustered import required
+
+    runs, used = run_blocking(clusters.rebuild(required(app), folder))
+    app.emit({"runs": runs, "from": str(used)}, lambda: f"{output.count(runs, 'run')} from {used}\n")
+
+
 def _presence(one: Presence) -> dict[str, object]:
     from provisioning.core.history import iso
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -227,3 +229,29 @@ async def test_what_is_not_over_when_the_time_to_drain_is_begins_again_elsewhere
                 assert await client.result(run, "it", timeout_s=PATIENCE_S) == "done"
                 assert (await client.info(run)).step("it").attempts == 1
                 assert two.end() == 0
+
+
+async def test_a_server_that_has_lost_everything_gets_its_runs_back_from_a_machine_that_decided(
+    tmp_path: Path, shell: Shell
+) -> None:
+    from support.natsservers import running
+
+    flow = Workflow("sum")
+    flow.step("first", double, 4)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "tasks.py").write_text(TASKS, "utf-8")
+    with (
+        running() as before,
+        worker(shell.folder, "--nats", before.url, "--import", "tasks", PYTHONPATH=path_with(tmp_path)) as it,
+    ):
+        async with connect(before.url) as client:
+            run = await client.submit(flow)
+            await client.wait(run, timeout_s=PATIENCE_S)
+        it.end()
+    with running() as after:
+        assert shell.facts("run", "list", "--nats", after.url)["runs"] == []
+        assert shell.facts("worker", "rebuild", "--nats", after.url)["runs"] == 1
+        (listed,) = shell.facts("run", "list", "--nats", after.url)["runs"]
+        assert (listed["run_id"], listed["status"]) == (run, "succeeded")
+        again = shell("worker", "rebuild", "--nats", after.url)
+        assert (again.returncode, "is not empty" in again.stderr) == (1, True)
