@@ -240,10 +240,8 @@ async def test_a_server_that_has_lost_everything_gets_its_runs_back_from_a_machi
     flow.step("first", double, 4)
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "tasks.py").write_text(TASKS, "utf-8")
-    with (
-        running() as before,
-        worker(shell.folder, "--nats", before.url, "--import", "tasks", PYTHONPATH=path_with(tmp_path)) as it,
-    ):
+    path = os.pathsep.join([str(tmp_path / "tasks"), *sys.path])
+    with running() as before, worker(shell.folder, "--nats", before.url, "--import", "tasks", PYTHONPATH=path) as it:
         async with connect(before.url) as client:
             run = await client.submit(flow)
             await client.wait(run, timeout_s=PATIENCE_S)
