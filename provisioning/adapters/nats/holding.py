@@ -2,7 +2,7 @@
 
 A lease is the consumer's wait for an acknowledgement. Every third of it, all that is held is prolonged. A message that comes a
 second time belongs to a worker that is gone, unless somebody answers that he has it: a server that was restarted, for example,
-sends again what live workers have.
+sends again what live workers have. And an answer can get lost: what comes again to who has answered for it is answered again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from provisioning.adapters.nats.connect import Cluster
@@ -21,7 +21,9 @@ from provisioning.errors import StoreError
 
 Key = tuple[str, str, int, int]  # run, step, attempt, epoch
 LEASE_S = 10.0
-ANSWER_S = 0.7  # in which a worker that lives answers
+ANSWER_S, ASKED = 0.6, 2
+"""In this time a worker that lives answers; one that is just making its connection anew hears the second question."""
+REMEMBERED = 10_000  # tasks that were answered for
 PROLONG, DONE, BACK = b"+WPI", b"+ACK", b"-NAK"
 WHO = "who"
 
@@ -37,6 +39,8 @@ class Holds:
     def __init__(self, cluster: Cluster, saying: Saying, lease_s: float) -> None:
         self._cluster, self._saying, self._lease_s = cluster, saying, lease_s
         self._held: dict[Key, str] = {}  # where to answer
+        self._over: dict[Key, None] = {}
+        self._answering: set[asyncio.Task[None]] = set()
         self._beating: asyncio.Task[None] | None = None
         self._awake_s = time.monotonic()
 
@@ -60,12 +64,17 @@ class Holds:
         return time.monotonic() - self._awake_s > self._lease_s / 2
 
     def has(self, key: Key) -> bool:
-        """Whether we have it."""
-        return key in self._held
+        """Whether we have it, or had it and have answered for it."""
+        return key in self._held or key in self._over
 
     def hold(self, key: Key, reply: str) -> None:
-        """Keep it alive from now on."""
-        self._held[key] = reply
+        """Keep it alive from now on; answer again for what is over."""
+        if key not in self._over:
+            self._held[key] = reply
+            return
+        answering = asyncio.create_task(self._tell(reply, DONE))
+        self._answering.add(answering)
+        answering.add_done_callback(self._answering.discard)
 
     async def prolong(self, key: Key) -> None:
         """Give a sign of life now."""
@@ -75,6 +84,10 @@ class Holds:
     async def let_go(self, key: Key, how: bytes = DONE) -> None:
         """Answer for good."""
         reply = self._held.pop(key, "")
+        if reply and how == DONE:
+            self._over[key] = None
+            if len(self._over) > REMEMBERED:
+                del self._over[next(iter(self._over))]
         if reply:
             await self._tell(reply, how)
 
@@ -86,13 +99,21 @@ class Holds:
         """Return those that a process which lives has. Raises StoreError when that cannot be asked."""
         wanted = set(keys)
         found = wanted & self._held.keys()
-        if wanted - found:
-            missing = wanted - found
-            count: Callable[[list[Any]], bool] = lambda answers: len(_keys(answers) & missing) == len(missing)  # noqa: E731
-            found |= _keys(await self._saying.ask(WHO, sorted(missing), ANSWER_S, count)) & missing
+        for _ in range(ASKED):
+            if missing := wanted - found:
+                found |= await self._ask(missing)
         return found
 
     # ------------------------------------------------------------ parts
+
+    async def _ask(self, missing: set[Key]) -> set[Key]:
+        """Ask once; return those that somebody has."""
+        began_s = time.monotonic()
+        answers = await self._saying.ask(WHO, sorted(missing), ANSWER_S, lambda answers: _keys(answers) >= missing)
+        found = _keys(answers) & missing
+        if found != missing:  # where nobody listens at all, that is known at once
+            await asyncio.sleep(max(0.0, began_s + ANSWER_S - time.monotonic()))
+        return found
 
     async def _answer(self, asked: Any) -> list[Key]:  # noqa: ANN401 - what somebody said
         return [key for key in _keys([asked]) if key in self._held]
