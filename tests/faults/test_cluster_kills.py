@@ -1,4 +1,4 @@
-"""Workers and leaders of a cluster are killed or frozen again and again while real steps run: nothing is lost, or done twice."""
+"""Workers and leaders of a cluster are killed or frozen again and again while real steps run: nothing is lost or done twice."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from support.netns import inside
 
 from provisioning.adapters.nats.connect import Access, Cluster
 
@@ -52,10 +53,13 @@ class NatsServer:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    host: str = "127.0.0.1"
+    network: str = ""  # the network namespace it lives in
     monitor_port: int = 0
     sync: str = "always"  # or a time, such as "2m"
     name: str = "one"
     routes: Sequence[int] = ()  # cluster ports of all nodes, its own first; none: no cluster
+    peers: Sequence[str] = ()  # where the others are, in the same order; none: on loopback
     extra: str = ""  # more configuration
     askable: bool = True  # whether the account may ask how the server syncs
     accounts: str = ""  # instead of the one account that everybody uses
@@ -64,7 +68,7 @@ class NatsServer:
     @property
     def url(self) -> str:
         """Where it listens, with the account's login."""
-        return f"nats://{USER}:{PASSWORD}@127.0.0.1:{self.port}"
+        return f"nats://{USER}:{PASSWORD}@{self.host}:{self.port}"
 
     def start(self) -> NatsServer:
         """Start it and wait until JetStream answers."""
@@ -74,10 +78,14 @@ class NatsServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "server.conf"
         config.write_text(self._config(), "utf-8")
-        with (self.folder / "server.log").open("ab") as log:
+        with (self.folder / "server.log").open("ab") as log, self._place():
             self.process = subprocess.Popen([binary, "-c", str(config)], stdout=log, stderr=log)
-        self._wait()
+        with self._place():
+            self._wait()
         return self
+
+    def _place(self) -> contextlib.AbstractContextManager[None]:
+        return inside(self.network) if self.network else contextlib.nullcontext()
 
     def kill(self) -> None:
         """End it as a power cut would, as far as a process can tell."""
@@ -116,7 +124,7 @@ class NatsServer:
         while time.monotonic() < until:
             if self.process.poll() is not None:
                 raise RuntimeError(f"nats-server ended: {log.read_text('utf-8')[-2000:]}")
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as link:
+            with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=1) as link:
                 if link.recv(4096).startswith(b"INFO"):
                     return
             time.sleep(0.02)
@@ -131,7 +139,7 @@ class NatsServer:
         )
         lines = [
             f"server_name: {json.dumps(self.name)}",
-            f"listen: 127.0.0.1:{self.port}",
+            f"listen: {self.host}:{self.port}",
             f"http: 127.0.0.1:{self.monitor_port}" if self.monitor_port else "",
             f"jetstream {{ store_dir: {json.dumps(str(self.folder / 'js'))}, sync_interval: {self.sync} }}",
             f"accounts {{ SYS: {{\n users: [{{user: sys, password: sys}}]\n {exports}\n }}\n {accounts}\n}}",
@@ -144,8 +152,9 @@ class NatsServer:
     def _cluster(self) -> str:
         if not self.routes:
             return ""
-        others = ", ".join(f'"nats-route://127.0.0.1:{port}"' for port in self.routes)
-        return f"cluster {{ name: test, listen: 127.0.0.1:{self.routes[0]}, routes: [{others}] }}"
+        peers = self.peers or [self.host] * len(self.routes)
+        others = ", ".join(f'"nats-route://{peer}:{port}"' for peer, port in zip(peers, self.routes, strict=True))
+        return f"cluster {{ name: test, listen: {self.host}:{self.routes[0]}, routes: [{others}] }}"
 
 
 def access(url: str, namespace: str = "", *, urls_more: tuple[str, ...] = (), **more: object) -> Access:

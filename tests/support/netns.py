@@ -49,6 +49,32 @@ def link(one: str, other: str, addresses: tuple[str, str]) -> None:
         _ip("-n", namespace, "link", "set", device, "up")
 
 
+def plug_in(switch: str, namespaces: dict[str, str]) -> None:
+    """Lay a cable from each namespace to a switch in another one, which has the address ending with 254 of their network.
+
+    `namespaces` are addresses of a network of 256, by namespace. `pull` takes a cable out, and puts it in again.
+    """
+    _ip("-n", switch, "link", "add", "switch", "type", "bridge")
+    _ip("-n", switch, "link", "set", "switch", "up")
+    own = next(iter(namespaces.values())).rpartition(".")[0]
+    _ip("-n", switch, "addr", "add", f"{own}.254/24", "dev", "switch")
+    for namespace, address in namespaces.items():
+        port = _port(namespace)
+        _ip("-n", switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+        _ip("-n", switch, "link", "set", port, "master", "switch", "up")
+        _ip("-n", namespace, "addr", "add", f"{address}/24", "dev", "eth0")
+        _ip("-n", namespace, "link", "set", "eth0", "up")
+
+
+def pull(switch: str, namespace: str, *, out: bool) -> None:
+    """Take a cable out of a switch: nothing comes through, and nobody is told. Or put it in again."""
+    _ip("-n", switch, "link", "set", _port(namespace), "down" if out else "up")
+
+
+def _port(namespace: str) -> str:
+    return f"p{namespace}"[-15:]
+
+
 @contextmanager
 def inside(namespace: str) -> Iterator[None]:
     """Have this thread, and all that it starts, in a namespace."""
