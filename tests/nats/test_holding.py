@@ -24,7 +24,7 @@ async def test_a_task_whose_acknowledgement_got_lost_is_not_begun_again_by_who_h
         worker = Setting(**{**vars(setting), "folder": str(tmp_path / "worker")}).store()
         holds, tell = worker.tasks.holds, worker.tasks.holds._tell
 
-        async def lose(reply: str, how: bytes) -> None:  # noqa: ARG001
+        async def lose(reply: str, how: bytes) -> None:
             """The server was killed before it came."""
 
         async with asyncio.timeout(30):
