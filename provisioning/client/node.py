@@ -188,6 +188,20 @@ class KnownCrew:
         self._said.clear()
 
 
+class _Moves:
+    """Fulfils `engine.Bell`: what anybody commits moves the copy of the history, and rings."""
+
+    def __init__(self, joined: Joined) -> None:
+        self._joined = joined
+
+    def ring(self) -> None:
+        """Do nothing: who commits need not say so."""
+
+    async def heard(self) -> None:
+        """See `Bell`."""
+        await self._joined.store.replica.moved()
+
+
 def parts_of(joined: Joined, logs: LogStore) -> Parts:
     """Return what an engine or a client of a cluster is made of. The workers are apart."""
     return Parts(
@@ -195,7 +209,7 @@ def parts_of(joined: Joined, logs: LogStore) -> Parts:
         lease=clusters.lease(joined),
         clock=wiring.clock(),
         logs=logs,
-        bell=wiring.bell(),
+        bell=_Moves(joined),
         actions=lambda _runner: {},
         outfit=OfCluster(joined),
     )

@@ -79,6 +79,13 @@ class Replica:
         if self._position < seq and self._failure is not None:
             raise self._failure
 
+    async def moved(self) -> None:
+        """Wait until it has come further than it is now."""
+        await self.start()
+        before = self._position
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._position > before)
+
     async def caught_up(self) -> None:
         """Wait until everything is in that was stored before."""
         newest = await self._cluster.last(self._cluster.names.work, self._cluster.names.decisions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -95,8 +96,13 @@ class ClusterRuns:
             look_s = await self._pause(look_s)
 
     async def _pause(self, look_s: float) -> float:
-        await self._clock.sleep(look_s)
-        return min(look_s * 2, LONGEST_LOOK_S)
+        """Wait until something was recorded, or a while: it may have been just before. Return how long the next while is."""
+        try:
+            async with asyncio.timeout(look_s):
+                await self._store.replica.moved()
+        except TimeoutError:
+            return min(look_s * 2, LONGEST_LOOK_S)
+        return FIRST_LOOK_S
 
 
 class _Open(Mapping[str, Run]):
