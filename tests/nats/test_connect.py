@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -249,3 +250,22 @@ def test_the_library_prints_nothing_whatever_goes_wrong() -> None:
     assert [err for _out, err in cases] == [""] * 4
     assert [out.split()[-1] == "connected" for out, _err in cases] == [True, False, False, False]
     assert all("refused: " in out for out, _err in cases[1:])
+
+
+async def test_a_reconnection_that_was_cancelled_ends_with_its_next_failure_even_if_it_lost_the_cancellation() -> None:
+    cluster = Cluster(access("nats://127.0.0.1:9"))
+    begun = asyncio.Event()
+
+    async def reconnecting() -> None:
+        begun.set()
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await cluster._heard(OSError("refused"))
+
+    task = asyncio.create_task(reconnecting())
+    await begun.wait()
+    task.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.wait([task])
+    assert task.cancelled()

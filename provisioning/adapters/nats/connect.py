@@ -253,6 +253,7 @@ class Cluster:
             self._denied.add(denied[1].lower())
         elif "authorization" in self._said.lower() or "authentication" in self._said.lower():
             self._refused.set()
+        _heed_cancellation()
 
     async def _lost(self) -> None:
         """Have whoever waits for an answer hear at once that it will not come: nats-py would let them wait for their time."""
@@ -372,6 +373,17 @@ async def _close(client: Client) -> None:
         await client.close()
     except Exception as error:  # a connection that is gone cannot be closed well, and nothing depends on it
         logging.getLogger("nats").debug("closing: %s", error)
+
+
+def _heed_cancellation() -> None:
+    """Raise CancelledError in a task that was cancelled and goes on.
+
+    nats-py tells us of each attempt to reconnect that failed; where `asyncio.wait_for` swallowed a cancellation in it, as it
+    may before Python 3.12, it would try for ever, and so keep the event loop from ending.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _closed_with_loop(client: Client) -> AsyncIterator[None]:
