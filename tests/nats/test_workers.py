@@ -13,6 +13,7 @@ from support.natsservers import running
 from support.natswork import Setting, begun, flow, leader, marking, marks, program, submitted, until, until_ended
 
 from provisioning.adapters.nats.connect import Access
+from provisioning.adapters.nats.store import NatsStore
 from provisioning.core.events import Kind
 from provisioning.core.model import Placement, RunState
 from provisioning.core.ports import Outcome, Report, Request, Task
@@ -136,7 +137,7 @@ async def test_a_claim_that_is_stopped_while_it_accepts_leaves_its_tasks_to_othe
                 await asyncio.sleep(60)
             return await type(stopping.tasks).begin(stopping.tasks, task, name)
 
-        stopping.tasks.begin = begin  # type: ignore[method-assign]
+        stopping.tasks.begin = begin  # type: ignore[method-assign,assignment]
         claiming = asyncio.create_task(stopping.claim("stopping", [], 2, lambda _task: True))
         await asyncio.wait_for(reached.wait(), 20)
         claiming.cancel()
@@ -146,6 +147,34 @@ async def test_a_claim_that_is_stopped_while_it_accepts_leaves_its_tasks_to_othe
         await stopping.aclose()
 
     assert run.state is RunState.SUCCEEDED
+
+
+async def test_what_is_over_is_not_done_again_when_the_consumer_of_a_target_is_made_anew(setting: Setting) -> None:
+    path = Path(setting.marks)
+    async with leader(setting) as store:
+        await submitted(store, "r1", flow(*(marking(f"s{n}", kind="change" if n % 2 else "mark") for n in range(8))))
+        with program("worker", worker(setting, "w1")):
+            await until_ended(store, "r1")
+        await submitted(store, "r2", flow(marking("open")))
+        await until_handed_out(store, 9)
+        await store.cluster.ask(f"CONSUMER.DELETE.{store.cluster.names.work}.{store.cluster.names.durable('')}")
+        with program("worker", worker(setting, "w2")):
+            run = await until_ended(store, "r2")
+            await submitted(store, "r3", flow(marking("new")))
+            await until_ended(store, "r3")
+
+    assert run.state is RunState.SUCCEEDED  # what nobody had begun is dispatched anew
+    assert Counter(mark.step for mark in begun(path)) == Counter([*(f"s{n}" for n in range(8)), "open", "new"])
+
+
+async def until_handed_out(store: NatsStore, count: int) -> None:
+    names = store.cluster.names
+    async with asyncio.timeout(20):
+        while True:
+            info = await store.cluster.ask(f"STREAM.INFO.{names.work}", {"subjects_filter": names.tasks(None)})
+            if len(info["state"].get("subjects") or {}) >= count:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def test_an_end_that_comes_late_or_twice_changes_nothing(setting: Setting) -> None:

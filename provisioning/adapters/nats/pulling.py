@@ -13,7 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from provisioning.adapters.nats.connect import Cluster
 from provisioning.adapters.nats.wire import Message
@@ -40,6 +41,7 @@ class Delivered:
     reply: str
     seq: int  # of the stream
     deliveries: int  # 1 when nobody was sent it before
+    old: bool  # it was there before its consumer: nobody can say any more to whom it was sent
 
 
 @dataclass(slots=True)
@@ -60,6 +62,7 @@ class _Source:
     asked: _Asked | None = None
     lively: bool = False
     number: int = 0  # of what was asked of it last
+    since_ns: int = 0  # when it was made, by the server's clock
     made: bool = False
 
     @property
@@ -78,7 +81,7 @@ class Pulls:
         self._client: Client | None = None
         self._inbox = ""
         self._numbers = itertools.count(1)
-        self._reconnects = 0
+        self._reconnected_s = float("-inf")
         self._searched_s = float("-inf")
 
     async def ensure(self, target: str) -> str:
@@ -86,8 +89,8 @@ class Pulls:
         durable = self._cluster.names.durable(target)
         source = self._sources.setdefault(durable, _Source(durable=durable))
         if not source.made:
-            await self._make(durable, self._cluster.names.tasks(target))
-            source.made = True
+            info = await self._make(durable, self._cluster.names.tasks(target))
+            source.made, source.since_ns = True, _nanoseconds(str(info["created"]))
         return durable
 
     async def everything(self, but: str, *, own: str) -> list[str]:
@@ -113,6 +116,10 @@ class Pulls:
             return []
         return self._ready(durables, most)
 
+    def reconnected(self, within_s: float) -> bool:
+        """Whether the connection was lost and is back since so long: others may still be without theirs."""
+        return time.monotonic() - self._reconnected_s < within_s
+
     def wake(self) -> None:
         """Have whoever waits look again: there is more room."""
         self._more.set()
@@ -126,7 +133,7 @@ class Pulls:
 
     # ------------------------------------------------------------ consumers
 
-    async def _make(self, durable: str, subject: str) -> None:
+    async def _make(self, durable: str, subject: str) -> dict[str, Any]:
         stream = self._cluster.names.work
         config = {
             "durable_name": durable,
@@ -140,9 +147,10 @@ class Pulls:
             "max_waiting": 4096,
         }
         try:
-            await self._cluster.ask(f"CONSUMER.CREATE.{stream}.{durable}.{subject}", {"stream_name": stream, "config": config})
+            asked = {"stream_name": stream, "config": config}
+            return await self._cluster.ask(f"CONSUMER.CREATE.{stream}.{durable}.{subject}", asked)
         except StoreError:  # it is there, perhaps, and we may not make one
-            await self._cluster.ask(f"CONSUMER.INFO.{stream}.{durable}")
+            return await self._cluster.ask(f"CONSUMER.INFO.{stream}.{durable}")
 
     async def _search(self) -> list[str]:
         found: list[str] = []
@@ -158,15 +166,21 @@ class Pulls:
 
     async def _connect(self) -> None:
         client = await self._cluster.client()
-        reconnects = client.stats["reconnects"]
-        if client is self._client and reconnects == self._reconnects:
+        if client is self._client:
             return
-        for source in self._sources.values():  # the server has forgotten what was asked
+        self._forget_asked()
+        self._client, self._inbox, self._more = client, client.new_inbox(), asyncio.Event()
+        self._cluster.reconnected.add(self._came_back)
+        await client.subscribe(f"{self._inbox}.*", cb=self._take)
+
+    def _came_back(self) -> None:
+        self._reconnected_s = time.monotonic()
+        self._forget_asked()
+        self._more.set()
+
+    def _forget_asked(self) -> None:
+        for source in self._sources.values():  # as the server has
             source.asked = None
-        self._reconnects = reconnects
-        if client is not self._client:
-            self._client, self._inbox, self._more = client, client.new_inbox(), asyncio.Event()
-            await client.subscribe(f"{self._inbox}.*", cb=self._take)
 
     async def _ask(self, durables: Sequence[str], most: int) -> None:
         now_s = time.monotonic()
@@ -226,6 +240,7 @@ class Pulls:
                 reply=message.reply,
                 seq=int(parts[at + 2]),
                 deliveries=int(parts[at + 1]),
+                old=int(parts[at + 4]) < source.since_ns,
             )
         )
         self._more.set()
@@ -237,3 +252,9 @@ class Pulls:
                 source.lively = False
                 source.made = source.made and status not in GONE
                 self._more.set()
+
+
+def _nanoseconds(time: str) -> int:
+    """Return a time of the server's, such as `2026-01-01T00:00:00.123456789Z`, as its messages have it."""
+    whole, _, fraction = time.removesuffix("Z").partition(".")
+    return int(datetime.fromisoformat(f"{whole}+00:00").timestamp()) * SECOND_NS + int(fraction.ljust(9, "0") or 0)

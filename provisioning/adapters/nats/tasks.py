@@ -29,6 +29,8 @@ from provisioning.errors import StoreError
 
 LOG = logging.getLogger("provisioning")
 AGAIN_S = 0.5
+RECOVERY_LEASES = 3
+"""For so many leases after a lost connection is back, whoever does not answer is asked once more a lease later."""
 CANCEL = "cancel"
 OWN = "w."
 """How the names of targets begin that one worker alone serves."""
@@ -158,7 +160,8 @@ class NatsTasks:
         key, ours = key_of(task), False
         self.holds.hold(key, one.reply)
         try:
-            ours = await self.begin(task, worker) if mutates(task) else one.deliveries == 1
+            if not one.old:
+                ours = await self.begin(task, worker) if mutates(task) else one.deliveries == 1
         finally:
             if not ours:
                 self.holds.forget(key)
@@ -190,6 +193,9 @@ class NatsTasks:
         """Find out what became of tasks that somebody else was sent before: unless he says that he has them, he is gone."""
         try:
             lost = doubtful.keys() - await self.holds.held_anywhere(doubtful)
+            if lost and self.pulls.reconnected(RECOVERY_LEASES * self._lease_s):
+                await asyncio.sleep(self._lease_s)  # who has them may not be back yet
+                lost -= await self.holds.held_anywhere(lost)
             await self.reporting.ended(*(Report(task=doubtful[key][0], worker="", outcome=Outcome.LOST) for key in lost))
             for key in lost:
                 await self._cluster.send(Message(subject=doubtful[key][1], body=DONE))
