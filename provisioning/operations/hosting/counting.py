@@ -19,11 +19,19 @@ class Counts:
         self.stale_outcomes = 0
         self.conflicts: Counter[str] = Counter({"stale": 0, "fenced": 0})
         self.on_lag: list[Callable[[float], None]] = []  # called with the seconds by which a timer was late
+        self.lost: set[str] = set()  # the runs that go on here, and whose journals somebody else has written to
+        self.on_lost: list[Callable[[str, StaleRevision], None]] = []  # called with the id of each, once
 
     def lagged(self, late_s: float) -> None:
         """A timer has fired."""
         for tell in self.on_lag:
             tell(late_s)
+
+    def lose(self, run_id: str, error: StaleRevision) -> None:
+        """Somebody else has written to the journal of a run."""
+        self.lost.add(run_id)
+        for tell in self.on_lost:
+            tell(run_id, error)
 
 
 class Counted(Protocol):
@@ -47,12 +55,18 @@ class Counting:
         return getattr(self._store, name)
 
     async def commit(self, commit: Commit) -> int:
-        """See `Journal`."""
+        """See `Journal`. Of a run that goes on and is lost nothing is recorded: that must not stop the others."""
+        last_seq = commit.expected_seq + len(commit.events)
+        if commit.run in self._counts.lost:
+            return last_seq
         try:
             return await self._store.commit(commit)
-        except StaleRevision:
+        except StaleRevision as error:
             self._counts.conflicts["stale"] += 1
-            raise
+            if commit.run not in self._runs():
+                raise
+            self._counts.lose(commit.run, error)
+            return last_seq
         except Fenced:
             self._counts.conflicts["fenced"] += 1
             raise

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provisioning import wiring
 from provisioning.core import decide
 from provisioning.core.dagu.declared import CLEAN_UP_S, DagFile
 from provisioning.core.decide import Decision, Extent
-from provisioning.core.events import Kind
 from provisioning.core.history import RunSummary
-from provisioning.core.model import RUN_ENDED, RunState, Workflow
+from provisioning.core.model import RUN_ENDED, Workflow
 from provisioning.core.ports import Commit
 from provisioning.core.run import Run, new_run
-from provisioning.engine.runner import load
 from provisioning.errors import (
     ExistsError,
     LockedError,
@@ -36,6 +34,7 @@ from provisioning.operations.dagu.queues import Turn, turns_of
 from provisioning.operations.dagu.records import SUBDAG
 from provisioning.operations.dagu.retention import remove_expired
 from provisioning.operations.dagu.running import GONE, Start, place_logs
+from provisioning.operations.hosting.losses import end_as_failed, end_lost
 
 if TYPE_CHECKING:
     from provisioning.adapters.lock import RunLock
@@ -64,6 +63,7 @@ class Driven:
     turns: Sequence[Turn] = ()
     dag: DagFile | None = None  # None: its file is gone, or says something else now
     over: asyncio.Event = field(default_factory=asyncio.Event)  # it is let go of
+    lost: asyncio.Event = field(default_factory=asyncio.Event)  # somebody else has written to its journal; it was ended
     taken: list[str] = field(default_factory=list)  # the pools of the turns that it has
 
     def give_back(self) -> None:
@@ -81,6 +81,10 @@ class Drivers:
     host: Host
     runs: dict[str, Driven] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Hear of runs that are lost."""
+        self.host.counts.on_lost.append(lambda run_id, error: self._spawn(self._lose(run_id, error), f"end {run_id}"))
 
     async def begin(self, flow: Workflow, asked: Start, turns: Sequence[Turn], dag: DagFile) -> str:
         """Record a new run and drive it. Raises ExistsError, LockedError where somebody is starting one of this id."""
@@ -192,7 +196,10 @@ class Drivers:
 
     def _drive(self, driven: Driven, start: Awaitable[object]) -> None:
         self.runs[driven.run_id] = driven
-        task = asyncio.create_task(self._to_its_end(driven, start), name=f"run {driven.run_id}")
+        self._spawn(self._to_its_end(driven, start), f"run {driven.run_id}")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -209,13 +216,35 @@ class Drivers:
         """Start a run and wait for its end. What goes wrong ends this run, and no other."""
         try:
             await start
-            await self.host.runner.ended(driven.run_id)
+            await self._over(driven)
+        except StaleRevision as error:
+            await self._broken(driven.run_id, error)
         except StoreError as error:
             self.host.fail(error)
         except NotFoundError as error:  # it was removed meanwhile
             _log.warning("run %s: %s", driven.run_id, error.message)
         except Exception as error:
             await self._broken(driven.run_id, error)
+
+    async def _over(self, driven: Driven) -> None:
+        """Wait for the end of a run, or until it was lost and ended. Raises NotFoundError."""
+        ways = [asyncio.ensure_future(each) for each in (self.host.runner.ended(driven.run_id), driven.lost.wait())]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            if ways[0].done():
+                ways[0].result()
+        finally:
+            for way in ways:
+                way.cancel()
+
+    async def _lose(self, run_id: str, error: StaleRevision) -> None:
+        """End a run that somebody else has written to. Where not even that can be recorded, it is not about one run."""
+        try:
+            await end_lost(self.host, run_id, error)
+        except Exception as second:
+            self.host.fail(second)
+        if run_id in self.runs:
+            self.runs[run_id].lost.set()
 
     async def _broken(self, run_id: str, error: Exception) -> None:
         """End a run that cannot go on as failed, with the reason."""
@@ -231,13 +260,7 @@ class Drivers:
             await self.host.runner.cancel(run_id, reason)
             await self.host.runner.ended(run_id)
             return
-        decision = Decision(run=await load(self.host.store, run_id), now=self.host.now())
-        known = decision.run.seq
-        if not decision.run.ended:
-            decision.emit(Kind.RUN_FINISHING, data={"state": RunState.FAILED.value, "reason": reason})
-            decide.abandon(decision, reason)
-            await self.host.store.commit(Commit(run=run_id, expected_seq=known, events=decision.events, fence=None))
-            self.host.feeds.nudge()
+        await end_as_failed(self.host, run_id, reason)
 
     async def _tidy(self, dag: DagFile, *, but: str = "", most: int | None = None) -> bool:
         """Remove what is beyond a DAG's retention; return whether anything was."""

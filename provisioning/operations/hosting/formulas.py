@@ -151,6 +151,8 @@ class _Told(Listener):
         """It could not begin, or broke."""
         if not self._begun.done():
             self._begun.set_exception(error)
+        else:
+            _log.error("run %s: %s", self.run_id, error.message if isinstance(error, ProvisioningError) else repr(error))
 
 
 def _unseen(_plan: Plan) -> None:
