@@ -116,7 +116,7 @@ class Client:
 
     async def info(self, run_id: str) -> Info:
         """Return a run as it stands. Raises NotFoundError."""
-        self._check()
+        await self._catch_up()
         history = self._parts.store.history
         detail = history.run(run_id)
         return run_info(detail, history.outputs(detail.run_id))
@@ -125,12 +125,13 @@ class Client:
         self, limit: int = 50, *, status: str | None = None, workflow: str | None = None, labels: Mapping[str, str] = NO_LABELS
     ) -> tuple[Info, ...]:
         """Return the newest runs first, without their steps: those in a status, of a workflow, with all of `labels`."""
-        self._check()
+        await self._catch_up()
         found = self._parts.store.history.list_runs(limit, state=status, workflow=workflow, labels=labels)
         return tuple(summary_info(one) for one in found)
 
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
         """Yield the events of a run with seq > `after` as they are recorded, until it has ended. Raises NotFoundError."""
+        await self._catch_up()
         look_s = FIRST_LOOK_S
         while True:
             summary = self._summary(run_id)
@@ -145,6 +146,7 @@ class Client:
 
     async def wait(self, run_id: str, timeout_s: float | None = None) -> Info:
         """Wait for the end of a run, and return it. Raises NotFoundError, WaitTimeout."""
+        await self._catch_up()
         until, look_s = _until(timeout_s), FIRST_LOOK_S
         if self._engine is not None:
             await self._engine.ended(run_id, timeout_s)
@@ -158,6 +160,7 @@ class Client:
         Raises StepFailed, StepSkipped, StepCancelled by what became of it, WaitTimeout, NotFoundError for a run that there is
         not. A step that is not there yet may still be added, until the run has ended.
         """
+        await self._catch_up()
         until, look_s = _until(timeout_s), FIRST_LOOK_S
         while True:
             run_ended = self._summary(run_id).state in RUN_ENDED  # looked at first: what it has ended with is there then
@@ -198,7 +201,7 @@ class Client:
         self, limit: int = 50, *, replayed: bool | None = False, workflow: str | None = None, before: int | None = None
     ) -> tuple[DeadLetter, ...]:
         """Return the newest dead letters first; `before` is an id and continues a list after it. `replayed` None: all."""
-        self._check()
+        await self._catch_up()
         found = self._parts.store.history.dead_letters(limit, replayed=replayed, workflow=workflow, before=before)
         return tuple(found)
 
@@ -215,6 +218,7 @@ class Client:
 
     async def pause(self, run_id: str) -> None:
         """Let what runs finish and start nothing new. Raises UsageError for a run that is not running."""
+        await self._catch_up()
         state = self._summary(run_id).state
         if state is not RunState.RUNNING:
             raise UsageError(f"run {run_id} is not running: it is {state.value}")
@@ -254,6 +258,7 @@ class Client:
 
         Raises NotFoundError, UsageError for one that was replayed before.
         """
+        await self._catch_up()
         letter = self._parts.store.history.dead_letter(letter_id)
         refuse_replayed(letter)
         runner = self._runner()
@@ -265,6 +270,7 @@ class Client:
 
     async def delete(self, run_id: str, *, force: bool = False) -> None:
         """Remove every trace of a run. One that has not ended is refused, or cancelled first with `force`."""
+        await self._catch_up()
         if self._summary(run_id).state not in RUN_ENDED:
             if not force:
                 raise UsageError(f"run {run_id} has not ended", hint="cancel it first, or delete it with force")
@@ -274,6 +280,12 @@ class Client:
         self._parts.logs.delete(run_id)
 
     # ------------------------------------------------------------ parts
+
+    async def _catch_up(self) -> None:
+        """See to it that what anybody has committed until now is seen."""
+        self._check()
+        if self._parts.catch_up is not None:
+            await self._parts.catch_up()
 
     def _check(self) -> None:
         if self._engine is not None:
@@ -288,6 +300,7 @@ class Client:
         return self._parts.store.history.summary(run_id)
 
     async def _ask(self, run_id: str, kind: str, data: Mapping[str, object]) -> None:
+        await self._catch_up()
         state = self._summary(run_id).state
         if state in RUN_ENDED:
             raise UsageError(f"run {run_id} has ended: {state.value}")

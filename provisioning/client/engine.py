@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field
 from datetime import datetime
@@ -108,6 +108,7 @@ class Parts:
     actions: Callable[[Runner], Mapping[str, Action]]
     outfit: Outfit
     crew: Crew | None = None  # workers in other processes; None: the engine has its own
+    catch_up: Callable[[], Awaitable[None]] | None = None  # where the history is a copy: brings it up to this moment
 
 
 class _Ringing:

@@ -212,4 +212,5 @@ def parts_of(joined: Joined, logs: LogStore) -> Parts:
         bell=_Moves(joined),
         actions=lambda _runner: {},
         outfit=OfCluster(joined),
+        catch_up=joined.store.replica.caught_up,
     )

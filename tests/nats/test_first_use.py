@@ -253,3 +253,28 @@ async def test_a_server_that_has_lost_everything_gets_its_runs_back_from_a_machi
         assert (listed["run_id"], listed["status"]) == (run, "succeeded")
         again = shell("worker", "rebuild", "--nats", after.url)
         assert (again.returncode, "is not empty" in again.stderr) == (1, True)
+
+
+async def test_a_run_is_steered_from_the_command_line_until_it_is_deleted(trial: WorkerProcess, shell: Shell) -> None:
+    url = trial.said["url"]
+    flow = Workflow("steered")
+    held = flow.step("held", double, 1, signals=["go"])
+    flow.step("after", double, held.ref())
+    async with connect(url) as client:
+        run = await client.submit(flow)
+        until(lambda: shell.facts("run", "show", "--nats", url, run)["status"] == "running")
+        assert shell.facts("run", "show", "--nats", url, run, "--why", "held")["blockers"][0]["name"] == "go"
+        assert shell("run", "pause", "--nats", url, run).returncode == 0
+        until(lambda: shell.facts("run", "show", "--nats", url, run)["status"] == "paused")
+        assert shell("run", "resume", "--nats", url, run).returncode == 0
+        assert shell("run", "signal", "--nats", url, run, "go").returncode == 0
+        watched = shell("run", "watch", "--nats", url, run)
+        assert watched.returncode == 0, watched.stderr
+        assert (await client.info(run)).step("after").result == 4
+
+        second = await client.submit(flow)
+        assert shell("run", "cancel", "--nats", url, second).returncode == 0
+        assert shell("run", "watch", "--nats", url, second).returncode == 130
+        assert shell("run", "delete", "--nats", url, second).returncode == 0
+    assert [one["run_id"] for one in shell.facts("run", "list", "--nats", url)["runs"]] == [run]
+    assert shell("run", "show", "--nats", url, second).returncode == 4

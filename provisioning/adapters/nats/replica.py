@@ -72,10 +72,17 @@ class Replica:
         self.history.close()
 
     async def reached(self, seq: int) -> None:
-        """Wait until the message with this sequence is in. Raises StoreError when the file cannot be written."""
+        """Wait until the message with this sequence is in.
+
+        Raises StoreError when the file cannot be written, ClusterUnreachable when it does not come within a minute.
+        """
         await self.start()
-        async with asyncio.timeout(CATCH_UP_S), self._moved:
-            await self._moved.wait_for(lambda: self._position >= seq or self._failure is not None)
+        try:
+            async with asyncio.timeout(CATCH_UP_S), self._moved:
+                await self._moved.wait_for(lambda: self._position >= seq or self._failure is not None)
+        except TimeoutError as error:
+            message = f"the history does not come: {self._position:,} of {seq:,} after {CATCH_UP_S:g} s"
+            raise ClusterUnreachable(message, hint="try again: it goes on from there") from error
         if self._position < seq and self._failure is not None:
             raise self._failure
 
