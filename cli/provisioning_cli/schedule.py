@@ -9,15 +9,16 @@ import click
 
 from provisioning_cli import complete
 from provisioning_cli.context import App, me, pass_app
-from provisioning_cli.dagu.asked import DagCommand, catalogue
+from provisioning_cli.dagu.asked import DagRunsCommand, Found, with_runs
 from provisioning_cli.groups import LazyGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime, tzinfo
 
-    from provisioning.operations.dagu.catalogue import Catalogue, Entry
+    from provisioning.operations.dagu.catalogue import Entry
     from provisioning.operations.scheduler.listing import Scheduled, Upcoming
+    from provisioning.operations.steering import Store
 
 VERBS = {
     "list": "List the schedules of a folder, and how far they have been looked at.",
@@ -41,7 +42,7 @@ def schedule() -> None:
     """When DAGs are due. `dag-engine scheduler` or a server starts them then."""
 
 
-@click.command("list", cls=DagCommand)
+@click.command("list", cls=DagRunsCommand)
 @pass_app
 def list_(app: App) -> None:
     """List the DAGs that have a schedule: what it says, what is due next, who has paused it."""
@@ -49,16 +50,16 @@ def list_(app: App) -> None:
     from provisioning.operations.dagu.times import local_zone
     from provisioning_cli import output
 
-    found, now, local = catalogue(app), wiring.clock().now(), local_zone()
-    entries = list(found.entries())
+    found, now, local = with_runs(app), wiring.clock().now(), local_zone()
+    entries, dags = list(found.catalogue.entries()), found.catalogue.places.dags
     rows = _known(found, entries)
     columns = ("name", "start", "stop", "restart", "next", "missed", "paused")
     app.emit(
-        lambda: {"folder": str(found.places.dags), "schedules": [_document(one, now) for one in rows]},
+        lambda: {"folder": str(dags), "schedules": [_document(one, now) for one in rows]},
         lambda: output.table(
             [_row(one, now, local) for one in rows],
             columns,
-            empty=f"no schedules in {found.places.dags}",
+            empty=f"no schedules in {dags}",
             spare=("missed", "restart", "stop", "paused"),
         ),
     )
@@ -67,7 +68,7 @@ def list_(app: App) -> None:
             app.say(f"{entry.file} is not scheduled: {entry.faults[0].message}")
 
 
-@click.command("next", cls=DagCommand)
+@click.command("next", cls=DagRunsCommand)
 @click.argument("what", metavar="[NAME|FILE]", required=False, shell_complete=complete.dags)
 @click.option("-n", "--count", default=10, show_default=True, type=click.IntRange(1, 10_000), help="How many.")
 @pass_app
@@ -80,14 +81,14 @@ def next_(app: App, what: str | None, count: int) -> None:
     from provisioning_cli import output
 
     now, local = wiring.clock().now(), local_zone()
-    due = list(islice(upcoming(_scheduled(catalogue(app), what), now), count))
+    due = list(islice(upcoming(_scheduled(with_runs(app), what), now), count))
     app.emit(
         {"due": [{"name": one.name, "kind": one.what.value, "at": iso(one.at)} for one in due]},
         lambda: output.table([_due(one, now, local) for one in due], ("at", "in", "name", "kind"), empty="nothing is due"),
     )
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @NAME
 @pass_app
 def pause(app: App, what: str) -> None:
@@ -95,7 +96,7 @@ def pause(app: App, what: str) -> None:
     _switch(app, what, suspended=True)
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @NAME
 @pass_app
 def resume(app: App, what: str) -> None:
@@ -107,40 +108,38 @@ def resume(app: App, what: str) -> None:
 
 
 def _switch(app: App, what: str, *, suspended: bool) -> None:
-    import asyncio
-
     from provisioning import wiring
     from provisioning.operations.scheduler import pausing
 
-    found = catalogue(app)
-    entry = found.find(what)
+    found = with_runs(app)
+    entry, places = found.catalogue.find(what), found.catalogue.places
 
-    async def work() -> None:
-        store = wiring.open_store(found.places.data)
-        try:
-            now = wiring.clock().now()
-            if suspended:
-                await pausing.pause(found.places, store.schedules, entry, by=me().identity, at=now)
-            else:
-                await pausing.resume(found.places, store.schedules, entry, at=now)
-        finally:
-            store.close()
+    async def work(store: Store) -> None:
+        now = wiring.clock().now()
+        if suspended:
+            await pausing.pause(places, store.schedules, entry, by=me().identity, at=now)
+        else:
+            await pausing.resume(places, store.schedules, entry, at=now)
 
-    asyncio.run(work())
+    found.reach.within(found.data, work)
     said = "is paused" if suspended else "counts again"
     app.emit({"name": entry.name, "suspended": suspended}, lambda: f"the schedule of {entry.name} {said}\n")
 
 
-def _scheduled(found: Catalogue, what: str | None) -> list[Scheduled]:
-    return _known(found, found.entries() if what is None else [found.find(what)])
+def _scheduled(found: Found, what: str | None) -> list[Scheduled]:
+    return _known(found, found.catalogue.entries() if what is None else [found.catalogue.find(what)])
 
 
-def _known(found: Catalogue, entries: Iterable[Entry]) -> list[Scheduled]:
+def _known(found: Found, entries: Iterable[Entry]) -> list[Scheduled]:
     from provisioning.operations.dagu.times import local_zone
     from provisioning.operations.scheduler.listing import list_schedules
     from provisioning.operations.scheduler.serving import kept_of
 
-    return list_schedules(entries, kept_of(found.places), local_zone())
+    if found.access is None:
+        kept = kept_of(found.catalogue.places)
+    else:
+        kept = found.reach.within(found.data, lambda store: store.schedules.kept())
+    return list_schedules(entries, kept, local_zone())
 
 
 def _document(one: Scheduled, now: datetime) -> dict[str, object]:

@@ -17,6 +17,7 @@ from provisioning.core.model import NO_FIELDS, RUN_ENDED, GateKind, RunState, St
 from provisioning.core.ports import Inbox, Journal, Request
 from provisioning.core.requests import stopped_at
 from provisioning.core.run import Run, StepRun
+from provisioning.core.schedules import Schedules
 from provisioning.core.why import Blocker, blockers, holders
 from provisioning.engine.runner import load
 from provisioning.errors import UsageError, WaitTimeout
@@ -83,6 +84,11 @@ class Store(Journal, Inbox, Protocol):
     @property
     def history(self) -> History:
         """What happened."""
+        ...
+
+    @property
+    def schedules(self) -> Schedules:
+        """What is remembered of schedules."""
         ...
 
     async def delete_dead_letters(self, *, before: datetime | None = None, waiting: bool = False) -> int:

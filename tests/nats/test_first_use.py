@@ -278,3 +278,15 @@ async def test_a_run_is_steered_from_the_command_line_until_it_is_deleted(trial:
         assert shell("run", "delete", "--nats", url, second).returncode == 0
     assert [one["run_id"] for one in shell.facts("run", "list", "--nats", url)["runs"]] == [run]
     assert shell("run", "show", "--nats", url, second).returncode == 4
+
+
+def test_a_schedule_is_paused_on_the_cluster_for_whoever_looks(trial: WorkerProcess, shell: Shell) -> None:
+    url = trial.said["url"]
+    (shell.folder / "due.yaml").write_text(f'schedule: "0 1 * * *"\n{DAG}', "utf-8")
+    where = ("--dags", str(shell.folder), "--nats", url)
+    assert shell("schedule", "pause", "due", *where).returncode == 0
+    (listed,) = shell.facts("schedule", "list", *where)["schedules"]
+    assert (listed["suspended"], "@" in listed["paused_by"]) == (True, True)
+    assert shell("schedule", "resume", "due", *where).returncode == 0
+    (listed,) = shell.facts("schedule", "list", *where)["schedules"]
+    assert (listed["suspended"], listed["paused_by"]) == (False, "")
