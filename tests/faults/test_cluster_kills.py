@@ -76,7 +76,7 @@ async def kill_leader(load: Load, nodes: Sequence[NodeProcess], dice: Random) ->
 
 def told(gaps: Sequence[float]) -> str:
     """Return how long taking over took."""
-    return f"taken over after {sorted(gaps)[len(gaps) // 2]:.1f} s (median), at most {max(gaps):.1f} s, with a lease of 2 s"
+    return f"taken over {len(gaps)} times after {sorted(gaps)[len(gaps) // 2]:.1f} s (median), at most {max(gaps):.1f} s, with a lease of 2 s"
 
 
 async def frozen(folder: Path, say: Say, rounds: int) -> None:

@@ -210,10 +210,15 @@ async def judge_fences(store: NatsStore) -> int:
 
 
 async def takeovers(load: Load, killed_s: Sequence[float]) -> list[float]:
-    """Return for each moment at which a leader was killed how long it took until another one decided something."""
+    """Return for each moment at which a leader was killed how long it took until another one decided something.
+
+    Those are left out who had not decided anything yet themselves: then it is counted from their end on.
+    """
     everything = [event for run in load.runs for event in await load.store.events(run) if event.kind is not Kind.RUN_CREATED]
     decided = sorted(event.at.timestamp() for event in everything)
-    return [decided[bisect_right(decided, at_s)] - at_s for at_s in killed_s if at_s < decided[-1]]
+    next_s = [decided[at] for at_s in killed_s if (at := bisect_right(decided, at_s)) < len(decided)]
+    followed = [*killed_s[1:], float("inf")]
+    return [then - at_s for then, at_s, again_s in zip(next_s, killed_s, followed, strict=False) if then < again_s]
 
 
 async def leader_of(store: NatsStore, nodes: Sequence[NodeProcess], *, within_s: float = 60.0) -> NodeProcess:

@@ -96,9 +96,9 @@ class Holds:
         self._held.pop(key, None)
 
     async def held_anywhere(self, keys: Iterable[Key]) -> set[Key]:
-        """Return those that a process which lives has. Raises StoreError when that cannot be asked."""
+        """Return those that a process which lives has, or has answered for. Raises StoreError when that cannot be asked."""
         wanted = set(keys)
-        found = wanted & self._held.keys()
+        found = {key for key in wanted if self.has(key)}
         for _ in range(ASKED):
             if missing := wanted - found:
                 found |= await self._ask(missing)
@@ -116,7 +116,7 @@ class Holds:
         return found
 
     async def _answer(self, asked: Any) -> list[Key]:  # noqa: ANN401 - what somebody said
-        return [key for key in _keys([asked]) if key in self._held]
+        return [key for key in _keys([asked]) if self.has(key)]
 
     async def _beat(self) -> None:
         prolonged_s = time.monotonic()

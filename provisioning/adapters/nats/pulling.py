@@ -42,6 +42,7 @@ class Delivered:
     seq: int  # of the stream
     deliveries: int  # 1 when nobody was sent it before
     old: bool  # it was there before its consumer: nobody can say any more to whom it was sent
+    unsure: bool  # it was there before its server: to whom it was sent, and `deliveries`, may be forgotten
 
 
 @dataclass(slots=True)
@@ -83,6 +84,7 @@ class Pulls:
         self._numbers = itertools.count(1)
         self._reconnected_s = float("-inf")
         self._searched_s = float("-inf")
+        self._server, self._server_since_ns = "", 0
 
     async def ensure(self, target: str) -> str:
         """See to it that there is a consumer for a target; return its name."""
@@ -166,12 +168,22 @@ class Pulls:
 
     async def _connect(self) -> None:
         client = await self._cluster.client()
+        await self._meet(str(getattr(client, "_server_info", {}).get("server_id", "")))
         if client is self._client:
             return
         self._forget_asked()
         self._client, self._inbox, self._more = client, client.new_inbox(), asyncio.Event()
         self._cluster.reconnected.add(self._came_back)
         await client.subscribe(f"{self._inbox}.*", cb=self._take)
+
+    async def _meet(self, server: str) -> None:
+        """Note since when we know this server process: what one knows of deliveries is not on its disk at once."""
+        if server == self._server:
+            return
+        if self._server:
+            info = await self._cluster.ask(f"STREAM.INFO.{self._cluster.names.work}")
+            self._server_since_ns = _nanoseconds(str(info["ts"]))
+        self._server = server
 
     def _came_back(self) -> None:
         self._reconnected_s = time.monotonic()
@@ -241,6 +253,7 @@ class Pulls:
                 seq=int(parts[at + 2]),
                 deliveries=int(parts[at + 1]),
                 old=int(parts[at + 4]) < source.since_ns,
+                unsure=int(parts[at + 4]) < self._server_since_ns,
             )
         )
         self._more.set()

@@ -161,7 +161,7 @@ class NatsTasks:
         self.holds.hold(key, one.reply)
         try:
             if not one.old:
-                ours = await self.begin(task, worker) if mutates(task) else one.deliveries == 1
+                ours = await self.begin(task, worker) if mutates(task) else one.deliveries == 1 and not one.unsure
         finally:
             if not ours:
                 self.holds.forget(key)
