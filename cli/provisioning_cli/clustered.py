@@ -129,7 +129,11 @@ def on_cluster(app: App, project: Project) -> Project:
     """Return a project with the cluster that is meant, if one is. Raises ConfigError, UsageError."""
     from dataclasses import replace
 
-    return replace(project, cluster=access(app))
+    from provisioning import clusters
+    from provisioning.settings import load
+
+    found = load(flags=flags(app), workspace=project.infra.workspace.settings)  # which has been read already
+    return replace(project, cluster=clusters.access(found, project.folder))
 
 
 def required(app: App) -> Access:

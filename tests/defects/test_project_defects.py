@@ -17,7 +17,7 @@ ROWS = [f"{number:02}" for number in range(1, 35)]
 HARMLESS = (
     "__future__ base64 bisect collections contextlib dataclasses datetime decimal difflib enum functools graphlib hashlib"
     " heapq ipaddress itertools json math operator re re2 shlex statistics string textwrap types typing unicodedata"
-    " urllib.parse warnings"
+    " urllib.parse warnings zlib"
 )
 """Modules, of the standard library and RE2, that neither read nor wait nor know the time by being imported."""
 
