@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import click
 
 from provisioning_cli.context import App, pass_app
@@ -32,6 +35,7 @@ def server(
 ) -> None:
     """Serve the pages and the API over DAG files, runs and workspaces; Ctrl-C ends it.
 
+    Workspaces are those of `provisioning workspace list`; the one that it is started in becomes one of them.
     At the first start it prints a token with which the first user is made. Runs that go on at its end are taken up at the next
     start. With --nats it shows and steers the runs of a cluster, and runs nothing itself.
     """
@@ -45,6 +49,7 @@ def server(
     except ImportError as error:
         raise UsageError("the server is not installed", hint="pip install 'provisioning[server]'") from error
     where = places(app, dags_dir)
+    offer_workspace(app)
     listen = Listen(
         host=host,
         port=port,
@@ -55,3 +60,39 @@ def server(
         scheduler=scheduler,
     )
     run_blocking(serve(where, load(flags=flags(app)), listen, app.say))
+
+
+def offer_workspace(app: App) -> None:
+    """Have the workspace that is meant here, if one is, among those that this user knows: a server offers these.
+
+    What is wrong with one that nobody asked for with -w is told, and no reason not to serve. Raises ConfigError, NotFoundError.
+    """
+    from provisioning.errors import ConfigError, NotFoundError, StoreError
+
+    try:
+        found = app.workspace()
+        told = _made_known(found.name, found.path)
+    except NotFoundError:
+        if app.asked("workspace") is not None:
+            raise
+        return
+    except (ConfigError, StoreError) as error:
+        if app.asked("workspace") is not None:
+            raise
+        told = f"the workspace here is not offered: {error.message}"
+    if told:
+        app.say(told)
+
+
+def _made_known(name: str, path: str) -> str:
+    """Return what there is to say about it; nothing where it was known."""
+    from provisioning import userfile
+
+    mine = userfile.read()
+    other = mine.workspaces.get(name, path)
+    if other != path and (Path(other) / "workspace.toml").is_file():
+        return f"{name} means the workspace in {other}; to offer the one here: provisioning workspace use {path}"
+    if name in mine.workspaces and other == path:
+        return ""
+    userfile.write(replace(mine, workspaces={**mine.workspaces, name: path}))
+    return f"workspace {name} is known from now on: {path}"

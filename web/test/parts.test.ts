@@ -5,7 +5,7 @@ import { meaning } from "../src/layout/shortcuts";
 import { hint, startValues } from "../src/pages/params";
 import { coloured } from "../src/pages/yaml";
 import { inWords, zoneOf } from "../src/parts/cron";
-import { shortly } from "../src/parts/states";
+import { by, shortly } from "../src/parts/states";
 import { dated } from "../src/parts/times";
 
 describe("a schedule in words", () => {
@@ -95,5 +95,13 @@ describe("what a page says", () => {
     for (const one of [line, "steps:", "- echo: 'x'", "https://example.com", "", "#"]) {
       expect(coloured(one).map((piece) => piece.text).join("")).toBe(one);
     }
+  });
+});
+
+describe("what a run was started by", () => {
+  it("is said once", () => {
+    expect(by({ trigger: "api", actor: "ann (api)" })).toBe("ann (api)");
+    expect(by({ trigger: "schedule", actor: "scheduler" })).toBe("schedule, scheduler");
+    expect(by({ trigger: "cli", actor: "" })).toBe("cli");
   });
 });

@@ -11,7 +11,7 @@ import { Note } from "../parts/Note";
 import { Progress } from "../parts/Progress";
 import { State } from "../parts/State";
 import { Loaded, Loading } from "../parts/Told";
-import { toneOf } from "../parts/states";
+import { by, toneOf } from "../parts/states";
 import { useNow } from "../parts/now";
 import { clock, since } from "../parts/times";
 import { needsOf, stepsOf } from "./graphs";
@@ -130,7 +130,7 @@ function About({ run, now }: { readonly run: Run; readonly now: number }) {
         ["Started", clock(run.started_at ?? run.created_at, now)],
         ["Took", <span className="numbers">{since(run.started_at ?? null, run.ended_at ?? null, now)}</span>],
         ["Steps", <span className="numbers">{`${done.toLocaleString("en")} of ${run.steps.length.toLocaleString("en")}`}</span>],
-        ["By", [run.trigger, run.actor].filter(Boolean).join(", ")],
+        ["By", by(run)],
         ["Exit code", run.exit_code],
       ]}
     />

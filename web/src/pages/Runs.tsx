@@ -9,6 +9,7 @@ import { Icon } from "../parts/Icon";
 import { State } from "../parts/State";
 import { type Column, Table } from "../parts/Table";
 import { Empty, Loaded } from "../parts/Told";
+import { by } from "../parts/states";
 import { useNow } from "../parts/now";
 import { ago, clock, since } from "../parts/times";
 
@@ -92,7 +93,7 @@ function Rows({ rows, named, onEnd }: { readonly rows: readonly RunItem[]; reado
       cell: (run) => <span className="one-line" title={clock(run.started_at ?? run.created_at, now)}>{ago(run.started_at ?? run.created_at, now)}</span>,
     },
     { key: "took", head: "Took", width: "92px", cell: (run) => <span className="numbers">{since(run.started_at ?? null, run.ended_at ?? null, now)}</span> },
-    { key: "by", head: "By", width: "minmax(80px, 1fr)", cell: (run) => <span className="one-line" title={run.actor}>{[run.trigger, run.actor].filter(Boolean).join(", ")}</span> },
+    { key: "by", head: "By", width: "minmax(80px, 1fr)", cell: (run) => <span className="one-line" title={run.actor}>{by(run)}</span> },
   ];
   return <Table label="Runs" columns={columns} rows={rows} keyOf={(run) => run.run_id} row_px={48} onEnd={onEnd} />;
 }

@@ -47,7 +47,8 @@ export function Source({ name, faults }: Props) {
 }
 
 function Lines({ text, file, faults }: { readonly text: string; readonly file: string; readonly faults: readonly Fault[] }) {
-  const at = new Map(faults.map((fault) => [fault.line, fault.message]));
+  const at = new Map<number, string>();
+  for (const { line, message } of faults) at.set(line, [at.get(line), message].filter(Boolean).join("; "));
   return (
     <pre className="source" tabIndex={0} aria-label={file}>
       {text.replace(/\n$/, "").split("\n").map((line, index) => (

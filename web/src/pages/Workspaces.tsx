@@ -23,7 +23,7 @@ export default function Workspaces() {
             </ul>
           ) : (
             <Empty title="There are no workspaces yet.">
-              <code>provisioning workspace init</code> makes one.
+              <code>provisioning workspace init</code> makes one, <code>provisioning workspace use</code> shows one that is there.
             </Empty>
           )
         }

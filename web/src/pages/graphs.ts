@@ -16,7 +16,7 @@ export function stepsOf(graph: Graph, run: readonly StepItem[] = []): GraphStep[
     id: node.id,
     label: node.label || node.id,
     state: states.get(node.id) ?? node.state,
-    note: [node.server, node.approval ? "waits for a person" : node.kind].filter(Boolean).join(" · "),
+    note: [node.server, node.approval ? "asks a person" : node.kind].filter(Boolean).join(" · "),
     needs: needs.get(node.id) ?? [],
     group: node.group || undefined,
     critical: node.critical,

@@ -55,3 +55,8 @@ export function worst(states: readonly string[]): string {
 export function shortly(error: string): string {
   return error.replace(/^`.*` (?=\S)/s, "");
 }
+
+/** What started a run, and who: an actor such as `ann (api)` says both. */
+export function by({ trigger, actor }: { readonly trigger: string; readonly actor: string }): string {
+  return actor.endsWith(`(${trigger})`) ? actor : [trigger, actor].filter(Boolean).join(", ");
+}
