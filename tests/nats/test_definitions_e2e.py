@@ -140,6 +140,7 @@ async def test_a_worker_without_files_starts_runs_at_another_one_with_all_that_t
     assert not list((tmp_path / "b").rglob("say.sh")) or list((tmp_path / "b").rglob("*.package"))
 
 
+@pytest.mark.soak
 async def test_a_run_whose_worker_is_killed_goes_on_at_another_one_with_its_files(tmp_path: Path, nats_access: Access) -> None:
     text = (
         "type: chain\nsteps:\n"

@@ -155,6 +155,7 @@ async def test_a_worker_that_drains_ends_what_it_has_and_leaves_with_success(tri
         two.end()
 
 
+@pytest.mark.soak
 async def test_a_second_signal_leaves_at_once_and_another_worker_does_the_step(tmp_path: Path, nats_access: Access) -> None:
     flow, options = Workflow("slow"), reach(nats_access)
     for name in ("one", "two"):
@@ -211,6 +212,7 @@ def test_a_server_that_does_not_sync_is_refused_with_the_setting_that_takes_the_
         assert "any_sync" in done.stderr
 
 
+@pytest.mark.soak
 async def test_what_is_not_over_when_the_time_to_drain_is_begins_again_elsewhere_as_the_same_attempt(
     tmp_path: Path, nats_access: Access
 ) -> None:
@@ -231,6 +233,7 @@ async def test_what_is_not_over_when_the_time_to_drain_is_begins_again_elsewhere
                 assert two.end() == 0
 
 
+@pytest.mark.soak
 async def test_a_server_that_has_lost_everything_gets_its_runs_back_from_a_machine_that_decided(
     tmp_path: Path, shell: Shell
 ) -> None:
@@ -255,6 +258,7 @@ async def test_a_server_that_has_lost_everything_gets_its_runs_back_from_a_machi
         assert (again.returncode, "is not empty" in again.stderr) == (1, True)
 
 
+@pytest.mark.soak
 async def test_a_run_is_steered_from_the_command_line_until_it_is_deleted(trial: WorkerProcess, shell: Shell) -> None:
     url = trial.said["url"]
     flow = Workflow("steered")

@@ -25,7 +25,7 @@ LEASE_S = 1.0
 STEPS = 60
 
 
-@pytest.mark.parametrize(("kills", "what"), [pytest.param(6, "worker"), pytest.param(4, "leader")])
+@pytest.mark.parametrize(("kills", "what"), [pytest.param(3, "worker"), pytest.param(3, "leader")])
 async def test_a_few_kills(tmp_path: Path, kills: int, what: str) -> None:
     await killing(tmp_path, what, kills, seed=1)
 

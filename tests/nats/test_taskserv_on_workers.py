@@ -43,6 +43,7 @@ def test_the_demo_is_installed_by_a_worker_and_the_next_call_finds_nothing_to_do
         assert {step["action"] for step in json.loads(again.stdout)["steps"] if step["kind"] == "node"} == {"unchanged"}
 
 
+@pytest.mark.soak
 def test_a_second_call_is_refused_with_who_has_the_workspace_and_a_cut_one_frees_it(
     tmp_path: Path, throwaway: ThrowawayServers, nats_access: Access
 ) -> None:
@@ -61,6 +62,7 @@ def test_a_second_call_is_refused_with_who_has_the_workspace_and_a_cut_one_frees
         assert len(shop.completed()) == 11
 
 
+@pytest.mark.soak
 def test_a_secret_that_the_worker_has_not_is_named_and_its_value_travels_nowhere(
     tmp_path: Path, throwaway: ThrowawayServers, nats_access: Access
 ) -> None:
@@ -94,6 +96,7 @@ def test_states_that_only_this_machine_has_are_not_planned_away(
     assert {step["action"] for step in planned["steps"] if step["kind"] == "node"} == {"unchanged"}
 
 
+@pytest.mark.soak
 def test_what_a_killed_worker_had_begun_on_a_server_is_found_there_and_not_done_twice(
     tmp_path: Path, throwaway: ThrowawayServers, nats_access: Access
 ) -> None:

@@ -102,6 +102,7 @@ def test_servers_without_a_route_are_installed_by_the_worker_of_their_site(sites
     assert direct.returncode == 7, direct.stderr  # there is no route
 
 
+@pytest.mark.soak
 def test_a_failure_at_a_site_says_what_embedded_runs_say_and_resumes_there(sites: Sites) -> None:
     script = sites.shop.workspace / "taskservs" / "web-app" / "default" / "install-web-app.sh"
     good = script.read_text("utf-8")
