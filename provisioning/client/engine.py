@@ -28,7 +28,7 @@ from provisioning.engine.actions import Action
 from provisioning.engine.limits import Limits
 from provisioning.engine.runner import Projection, Runner, Store
 from provisioning.engine.worker import Place, Worker
-from provisioning.errors import ClusterUnreachable, Fenced, LockedError, ProvisioningError
+from provisioning.errors import Fenced, LockedError, ProvisioningError, StoreError
 from provisioning.operations.orders import ORDERS
 
 WORKER = "local"
@@ -197,6 +197,12 @@ class Engine:
             with suppress(asyncio.CancelledError, Exception):
                 await self._serving
 
+    async def over(self) -> None:
+        """Wait until the engine has ended. Raises what ended it."""
+        if self._serving is not None:
+            await asyncio.wait([self._serving])
+        self.check()
+
     def check(self) -> None:
         """Raise what ended the engine."""
         if self._serving is not None and self._serving.done() and not self._serving.cancelled():
@@ -225,13 +231,13 @@ class Engine:
     async def _contend(self, tried: asyncio.Event) -> None:
         """Take the right and drive. In a cluster that may be over: somebody else has taken over, or no server answers any more.
 
-        Then drop what we thought, and begin again.
+        Then drop what we thought, and begin again after a while: a cluster that chooses its leader refuses for a moment.
         """
         while True:
             token = await self._take_right(tried)
             try:
                 await self._drive(token, await self._parts.outfit.open(token), tried)
-            except* (Fenced, ClusterUnreachable) as lost:
+            except* StoreError as lost:
                 if self._parts.store.ordered is None:  # nobody takes over while a process lives
                     raise
                 LOG.warning("no longer driving: %s", _first(lost))
@@ -242,6 +248,7 @@ class Engine:
                 await self._parts.store.resign()
                 await self._parts.outfit.close()
                 await self._parts.lease.release()
+            await self._parts.clock.sleep(TAKE_OVER_S)
 
     async def _take_right(self, tried: asyncio.Event) -> int:
         while True:
@@ -249,7 +256,7 @@ class Engine:
                 return await self._parts.lease.acquire(wait=False)
             except LockedError:
                 tried.set()
-            except ClusterUnreachable as error:
+            except StoreError as error:
                 if not tried.is_set():  # nobody is to wait for a server that was never there
                     raise
                 LOG.warning("not driving: %s", error.message)

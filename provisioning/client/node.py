@@ -86,6 +86,7 @@ class Node:
                 self.engine = Engine(replace(parts_of(self._joined, logs), crew=crew), self._options)
                 stack.push_async_callback(self.engine.stop)
                 await self.engine.start()
+                self._do(self.engine.over())
             self._open = stack.pop_all()
         return self
 
@@ -121,12 +122,18 @@ class Node:
             self._worker.drain()
 
     async def done(self, within_s: float | None = None) -> bool:
-        """Wait until what ran here after `drain` has ended; return whether it has. Raises what ended the worker."""
+        """Wait until what ran here after `drain` has ended; return whether it has.
+
+        Raises what ended the worker, or anything beside it without which it would be of no use, or in the way.
+        """
         if self._working is None:
             return True
-        await asyncio.wait([self._working], timeout=within_s)
-        if self._working.done() and not self._working.cancelled():
-            self._working.result()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not self._working.done():
+                    await asyncio.wait([job for job in self._jobs if not job.done()], return_when=asyncio.FIRST_COMPLETED)
+                    self._check()
+        self._check()
         return self._working.done()
 
     # ------------------------------------------------------------ parts
@@ -153,6 +160,11 @@ class Node:
             stopping = asyncio.ensure_future(self._worker.cancel(run))
             self._stopping.add(stopping)
             stopping.add_done_callback(self._stopping.discard)
+
+    def _check(self) -> None:
+        for job in self._jobs:
+            if job.done() and not job.cancelled():
+                job.result()
 
     def _do(self, work: Awaitable[None]) -> asyncio.Task[None]:
         job = asyncio.ensure_future(work)

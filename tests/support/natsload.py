@@ -7,10 +7,12 @@ import contextlib
 import json
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from support.natsnodes import NodeProcess, Post, change_step, python_step, shell_step
 
@@ -100,12 +102,22 @@ class Load:
                 while self.store.history.summary(run_id).ended_at is None:  # noqa: ASYNC110 - nothing tells
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            run = await load_run(self.store, run_id)
+            run = await patiently(lambda: load_run(self.store, run_id))
             stuck = {id: (step.state.value, step.epoch) for id, step in run.steps.items() if step.state.value != "succeeded"}
             raise AssertionError(f"run {run_id} is stuck: {run.state}, {stuck}") from None
-        run = await load_run(self.store, run_id)
+        run = await patiently(lambda: load_run(self.store, run_id))
         assert run.state is RunState.SUCCEEDED, (run_id, {id: (one.state, one.error) for id, one in run.steps.items()})
         self.ended.append(run_id)
+
+
+async def patiently(call: Callable[[], Awaitable[Any]], within_s: float = ENDS_WITHIN_S) -> Any:
+    """Ask again while the servers do not answer: our own link is cut, too."""
+    async with asyncio.timeout(within_s):
+        while True:
+            try:
+                return await call()
+            except StoreError:
+                await asyncio.sleep(0.2)
 
 
 @contextlib.asynccontextmanager
@@ -115,7 +127,7 @@ async def loaded(post: Post, seed: int, *, feeders: int = 2) -> AsyncIterator[Lo
     joined = replace(post, folder=f"{post.folder}-watching").joined()
     load = Load(joined.store, post, seed)
     try:
-        await load.begin(feeders)
+        await patiently(lambda: load.begin(feeders))
         yield load
     finally:
         await load.close()
@@ -146,7 +158,8 @@ async def judge(load: Load) -> Verdict:
     """Judge all runs when they have ended. Raises AssertionError."""
     store, marks = load.store, Path(load.post.marks)
     assert sorted(load.ended) == sorted(load.runs)
-    events = {run: await store.events(run) for run in load.runs}
+    await patiently(store.replica.caught_up)
+    events = {run: await store.replica.events(run, 0) for run in load.runs}
     lost = Counter((run, one.step) for run, of in events.items() for one in of if one.kind is Kind.STEP_LEASE_LOST)
     for run, of in events.items():
         _judge_events(run, of)
@@ -193,7 +206,7 @@ def _judge_changes(effects: Path, runs: Sequence[str]) -> int:
 async def judge_fences(store: NatsStore) -> int:
     """See that no decision was stored of who had been replaced; return how many decisions there are."""
     names, cluster = store.cluster.names, store.cluster
-    newest = [await cluster.last(names.work, subject) for subject in (names.decisions, names.fence)]
+    newest = [await patiently(partial(cluster.last, names.work, subject)) for subject in (names.decisions, names.fence)]
     last = max(stored.seq for stored in newest if stored is not None)
     reading, place, fence, count = Reading(cluster, names.work, [names.decisions, names.fence]), 0, 0, 0
     while place < last:
@@ -214,7 +227,9 @@ async def takeovers(load: Load, killed_s: Sequence[float]) -> list[float]:
 
     Those are left out who had not decided anything yet themselves: then it is counted from their end on.
     """
-    everything = [event for run in load.runs for event in await load.store.events(run) if event.kind is not Kind.RUN_CREATED]
+    everything = [
+        event for run in load.runs for event in await load.store.replica.events(run, 0) if event.kind is not Kind.RUN_CREATED
+    ]
     decided = sorted(event.at.timestamp() for event in everything)
     next_s = [decided[at] for at_s in killed_s if (at := bisect_right(decided, at_s)) < len(decided)]
     followed = [*killed_s[1:], float("inf")]

@@ -19,6 +19,7 @@ from provisioning.errors import StoreError
 
 LOG = logging.getLogger("provisioning")
 BUCKET = "workers"
+AGAIN_S = 1.0
 BEATS = 3  # in the time after which who is silent is forgotten
 _REMOVED = {"KV-Operation": "DEL", TTL: "60s"}
 
@@ -28,10 +29,10 @@ class Beat:
 
     def __init__(self, cluster: Cluster, clock: Clock, *, ttl_s: float = FRESH_S) -> None:
         self._cluster, self._clock, self._ttl_s = cluster, clock, ttl_s
+        self._prepared = False
 
     async def serve(self, said: Callable[[], Presence]) -> None:
         """Ask `said` before every beat. A server that does not answer is tried again with the next one."""
-        await _prepare(self._cluster)
         since = self._clock.now()
         name = said().name
         try:
@@ -46,6 +47,9 @@ class Beat:
         headers = {TTL: f"{max(1, round(self._ttl_s))}s"}
         message = Message(subject=_subject(self._cluster, presence.name), body=encode(presence), headers=headers)
         try:
+            if not self._prepared:
+                await _prepare(self._cluster)
+                self._prepared = True
             await self._cluster.publish(message)
         except StoreError as error:
             LOG.warning("others may take worker %s for gone: %s", presence.name, error)
@@ -78,7 +82,16 @@ class Workers:
         return self.seen()
 
     async def serve(self) -> None:
-        """Follow until cancelled."""
+        """Follow until cancelled; where the server refuses, again after a while: who decides waits for what is known here."""
+        while True:
+            try:
+                await self.follow()
+            except StoreError as error:
+                LOG.warning("who else is there is not known now: %s", error)
+                await asyncio.sleep(AGAIN_S)
+
+    async def follow(self) -> None:
+        """Follow until cancelled. Raises StoreError."""
         await _prepare(self._cluster)
         stream, subject = self._cluster.names.bucket(BUCKET), self._cluster.names.key(BUCKET, "*")
         newest = await self._cluster.last(stream, subject)
@@ -107,7 +120,7 @@ class Workers:
 async def list_workers(cluster: Cluster) -> tuple[Presence, ...]:
     """Return the workers that are there now, by name. Raises StoreError."""
     workers = Workers(cluster)
-    serving = asyncio.create_task(workers.serve())
+    serving = asyncio.create_task(workers.follow())
     complete = asyncio.create_task(workers.known())
     try:
         await asyncio.wait([serving, complete], return_when=asyncio.FIRST_COMPLETED)
