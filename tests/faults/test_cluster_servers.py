@@ -20,7 +20,9 @@ from support.netns import inside, namespaces, need_namespaces, plug_in, pull
 from provisioning.errors import StoreError
 
 # nats-py leaves the socket of a failed attempt to reconnect to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*(Transport|StreamWriter):pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in.*(Transport|StreamWriter):pytest.PytestUnraisableExceptionWarning"
+)
 
 SEED = 20261202
 Say = Callable[[str], None]

@@ -51,6 +51,7 @@ class Post:
     lease_s: float = 2.0  # of tasks
     ttl_s: float = 2.0  # of the right to decide
     slots: int = 6
+    targets: tuple[str, ...] = ()
     decides: bool = True
     replicas: int = 1
     timeout_s: float = 5.0
@@ -217,9 +218,9 @@ def crew(*posts: Post, networks: Mapping[str, str] | None = None) -> Iterator[li
 async def main(said: str) -> None:
     """Work until killed."""
     given = json.loads(said)
-    post = Post(**{**given, "urls": tuple(given["urls"])})
+    post = Post(**{**given, "urls": tuple(given["urls"]), "targets": tuple(given["targets"])})
     clusters.lease = lambda joined: NatsLease(joined.cluster, f"pid {os.getpid()}", ttl_s=post.ttl_s)
-    duty = Duty(name=post.name, slots=post.slots, decides=post.decides, home=Path(post.folder))
+    duty = Duty(name=post.name, slots=post.slots, targets=post.targets, decides=post.decides, home=Path(post.folder))
     joined = post.joined()
     until = time.monotonic() + STARTS_WITHIN_S
     while not await joined.cluster.connected(STARTS_WITHIN_S):
