@@ -13,12 +13,14 @@ from provisioning.api.shapes.runs import Approval, Attempt, EventItem, LetterIte
 from provisioning.api.table import API
 from provisioning.codec import plain
 from provisioning.core.dagu.declared import DagFile
+from provisioning.core.dagu.declared import Param as Declared
 from provisioning.core.dagu.report import RunReport
 from provisioning.core.events import Event
 from provisioning.core.history import AttemptRecord, DeadLetter, RunSummary, StepRecord
 from provisioning.core.model import RUN_ENDED, RunState
 from provisioning.operations.dagu.logs import files_of
 from provisioning.operations.hosting.library import Shelved
+from provisioning.operations.hosting.params import declared
 from provisioning.operations.hosting.reading import Found, word_for
 
 Facts = dict[str, Any]
@@ -87,7 +89,7 @@ def _dag_facts(one: Shelved, recent: Iterable[RunSummary]) -> Facts:
 
 def _dag_more(dag: DagFile) -> Facts:
     return {
-        "params": [_param(dag, index) for index in range(len(dag.params))],
+        "params": [_param(one) for one in declared(dag)],
         "params_text": dag.params_text.raw if dag.params_text is not None else None,
         "max_active_runs": dag.max_active_runs,
         "queue": dag.queue,
@@ -97,8 +99,7 @@ def _dag_more(dag: DagFile) -> Facts:
     }
 
 
-def _param(dag: DagFile, index: int) -> Param:
-    one = dag.params[index]
+def _param(one: Declared) -> Param:
     default = one.default or one.evaluated
     return Param(
         name=one.name,

@@ -158,6 +158,24 @@ def test_a_paused_run_starts_nothing_new_until_it_is_resumed(tmp_path: Path) -> 
     asyncio.run(story())
 
 
+def test_parameters_that_are_one_text_are_shown_one_by_one_and_checked_before_the_run(tmp_path: Path) -> None:
+    text = "params: 'first WHO=world MANY=\"a b\"'\nsteps: [{name: one, command: 'echo $1 $WHO $MANY'}]"
+
+    async def story() -> None:
+        async with served(tmp_path, {"said": text, "torn": "params: 'A=\"b'\nsteps: [{name: one, command: 'true'}]"}) as here:
+            shown = [(one["name"], one["default"]) for one in (await here.get("/dags/said"))["params"]]
+            assert shown == [(None, "first"), ("WHO", "world"), ("MANY", "a b")]
+            id = (await here.until(await here.started("said", WHO="me")))["run_id"]
+            assert (await here.call("GET", f"/api/v1/runs/{id}/steps/one/log")).text == "first me a b\n"
+            refused = await here.post("/dags/said/runs", {"params": {"WHOO": "me"}})
+            assert refused.status_code == 422
+            assert "WHOO" in refused.json()["faults"][0]["message"]
+            assert [run["run_id"] for run in (await here.get("/runs"))["runs"]] == [id], "nothing was begun"
+            assert (await here.get("/dags/torn"))["params"] == []
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(("verb", "status"), [("approve", "succeeded"), ("reject", "rejected")])
 def test_a_step_that_waits_for_a_person_is_approved_or_rejected(tmp_path: Path, verb: str, status: str) -> None:
     async def story() -> None:

@@ -85,7 +85,7 @@ class DagDetail(DagItem):
     """One DAG with what can be given to it."""
 
     params: list[Param] = []
-    params_text: str | None = Field(default=None, description="`params` written as one text")
+    params_text: str | None = Field(default=None, description="`params` as they stand in the file, where that is one text")
     max_active_runs: int = 1
     queue: str = ""
     overlap_policy: str = ""

@@ -1,4 +1,4 @@
-"""The workspaces of this user, as a server offers them: those that `workspace init`, `workspace use` and `dag server` have met."""
+"""The workspaces of this user, as a server offers them: those that `workspace init`, `use` and `dag server` have met."""
 
 from __future__ import annotations
 
