@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,12 @@ from random import Random
 
 import pytest
 from support.natsload import Load, judge, leader_of, loaded, takeovers
-from support.natsnodes import NodeProcess, Post, crew
+from support.natsnodes import NodeProcess, Post, change_step, crew, python_step, shell_step
 from support.natsservers import running
+
+from provisioning.adapters.clock import SystemClock
+from provisioning.core.model import RunState, Step, Workflow
+from provisioning.operations.cluster.runs import ClusterRuns
 
 SEED = 20261201
 Say = Callable[[str], None]
@@ -80,6 +85,13 @@ def told(gaps: Sequence[float]) -> str:
     return f"taken over {len(gaps)} times after {median_s:.1f} s (median), at most {most_s:.1f} s, with a lease of 2 s"
 
 
+async def kept_down(node: NodeProcess, seconds: float) -> None:
+    """Freeze a process for a while."""
+    node.send(signal.SIGSTOP)
+    await asyncio.sleep(seconds)
+    node.send(signal.SIGCONT)
+
+
 async def frozen(folder: Path, say: Say, rounds: int) -> None:
     """Who decides and a worker are frozen by turns for longer than their leases, and wake up."""
     dice, began_s = Random(SEED), time.monotonic()
@@ -91,9 +103,7 @@ async def frozen(folder: Path, say: Say, rounds: int) -> None:
                 for number in range(rounds):
                     node = dice.choice(nodes[2:]) if number % 2 else await leader_of(load.store, nodes[:2])
                     await asyncio.sleep(dice.uniform(0.2, 1.0))
-                    node.send(signal.SIGSTOP)
-                    await asyncio.sleep(boss.lease_s + dice.uniform(1.0, 2.0))
-                    node.send(signal.SIGCONT)
+                    await kept_down(node, boss.lease_s + dice.uniform(1.0, 2.0))
                     await asyncio.sleep(1)
                 await load.over()
                 assert all(node.lives for node in nodes)
@@ -101,19 +111,57 @@ async def frozen(folder: Path, say: Say, rounds: int) -> None:
     say(f"frozen {rounds} times for 3 to 4 s, leases of 2 s, seed {SEED}, {time.monotonic() - began_s:.0f} s: {found}")
 
 
-@pytest.mark.slow
-async def test_a_few_killed_workers(tmp_path: Path, say: Say) -> None:
-    await killed_workers(tmp_path, say, 3)
+async def some_of_all(folder: Path, say: Say) -> None:
+    """Workers and who decides are killed, and one of each is frozen: a little of everything."""
+    dice, began_s = Random(SEED), time.monotonic()
+    with running() as server:
+        hand = post(folder, server.url, "hand", decides=False)
+        with crew(hand, *(post(folder, server.url, f"n{n}", slots=2) for n in range(2))) as (worker, *nodes):
+            async with loaded(hand, SEED) as load:
+                killed_s = [await kill_leader(load, nodes, dice)]
+                await kept_down(await leader_of(load.store, nodes), hand.lease_s + 1)
+                await replaced(worker)
+                await asyncio.sleep(dice.uniform(0.5, 1.0))
+                await load.over()
+                assert all(node.lives for node in nodes)
+                found, gaps = await judge(load), await takeovers(load, killed_s)
+    say(f"killed and frozen, seed {SEED}, {time.monotonic() - began_s:.0f} s: {found}; {told(gaps)}")
+
+
+async def long_steps(folder: Path, say: Say, lease_s: float) -> None:
+    """Steps of each kind that take ten times the lease."""
+    began_s = time.monotonic()
+    with running() as server:
+        boss = post(folder, server.url, "boss", slots=2, lease_s=lease_s)
+        with crew(boss, *(post(folder, server.url, f"w{n}", decides=False, slots=12, lease_s=lease_s) for n in range(2))):
+            async with loaded(boss, SEED, feeders=0) as load:
+                steps = [step(number, lease_s * 10, Path(boss.marks)) for number in range(24)]
+                runs = ClusterRuns(load.store, SystemClock(), "test")
+                await runs.submit("long", Workflow(name="long", steps=tuple(steps)))
+                run = await runs.ended("long")
+    lines = Counter(line.split()[0] for line in Path(boss.marks).read_text("utf-8").splitlines())
+    assert run.state is RunState.SUCCEEDED
+    assert lines == {"begin": 24, "end": 24}
+    say(f"24 steps of {lease_s * 10:g} s on a lease of {lease_s:g} s, {time.monotonic() - began_s:.0f} s: each executed once")
+
+
+def step(number: int, seconds: float, marks: Path) -> Step:
+    """Return a step of one of the kinds."""
+    if number % 3 == 0:
+        return change_step(f"s{number}", seconds=seconds)
+    return (python_step if number % 3 == 1 else shell_step)(f"s{number}", seconds=seconds, marks=marks)
 
 
 @pytest.mark.slow
-async def test_a_leader_killed_twice(tmp_path: Path, say: Say) -> None:
-    await killed_leaders(tmp_path, say, 2)
+async def test_workers_and_leaders_that_are_killed_and_frozen(tmp_path: Path, say: Say) -> None:
+    await some_of_all(tmp_path, say)
 
 
-@pytest.mark.slow
-async def test_a_leader_and_a_worker_that_are_frozen_and_wake_up(tmp_path: Path, say: Say) -> None:
-    await frozen(tmp_path, say, 2)
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("lease_s", [3.0, 30.0])
+async def test_steps_that_take_ten_times_the_lease_are_executed_once(tmp_path: Path, say: Say, lease_s: float) -> None:
+    await long_steps(tmp_path, say, lease_s)
 
 
 @pytest.mark.soak
