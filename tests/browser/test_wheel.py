@@ -54,6 +54,7 @@ def test_a_wheel_contains_the_pages_and_the_contract(tmp_path: Path) -> None:
         assert not [name for name in wheel.namelist() if name.startswith("web/")]
 
 
+@pytest.mark.soak
 def test_a_wheel_from_an_sdist_has_the_pages_where_there_is_no_node(tmp_path: Path) -> None:
     sdist = build("sdist", tmp_path)
     with tarfile.open(sdist) as archive:

@@ -144,6 +144,7 @@ def owing(engine: Engine, hours: int) -> list[datetime]:
     return [last - timedelta(hours=back) for back in range(hours)][::-1]
 
 
+@pytest.mark.soak
 def test_schedulers_that_are_killed_start_what_is_owed_once_and_in_order(engine: Engine, tmp_path: Path) -> None:
     head = "catchup_window: 30d\noverlap_policy: all\n"
     engine.dag("etl", head + HOURLY.format(out=tmp_path / "out"))

@@ -88,6 +88,7 @@ def test_a_workspace_is_provisioned_and_its_gates_are_among_the_events(stage: St
         assert b"==> storage/kv-store attempt 1" in log.body
 
 
+@pytest.mark.soak
 def test_a_server_that_is_killed_in_the_middle_leaves_the_run_to_the_next_one(stage: Stage) -> None:
     engine = Engine(stage.home)
     with outside(engine) as server:

@@ -126,6 +126,7 @@ def _check_complete(followers: Sequence[Follower]) -> None:
         assert (one.seen, one.text) == (first.seen, first.text)
 
 
+@pytest.mark.soak
 def test_streams_go_on_where_they_were_also_after_a_server_was_started_anew(tmp_path: Path) -> None:
     engine, mark = Engine(tmp_path), tmp_path / "mark"
     last = f"  - name: last\n    command: until [ -e {mark} ]; do sleep 0.2; done\n    depends: s2\n"

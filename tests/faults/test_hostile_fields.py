@@ -24,7 +24,7 @@ from provisioning.core.declare import Server
 from provisioning.operations import Project, open_project
 
 SEED = 20260107
-QUICK, SOAK = 300, 5_000  # fields; payloads in each field
+QUICK, SOAK = 150, 5_000  # fields; payloads in each field
 TIMES = (
     "..",
     "../../etc/x",

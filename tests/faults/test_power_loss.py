@@ -22,7 +22,7 @@ from support.real import RealWorkspace, formula
 
 pytestmark = pytest.mark.sshd
 SEED = 20260106
-QUICK, SOAK = 5, 200
+QUICK, SOAK = 3, 200
 STEPS = ("a/os", "a/store", "a/web", "b/cache", "b/check")
 LINES = 14  # that a run prints
 NEW_EACH = 5  # rounds: every so often nothing has ever run

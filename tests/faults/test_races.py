@@ -47,7 +47,7 @@ def races(folder: Path, say: Callable[[str], None], *, rounds: int, timeout_s: f
 
 @pytest.mark.timeout(600)
 def test_of_two_to_eight_runners_exactly_one_proceeds(tmp_path: Path, say: Callable[[str], None]) -> None:
-    races(tmp_path, say, rounds=20, timeout_s=230)
+    races(tmp_path, say, rounds=10, timeout_s=230)
 
 
 class SlowDisk(WorkspaceLock):

@@ -103,7 +103,7 @@ def workspace(tmp_path: Path, throwaway_servers: Callable[..., ThrowawayServers]
 def test_a_few_calls_that_fail_stop_the_run_and_are_made_good_by_the_next(
     workspace: RealWorkspace, say: Callable[[str], None]
 ) -> None:
-    rounds(workspace, say, most=3)
+    rounds(workspace, say, most=2)
 
 
 @pytest.mark.soak
