@@ -16,10 +16,11 @@ from provisioning.core.inputs import profile_of
 from provisioning.core.model import Action, Step, Workflow
 from provisioning.core.plan import Plan, Selection
 from provisioning.core.planner import check_selection, make_plan
-from provisioning.core.resources import ResourceBook
+from provisioning.core.resources import Actor, ResourceBook
 from provisioning.errors import ConfigError, LockedError, NotFoundError, ProvisioningError
 from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning.operations.audience import Audience
+from provisioning.operations.cluster.catching import caught_up, written
 from provisioning.operations.cluster.following import follow
 from provisioning.operations.cluster.runs import ClusterRuns
 from provisioning.operations.cluster.sites import PACKAGE
@@ -50,9 +51,8 @@ class _Session:
     async def book(self) -> ResourceBook:
         """Return the states. Raises ConfigError where only this machine has some, StateFileError, StoreError."""
         resources = clusters.resources(self.joined, self.name)
-        found = await resources.found()
-        if found is not None:
-            return found
+        if await resources.found() is not None:
+            return await caught_up(self.joined.store, resources, self.name, Actor(identity=self.actor))
         if wiring.state_file(self.project.folder).path.exists():
             raise ConfigError(
                 f"the cluster has no states of workspace {self.name}, but this machine has",
@@ -119,7 +119,11 @@ class _Session:
         return detail
 
     async def _copy_states(self) -> None:
-        book = await clusters.resources(self.joined, self.name).found()
+        """Copy them once they say how the run has ended: that is written a little later."""
+        store, resources = self.joined.store, clusters.resources(self.joined, self.name)
+        if not await written(store, resources, self.name, wiring.clock()):
+            await caught_up(store, resources, self.name, Actor(identity=self.actor))
+        book = await resources.found()
         if book is None:
             return
         try:
