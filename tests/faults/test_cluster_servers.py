@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +28,15 @@ pytestmark = pytest.mark.filterwarnings(
 
 SEED = 20261202
 Say = Callable[[str], None]
+
+
+@pytest.fixture(autouse=True)
+def swept() -> Iterator[None]:
+    """Collect what nats-py has left while it is known whose it is."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 def posts(folder: Path, urls: Sequence[str], **more: object) -> list[Post]:
