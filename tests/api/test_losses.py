@@ -83,32 +83,6 @@ async def _nothing_driven(here: Served) -> bool:
     return not here.host.driven() and not here.host.runner.open_runs()
 
 
-def test_a_run_whose_inner_run_is_lost_ends_with_the_reason(tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    outer = "steps: [{name: calls, call: inner}, {name: after, command: 'true', depends: calls}]"
-
-    async def story() -> None:
-        async with served(tmp_path, {"outer": outer, "inner": waits(mark)}) as here:
-            top = await here.started("outer")
-
-            async def inner() -> str | None:
-                pages = here.host.reading.pages(here.host.places.data)
-                ids = list(pages.history.inside(top)) if pages.has(top) else []
-                return ids[0] if ids and await _runs(here, ids[0]) else None
-
-            inside = await eventually(inner)
-            await write(here, inside)
-            mark.touch()
-            run = await here.until(top)
-            assert (run["status"], run["ended"]) == ("aborted", True)
-            assert TOLD.format(run=inside) in run["reason"]
-            assert TOLD.format(run=inside) in (await here.get(f"/runs/{inside}"))["reason"]
-            await eventually(lambda: _nothing_driven(here))
-            assert here.host.failure is None
-
-    asyncio.run(story())
-
-
 def test_a_run_that_somebody_else_keeps_writing_to_is_left_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = tmp_path / "mark"
 

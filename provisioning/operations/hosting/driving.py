@@ -84,6 +84,7 @@ class Drivers:
 
     def __post_init__(self) -> None:
         """Hear of runs that are lost."""
+        self.host.counts.alone = self.runs.__contains__
         self.host.counts.on_lost.append(lambda run_id, error: self._spawn(self._lose(run_id, error), f"end {run_id}"))
 
     async def begin(self, flow: Workflow, asked: Start, turns: Sequence[Turn], dag: DagFile) -> str:

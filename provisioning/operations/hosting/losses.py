@@ -1,11 +1,11 @@
 """Runs to whose journals somebody else has written: each ends as failed with the reason, and all others go on.
 
-What was decided of such a run since is recorded nowhere: it was based on what is no longer so.
+What was decided of such a run since is recorded nowhere: it was based on what is no longer so. A run inside another one is no
+case of this: its outer run waits for an end that was never recorded, so the server ends, and the next one goes on with both.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from provisioning.core.model import RunState
 from provisioning.core.ports import Commit
 from provisioning.engine.runner import load
 from provisioning.errors import NotFoundError, StaleRevision
-from provisioning.operations.dagu.records import SUBDAG
 
 if TYPE_CHECKING:
     from provisioning.operations.hosting.host import Host
@@ -26,7 +25,7 @@ TRIES = 5  # to write behind what somebody else writes
 
 
 async def end_lost(host: Host, run_id: str, error: StaleRevision) -> None:
-    """End a run that goes on here, and what it is a part of. Raises StoreError."""
+    """End a run that goes on here. Raises StoreError."""
     reason = f"somebody else has written to its journal: {error.message}"
     _log.error("run %s: %s", run_id, reason)
     await host.worker.cancel(run_id)
@@ -37,9 +36,6 @@ async def end_lost(host: Host, run_id: str, error: StaleRevision) -> None:
         _log.warning("run %s has no journal any more", run_id)
         return  # it stays lost: whatever the runner still believes is not recorded
     host.counts.lost.discard(run_id)
-    top = await asyncio.to_thread(_top, host, run_id)
-    if top != run_id:
-        await host.runner.cancel(top, f"run {run_id} inside it has ended: {reason}")
 
 
 async def end_as_failed(host: Host, run_id: str, reason: str) -> None:
@@ -58,11 +54,3 @@ async def end_as_failed(host: Host, run_id: str, reason: str) -> None:
         host.feeds.nudge()
         return
     _log.warning("run %s is left to who writes to its journal", run_id)
-
-
-def _top(host: Host, run_id: str) -> str:
-    """Return the run that a run is a part of, or itself. Blocks."""
-    history = host.reading.pages(host.places.data).history
-    while (trigger := history.summary(run_id).trigger).startswith(SUBDAG):
-        run_id = trigger.removeprefix(SUBDAG)
-    return run_id
