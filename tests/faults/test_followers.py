@@ -82,7 +82,7 @@ def test_everybody_hears_everything_soon_and_in_the_same_memory_while_some_take_
     )
     assert (
         max(late_s) if crowd.seconds > 60 else quantile(late_s, 0.99)
-    ) < LATE_LIMIT_S  # one stall of a busy machine is no lag
+    ) < LATE_LIMIT_S  # a busy machine stalls now and then
     assert grown_kib < GROWTH_LIMIT_KIB
     assert max(memory_kib) - idle_kib < (crowd.slow + crowd.followers / 10) * SLOW_LIMIT_KIB
     assert gone <= (0 if crowd.seconds > 60 else crowd.slow), "who takes nothing for half a minute is let go"
