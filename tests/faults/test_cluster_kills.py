@@ -119,7 +119,9 @@ async def some_of_all(folder: Path, say: Say) -> None:
         with crew(hand, *(post(folder, server.url, f"n{n}", slots=2) for n in range(2))) as (worker, *nodes):
             async with loaded(hand, SEED) as load:
                 killed_s = [await kill_leader(load, nodes, dice)]
-                await kept_down(await leader_of(load.store, nodes), hand.lease_s + 1)
+                heir = await leader_of(load.store, nodes)
+                await asyncio.sleep(1)  # let it decide something
+                await kept_down(heir, hand.lease_s + 1)
                 await replaced(worker)
                 await asyncio.sleep(dice.uniform(0.5, 1.0))
                 await load.over()
