@@ -16,6 +16,7 @@ from provisioning.core.decide import Decision
 from provisioning.core.events import Kind
 from provisioning.core.ports import Commit
 from provisioning.engine.runner import load
+from provisioning.errors import StaleRevision
 from provisioning.operations.hosting import losses
 
 TOLD = "somebody else has written to its journal: run {run} is at event"
@@ -39,10 +40,15 @@ def somebody_else(here: Served) -> Iterator[SqliteStore]:
 async def write(here: Served, run_id: str) -> None:
     """Write to a run's journal as another process would that drives it, too."""
     with somebody_else(here) as store:
-        decision = Decision(run=await load(store, run_id), now=here.host.now())
-        known = decision.run.seq
-        decision.emit(Kind.RUN_PAUSED)
-        await store.commit(Commit(run=run_id, expected_seq=known, events=decision.events, fence=None))
+        while True:
+            decision = Decision(run=await load(store, run_id), now=here.host.now())
+            known = decision.run.seq
+            decision.emit(Kind.RUN_PAUSED)
+            try:
+                await store.commit(Commit(run=run_id, expected_seq=known, events=decision.events, fence=None))
+            except StaleRevision:  # the server was first
+                continue
+            return
 
 
 async def begun(here: Served, dag: str) -> str:

@@ -17,7 +17,7 @@ from support.real import RealWorkspace, formula
 
 pytestmark = pytest.mark.sshd
 SEED = 20260101
-QUICK, SOAK = 3, 500
+QUICK, SOAK = 6, 500
 STEPS = ("data/os", "data/store", "left/web", "left/cache", "right/web", "right/cache", "front/check")
 LINES = 20  # that a run prints
 NEW_EACH = 8  # rounds: every so often nothing has ever run
