@@ -89,6 +89,7 @@ async def _nothing_driven(here: Served) -> bool:
     return not here.host.driven() and not here.host.runner.open_runs()
 
 
+@pytest.mark.soak
 def test_a_run_that_somebody_else_keeps_writing_to_is_left_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = tmp_path / "mark"
 

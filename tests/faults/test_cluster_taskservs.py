@@ -148,6 +148,7 @@ def _at_site(boss: Post, name: str, relay: Relay, server: NatsServer) -> Post:
 HOWS = ("killed", "frozen", "cut off")
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 async def test_a_worker_that_is_killed_while_it_installs(
     tmp_path: Path, say: Say, throwaway_servers: Callable[..., ThrowawayServers]

@@ -34,6 +34,7 @@ async def leader(store: NatsStore, nodes: Sequence[NatsServer]) -> NatsServer:
     return next(node for node in nodes if node.name == found["cluster"]["leader"])
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["leader", "other"])
 async def test_a_node_that_is_killed_loses_no_commit_and_the_others_go_on(tmp_path: Path, which: str) -> None:
