@@ -20,7 +20,7 @@ from provisioning.adapters.logs import HEAD_BYTES, TAIL_BYTES
 from provisioning.adapters.nats.chunks import Chunk, ChunkedLog, log_stem
 from provisioning.adapters.nats.connect import Cluster
 from provisioning.adapters.nats.names import token
-from provisioning.adapters.nats.streams import SECOND_NS, ensure
+from provisioning.adapters.nats.streams import SECOND_NS, ensure, file_stream
 from provisioning.adapters.nats.wire import Message, Stored
 
 LOG = logging.getLogger("provisioning")
@@ -36,14 +36,9 @@ RUN, NAME, AT = "Log-Run", "Log-Name", "Log-At"
 def log_stream(cluster: Cluster) -> dict[str, object]:
     """Return the stream of logs. The only one that drops what is old."""
     return {
-        "name": stream_name(cluster),
-        "subjects": [all_logs(cluster)],
-        "storage": "file",
-        "retention": "limits",
+        **file_stream(cluster, stream_name(cluster), (all_logs(cluster),)),
         "discard": "old",
         "max_age": KEPT_S * SECOND_NS,
-        "num_replicas": cluster.access.replicas,
-        "allow_direct": True,
     }
 
 

@@ -17,7 +17,7 @@ from provisioning.adapters.nats.messages import Unreadable, events_of, head
 from provisioning.adapters.nats.names import token
 from provisioning.adapters.nats.reading import Reading
 from provisioning.adapters.nats.replicarows import mark_of
-from provisioning.adapters.nats.streams import SECOND_NS, ensure
+from provisioning.adapters.nats.streams import SECOND_NS, ensure, file_stream
 from provisioning.adapters.nats.wire import MESSAGE_ID, Message, Refused, Stored
 from provisioning.codec import encode
 from provisioning.core.events import Event
@@ -48,14 +48,9 @@ class Position:
 def events_stream(cluster: Cluster) -> dict[str, object]:
     """Return the stream of public events. Nothing of ours depends on it: what is old is dropped."""
     return {
-        "name": stream_name(cluster),
-        "subjects": [all_events(cluster)],
-        "storage": "file",
-        "retention": "limits",
+        **file_stream(cluster, stream_name(cluster), (all_events(cluster),)),
         "discard": "old",
         "max_age": KEPT_S * SECOND_NS,
-        "num_replicas": cluster.access.replicas,
-        "allow_direct": True,
         "allow_atomic": True,
     }
 

@@ -21,7 +21,7 @@ def work_stream(cluster: Cluster) -> dict[str, object]:
     Schedules do not go with `discard new`, so a limit would drop the oldest, silently; the disk is the limit instead.
     """
     return {
-        **_file(cluster, cluster.names.work, cluster.names.work_subjects),
+        **file_stream(cluster, cluster.names.work, cluster.names.work_subjects),
         "allow_atomic": True,
         "allow_msg_ttl": True,
         "allow_msg_schedules": True,
@@ -30,13 +30,13 @@ def work_stream(cluster: Cluster) -> dict[str, object]:
 
 def blob_stream(cluster: Cluster) -> dict[str, object]:
     """Return the stream of workflows and long payloads."""
-    return _file(cluster, cluster.names.blobs, (f"{cluster.names.namespace}.wf.blob.>",))
+    return file_stream(cluster, cluster.names.blobs, (f"{cluster.names.namespace}.wf.blob.>",))
 
 
 def bucket(cluster: Cluster, name: str, *, history: int = 1) -> dict[str, object]:
     """Return the stream of a key-value bucket whose keys may have a TTL each."""
     return {
-        **_file(cluster, cluster.names.bucket(name), (cluster.names.key(name, ">"),)),
+        **file_stream(cluster, cluster.names.bucket(name), (cluster.names.key(name, ">"),)),
         "max_msgs_per_subject": history,
         "discard": "new",
         "allow_rollup_hdrs": True,
@@ -45,7 +45,8 @@ def bucket(cluster: Cluster, name: str, *, history: int = 1) -> dict[str, object
     }
 
 
-def _file(cluster: Cluster, name: str, subjects: tuple[str, ...]) -> dict[str, object]:
+def file_stream(cluster: Cluster, name: str, subjects: tuple[str, ...]) -> dict[str, object]:
+    """Return what every stream of ours has: files, on as many servers as the cluster has replicas."""
     return {
         "name": name,
         "subjects": list(subjects),

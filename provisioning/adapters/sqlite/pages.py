@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -88,36 +88,24 @@ class RunPages:
 
     def rejected(self, runs: Sequence[str]) -> frozenset[str]:
         """Return which of these runs have a step that somebody rejected."""
-        found: set[str] = set()
-        for at in range(0, len(runs), MARKS):
-            part = runs[at : at + MARKS]
-            marks = ", ".join("?" * len(part))
-            sql = (
-                f"SELECT DISTINCT runs.run FROM runs JOIN steps ON steps.run = runs.id WHERE runs.run IN ({marks})"  # noqa: S608
-                " AND steps.mark = 'rejected'"
-            )
-            found.update(str(row[0]) for row in self.rows(sql, *part))
-        return frozenset(found)
+        some = " AND EXISTS (SELECT 1 FROM steps WHERE steps.run = runs.id AND mark = 'rejected')"
+        return frozenset(run for run, _one in self._of(runs, "1", some))
 
     def positions(self, runs: Sequence[str]) -> dict[str, int]:
         """Return the number of the newest event of each run that is there."""
-        found: dict[str, int] = {}
-        for at in range(0, len(runs), MARKS):
-            part = runs[at : at + MARKS]
-            marks = ", ".join("?" * len(part))
-            rows = self.rows(f"SELECT run, last_seq FROM runs WHERE run IN ({marks})", *part)  # noqa: S608 - question marks
-            found.update((str(run), int(str(seq))) for run, seq in rows)
-        return found
+        return {run: int(seq) for run, seq in self._of(runs, "last_seq")}
 
     def states(self, runs: Sequence[str]) -> dict[str, RunState]:
         """Return how each of these runs stands that is there."""
-        found: dict[str, RunState] = {}
+        return {run: RunState(state) for run, state in self._of(runs, "state")}
+
+    def _of(self, runs: Sequence[str], column: str, more: str = "") -> Iterator[tuple[str, str]]:
+        """Yield the run and one of its columns, for each of these runs that is there and for which `more` holds."""
         for at in range(0, len(runs), MARKS):
             part = runs[at : at + MARKS]
             marks = ", ".join("?" * len(part))
-            rows = self.rows(f"SELECT run, state FROM runs WHERE run IN ({marks})", *part)  # noqa: S608 - question marks
-            found.update((str(run), RunState(str(state))) for run, state in rows)
-        return found
+            rows = self.rows(f"SELECT run, {column} FROM runs WHERE run IN ({marks}){more}", *part)  # noqa: S608 - our text
+            yield from ((str(run), str(value)) for run, value in rows)
 
     def pulse(self) -> tuple[object, ...]:
         """Return something that is different when any run has changed. Costs nothing when none has."""
