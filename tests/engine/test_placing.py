@@ -8,51 +8,34 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from support.engine import Doer, Seen
+from support.engine import Doer
+from support.gathering import Gathering
 from support.simulate import step, workflow
 
 from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.logs import MemoryLogs
-from provisioning.adapters.memory.store import MemoryStore
 from provisioning.core.events import Kind
 from provisioning.core.model import Fallback, Placement, StepState, Workflow
-from provisioning.core.placement import TIMES, Roster
+from provisioning.core.placement import TIMES
 from provisioning.core.ports import Task
 from provisioning.core.presence import Presence
 from provisioning.core.run import Run
 from provisioning.engine.actions import Context, Result
-from provisioning.engine.limits import Limits
-from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Place, Worker
 
 GPU = {"gpu": "yes"}
 
 
 @dataclass
-class Site:
-    """A runner, and workers that come and go."""
+class Site(Gathering):
+    """Steps wait until it is `open`, and write down who `ran` them."""
 
-    store: MemoryStore = field(default_factory=MemoryStore)
-    seen: Seen = field(default_factory=Seen)
     ran: dict[str, str] = field(default_factory=dict)
-    there: dict[str, Presence] = field(default_factory=dict)
-    serving: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     open: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.open.set()
-        self.runner = Runner(
-            self.store,
-            SystemClock(),
-            roll=lambda: 0.5,
-            stop_work=self._stop,
-            projections=(self.seen,),
-            poll_s=0.01,
-            limits=Limits(roster=Roster()),
-        )
-
-    async def _stop(self, _run: str) -> None:
-        return None
 
     async def join(self, name: str, *targets: str, slots: int = 4, working: bool = True, **labels: str) -> None:
         """Let a worker come. One that is not `working` is only heard of."""
@@ -62,17 +45,9 @@ class Site:
             self.ran[task.step] = name
             return None
 
-        if working:
-            place = Place(slots=slots, targets=targets)
-            worker = Worker(name, self.store, {"noop": Doer(do)}, MemoryLogs(), SystemClock(), place=place)
-            self.serving[name] = asyncio.create_task(worker.serve())
-        self.there[name] = Presence(name=name, targets=targets, labels=labels, capacity=slots)
-        await self.runner.see(list(self.there.values()))
-
-    async def gone(self, name: str, *, lingering: bool = False) -> None:
-        """Hear of a worker no more."""
-        del self.there[name]
-        await self.runner.see(list(self.there.values()), [name] if lingering else [])
+        place = Place(slots=slots, targets=targets)
+        worker = Worker(name, self.store, {"noop": Doer(do)}, MemoryLogs(), SystemClock(), place=place) if working else None
+        await self.welcome(Presence(name=name, targets=targets, labels=labels, capacity=slots), worker)
 
     async def submit(self, flow: Workflow) -> Run:
         return await self.runner.submit("r1", flow)
@@ -87,15 +62,8 @@ class Site:
 @asynccontextmanager
 async def site() -> AsyncIterator[Site]:
     it = Site()
-    serving = asyncio.create_task(it.runner.serve())
-    try:
-        async with asyncio.timeout(30):
-            yield it
-    finally:
-        tasks = [serving, *it.serving.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with it.serving(), asyncio.timeout(30):
+        yield it
 
 
 def placed(placement: Placement, count: int = 1) -> Workflow:

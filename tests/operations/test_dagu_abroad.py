@@ -262,8 +262,9 @@ async def test_a_step_whose_run_no_worker_can_take_fails_and_a_run_by_hand_waits
         assert outputs(await waiting) == {"SAID": "x at wc"}
 
 
-async def test_the_parameters_of_a_run_may_choose_its_worker(tmp_path: Path) -> None:
-    text = f'params: [ZONE: a]\nworker_selector: {{zone: "$ZONE"}}\n{says("x")}'
+@pytest.mark.parametrize("params", ["[ZONE: a]", "ZONE=a"], ids=["declared", "as one text"])
+async def test_the_parameters_of_a_run_may_choose_its_worker(tmp_path: Path, params: str) -> None:
+    text = f'params: {params}\nworker_selector: {{zone: "$ZONE"}}\n{says("x")}'
     home = dag_folder(tmp_path / "home" / "dags", main=text)
     posts = [Post(name=f"w{zone}", labels={"zone": zone}) for zone in "ab"]
     async with abroad_at(tmp_path, home, *posts) as it:
@@ -297,7 +298,7 @@ steps:
         while "r1" not in it.runner.open_runs() or not it.runner.open_runs()["r1"].waiting:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         first = it.runner.open_runs()["r1"].steps["one"].worker
-        await it.leave(first)
+        await it.gone(first)
         data = {"kind": "approval", "name": "hold", "payload": None}
         await it.runner.ask(Request(run="r1", kind="open_gate", actor="ann", data=data))
         ran = await running

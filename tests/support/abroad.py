@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from support.definitions import with_base
-from support.engine import Seen
+from support.gathering import Gathering
 
 from provisioning import wiring
 from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.logs import FileLogs
 from provisioning.adapters.memory.definitions import MemoryPackages
-from provisioning.adapters.memory.store import MemoryStore
 from provisioning.adapters.packages import PackageFolder
 from provisioning.core.dagu.compile import compile_dag
 from provisioning.core.dagu.definitions import Coordinator
 from provisioning.core.dagu.params import Given
 from provisioning.core.dagu.report import RunReport, report
-from provisioning.core.placement import Roster
 from provisioning.core.presence import Presence
-from provisioning.engine.limits import Limits
-from provisioning.engine.runner import Runner
 from provisioning.engine.worker import Place, Worker
 from provisioning.operations.dagu import abroad
 from provisioning.operations.dagu.definitions import readers
@@ -42,34 +38,14 @@ class Post:
     coordinator: Coordinator | None = None
 
 
-@dataclass
-class Abroad:
+@dataclass(kw_only=True)
+class Abroad(Gathering):
     """A runner, its workers, and a person who starts DAGs of a folder `home`."""
 
     folder: Path
     home: Path
     settings: DaguSettings = field(default_factory=DaguSettings)
-    store: MemoryStore = field(default_factory=MemoryStore)
     packages: MemoryPackages = field(default_factory=MemoryPackages)
-    seen: Seen = field(default_factory=Seen)
-    workers: dict[str, Worker] = field(default_factory=dict)
-    jobs: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    there: dict[str, Presence] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.runner = Runner(
-            self.store,
-            SystemClock(),
-            roll=lambda: 0.5,
-            stop_work=self._stop,
-            projections=(self.seen,),
-            poll_s=0.01,
-            limits=Limits(roster=Roster()),
-        )
-
-    async def _stop(self, run: str) -> None:
-        for worker in self.workers.values():
-            await worker.cancel(run)
 
     async def join(self, post: Post) -> None:
         """Let a worker come."""
@@ -83,14 +59,7 @@ class Abroad:
         )
         logs = FileLogs(self.folder / post.name / "logs")
         worker = Worker(post.name, self.store, actions, logs, SystemClock(), place=Place(slots=10, targets=()))
-        self.workers[post.name], self.jobs[post.name] = worker, asyncio.create_task(worker.serve())
-        self.there[post.name] = Presence(name=post.name, targets=(), labels=post.labels, capacity=10)
-        await self.runner.see(list(self.there.values()))
-
-    async def leave(self, name: str) -> None:
-        """Hear of a worker no more; what it has stays with it."""
-        del self.there[name]
-        await self.runner.see(list(self.there.values()))
+        await self.welcome(Presence(name=post.name, targets=(), labels=post.labels, capacity=10), worker)
 
     async def start(self, ref: str, *given: Given, run_id: str = "r1") -> RunReport:
         """Start a DAG and wait for its end."""
@@ -115,18 +84,12 @@ class Abroad:
 @asynccontextmanager
 async def abroad_at(folder: Path, home: Path, *posts: Post, settings: DaguSettings | None = None) -> AsyncIterator[Abroad]:
     """Run such a thing."""
-    it = Abroad(folder, home, settings or DaguSettings())
-    serving = asyncio.create_task(it.runner.serve())
-    try:
+    it = Abroad(folder=folder, home=home, settings=settings or DaguSettings())
+    async with it.serving():
         for post in posts:
             await it.join(post)
         async with asyncio.timeout(60):
             yield it
-    finally:
-        jobs: Sequence[asyncio.Task[None]] = [serving, *it.jobs.values()]
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
 
 
 def error_of(ran: RunReport, step: str) -> str:
