@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from provisioning.adapters.files import private_folder, run_name, store_error
+from provisioning.adapters.files import private_folder, run_name, store_error, write_new
 from provisioning.core.dagu.package import (
     BYTES_MOST,
     DAGS,
@@ -226,7 +226,7 @@ def _hex(digest: str) -> str:
 
 def _lay(path: Path, member: Member) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(member.data)
+    write_new(path, member.data)  # durable: whoever finds the folder after a power cut takes what is in it for whole
     path.chmod(0o700 if member.executable else 0o600)
 
 

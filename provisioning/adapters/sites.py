@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from provisioning.adapters.files import private_folder, store_error
+from provisioning.adapters.files import private_folder, short_lock, store_error, sync_folder, write_new
 from provisioning.codec import CodecError, build, parse, plain
 from provisioning.core.declare import Infra, Profile, Server, Taskserv, Workspace
 from provisioning.core.frozen import dataclass
@@ -98,16 +98,24 @@ class SiteFolder:
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=self._folder))
         try:
             _unpack(data, scratch)
-            if final.exists():  # it was damaged, or somebody else was faster
-                shutil.rmtree(final, ignore_errors=True)
-            scratch.rename(final)
-            return _load(final)
+            return self._place(scratch, digest)
         except OSError as error:
             raise store_error("unpacking", final, error) from error
         except (ValueError, KeyError, TypeError, EOFError) as error:
             raise StoreError(f"the package of the workspace is damaged: {error}") from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+    def _place(self, scratch: Path, digest: str) -> PackedSite:
+        """Give it its name. What another worker on this machine was faster with may be in use already: it stays."""
+        final = self._path(digest)
+        with short_lock(self._folder / ".lock"):
+            if found := self.find(digest):
+                return found
+            shutil.rmtree(final, ignore_errors=True)  # it was damaged
+            scratch.rename(final)
+            sync_folder(self._folder)
+        return _load(final)
 
     def _path(self, digest: str) -> Path:
         kind, _, digits = digest.partition(":")
@@ -138,13 +146,11 @@ def _unpack(data: bytes, folder: Path) -> None:
         if not path.resolve().is_relative_to(root):
             raise ValueError(f"the path {name!r} leads out of it")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(rest[at : at + size])
+        write_new(path, rest[at : at + size])
         path.chmod(0o700 if executable else 0o600)
         at += size
-    (folder / KNOWN_HOSTS).write_text(str(head["known_hosts"]), "utf-8")
-    (folder / _FACTS).write_bytes(json.dumps(head["site"]).encode())
-    for path in (folder / KNOWN_HOSTS, folder / _FACTS):
-        path.chmod(0o600)
+    write_new(folder / KNOWN_HOSTS, str(head["known_hosts"]).encode())
+    write_new(folder / _FACTS, json.dumps(head["site"]).encode())
 
 
 def _load(folder: Path) -> PackedSite:

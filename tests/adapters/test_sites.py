@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from provisioning.adapters import sites
-from provisioning.adapters.sites import SiteFolder, address
+from provisioning.adapters.sites import PackedSite, SiteFolder, address
 from provisioning.core.declare import Infra, Profile, Server, SshLogin, Taskserv, Workspace
 from provisioning.errors import ConfigError, StoreError
 
@@ -66,6 +68,23 @@ def test_what_was_unpacked_is_found_again_and_what_was_damaged_is_not(tmp_path: 
     assert folder.put(address(data), data) == made
 
 
+def test_two_workers_on_a_machine_unpack_the_same_package_at_the_same_time(tmp_path: Path) -> None:
+    data = packed(tmp_path / "one")
+    for round_ in range(20):
+        kept = tmp_path / f"kept-{round_}"
+        together = Barrier(4)
+
+        def put(kept: Path = kept, together: Barrier = together) -> tuple[PackedSite, int]:
+            together.wait(10)
+            made = SiteFolder(kept).put(address(data), data)
+            return made, Path(made.folder).stat().st_ino
+
+        with ThreadPoolExecutor(4) as threads:
+            made = [one.result() for one in [threads.submit(put) for _ in range(4)]]
+        assert made == made[:1] * 4, "what one of them has begun to use was taken away by another"
+        assert [path.name for path in kept.iterdir() if path.name != ".lock"] == [Path(made[0][0].folder).name]
+
+
 @pytest.mark.parametrize("digest", ["", "sha256:../../etc", "md5:00", "sha256:" + "0" * 63])
 def test_what_is_no_digest_reaches_no_path(tmp_path: Path, digest: str) -> None:
     with pytest.raises(StoreError, match="no digest"):
@@ -86,7 +105,7 @@ def test_a_path_that_leads_out_writes_nothing(tmp_path: Path, path: str) -> None
     with pytest.raises(StoreError, match="leads out"):
         SiteFolder(tmp_path / "kept").put(address(data), data)
     assert not (tmp_path / "out").exists()
-    assert list((tmp_path / "kept").iterdir()) == []
+    assert not [path for path in (tmp_path / "kept").iterdir() if path.name != ".lock"]
 
 
 def test_a_package_of_a_newer_version_says_which_side_is_older(tmp_path: Path) -> None:
