@@ -20,7 +20,7 @@ from provisioning.core.history import AttemptRecord, DeadLetter, RunSummary, Ste
 from provisioning.core.model import RUN_ENDED, RunState
 from provisioning.operations.dagu.logs import files_of
 from provisioning.operations.hosting.library import Shelved
-from provisioning.operations.hosting.params import declared
+from provisioning.operations.dagu.params import declared
 from provisioning.operations.hosting.reading import Found, word_for
 
 Facts = dict[str, Any]

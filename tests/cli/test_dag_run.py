@@ -112,6 +112,8 @@ def test_parameters_are_given_as_arguments_or_as_one_text(
     ("words", "code", "near"),
     [
         (("run", "p", "--", "C=1"), 3, "C"),
+        (("run", "said", "--", "WHOO=x"), 3, "did you mean WHO?"),
+        (("dry", "said", "--", "WHOO=x"), 3, 'there is no "WHOO"'),
         (("run", "p", "-p", "A=1", "--", "A=2"), 2, "given twice"),
         (("run", "p", "-p", "A='1"), 2, "never closed"),
         (("run", "p", "--run-id", "../x"), 2, "run id"),
@@ -138,6 +140,7 @@ def test_wrong_calls_are_refused_before_anything_runs(
 ) -> None:
     step = f"steps:\n  - name: say\n    command: touch {tmp_path / 'ran'}\n"
     (dags / "p.yaml").write_text("params:\n  - A: x\n" + step)
+    (dags / "said.yaml").write_text("params: WHO=world\n" + step)
     (dags / "fixed.yaml").write_text("run_config:\n  disable_param_edit: true\n  disable_run_id_edit: true\n" + step)
     answer = engine(*words)
     assert (answer.code, near in answer.err) == (code, True), answer.err

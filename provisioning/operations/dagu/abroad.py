@@ -22,6 +22,7 @@ from provisioning.operations.dagu.catalogue import Catalogue
 from provisioning.operations.dagu.definitions import functions_in
 from provisioning.operations.dagu.fetching import Fetching, Kept, Travelling
 from provisioning.operations.dagu.packing import packed
+from provisioning.operations.dagu.params import declared
 from provisioning.operations.dagu.sources import Laid, LaidOut
 from provisioning.settings import DaguSettings
 
@@ -75,7 +76,7 @@ def placement(dag: DagFile, given: Sequence[Given], environment: Mapping[str, st
 
 def _own(dag: DagFile, given: Sequence[Given]) -> Mapping[str, str]:
     """Return the parameters by name, and the variables of the DAG, as they are written where they need a command."""
-    known = [replace(one, required=False) for one in dag.params]
+    known = [replace(one, required=False) for one in declared(dag)]
     values = resolve(known, [_raw(one.default) for one in known], given, finds).values
     found = dict(by_name(values)) | {one.name: one.value for one in given if one.name}
     for variable in dag.env:

@@ -36,6 +36,7 @@ from provisioning.operations import Listener
 from provisioning.operations.audience import Audience
 from provisioning.operations.dagu.catalogue import Catalogue
 from provisioning.operations.dagu.definitions import Files, functions_of, readers
+from provisioning.operations.dagu.params import declared
 from provisioning.operations.dagu.queues import Turn, turns_of
 from provisioning.operations.dagu.retention import remove_expired
 from provisioning.operations.driving import drive
@@ -116,9 +117,7 @@ def place_logs(dag: DagFile, data: Path, run_id: str) -> None:
 
 def check_params(dag: DagFile, given: Sequence[Given]) -> None:
     """Refuse parameters that the DAG does not take, before anything runs. Raises ConfigError with every fault."""
-    if dag.params_text is not None:
-        return
-    known = [replace(one, required=one.required and one.default is None and one.evaluated is None) for one in dag.params]
+    known = [replace(one, required=one.required and one.default is None and one.evaluated is None) for one in declared(dag)]
     faults = resolve(known, [None] * len(known), given, finds).faults
     if faults:
         raise ConfigError(f"{dag.name} cannot be run with these parameters", faults=faults)

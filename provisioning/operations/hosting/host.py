@@ -41,7 +41,6 @@ from provisioning.operations.hosting.formulas import Formulas
 from provisioning.operations.hosting.library import Library, Shelved
 from provisioning.operations.hosting.logs import Logs
 from provisioning.operations.hosting.looking import Looker
-from provisioning.operations.hosting.params import spelled_out
 from provisioning.operations.hosting.places import Workspaces
 from provisioning.operations.hosting.reading import Reading
 from provisioning.operations.hosting.schedules import HostRuns, Logged
@@ -196,7 +195,7 @@ class Host:
 
         Raises ConfigError for parameters that it does not take, ExistsError for a taken run id.
         """
-        check_params(spelled_out(dag), asked.given)
+        check_params(dag, asked.given)
         turns = turns_of(dag, self.places.data, self.settings)
         flow = await asyncio.to_thread(compile_dag, dag)
         labelled = replace(flow, labels={**flow.labels, **asked.labels}) if asked.labels else flow

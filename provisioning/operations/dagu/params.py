@@ -19,9 +19,3 @@ def declared(dag: DagFile) -> Sequence[Param]:
         return [Param(name=one.name or None, default=replace(text, raw=one.value)) for one in parse_params(text.raw)]
     except UsageError:
         return []
-
-
-def spelled_out(dag: DagFile) -> DagFile:
-    """Return a DAG whose parameters are declared one by one, to be checked; one that cannot be read as it is."""
-    found = declared(dag)
-    return replace(dag, params=tuple(found), params_text=None) if found else dag
