@@ -19,8 +19,8 @@ from provisioning.core.events import Event
 from provisioning.core.history import AttemptRecord, DeadLetter, RunSummary, StepRecord
 from provisioning.core.model import RUN_ENDED, RunState
 from provisioning.operations.dagu.logs import files_of
-from provisioning.operations.hosting.library import Shelved
 from provisioning.operations.dagu.params import declared
+from provisioning.operations.hosting.library import Shelved
 from provisioning.operations.hosting.reading import Found, word_for
 
 Facts = dict[str, Any]
