@@ -30,6 +30,7 @@ SITE = "east"
 SERVERS = ("data", "app-1")
 STEPS = ("one/first", "one/second", "two/first", "two/second")
 ENDS_WITHIN_S = 120
+MOST_TRIES = 5
 Say = Callable[[str], None]
 
 
@@ -108,8 +109,8 @@ class Site:
 
 
 async def struck(folder: Path, say: Say, servers: ThrowawayServers, hows: list[str]) -> None:
-    """Strike as often as told."""
-    dice, began_s, counts = Random(SEED), time.monotonic(), Counter(hows)
+    """Strike as often as told, or a few times more where no strike met anything."""
+    dice, began_s = Random(SEED), time.monotonic()
     with running() as server, relayed(server.port) as one, relayed(server.port) as other:
         boss = Post(
             urls=(server.url,), namespace="faults", folder=str(folder / "boss"), name="boss", marks="", effects="", slots=2
@@ -123,11 +124,13 @@ async def struck(folder: Path, say: Say, servers: ThrowawayServers, hows: list[s
                 site = Site(workers=workers, relays={"w0": one, "w1": other}, store=joined.store, workspace=made, post=boss)
                 for how in hows:
                     await site.round(how, dice)
+                while not (lost := await _lost(joined.store)) and len(hows) < MOST_TRIES:  # all came when a script was over
+                    hows.append(hows[0])
+                    await site.round(hows[0], dice)
                 decisions = await judge_fences(joined.store)
-                lost = await _lost(joined.store)
             finally:
                 await joined.aclose()
-    kinds = ", ".join(f"{count} {how}" for how, count in counts.items())
+    kinds = ", ".join(f"{count} {how}" for how, count in Counter(hows).items())
     scripts = f"{len(hows) * len(STEPS)} scripts on two sshd each ran once, {lost} units were taken over"
     say(f"workers that install: {kinds}, seed {SEED}, {time.monotonic() - began_s:.0f} s: {scripts}, {decisions} decisions")
     assert lost, "no strike met anything"
@@ -148,7 +151,6 @@ def _at_site(boss: Post, name: str, relay: Relay, server: NatsServer) -> Post:
 HOWS = ("killed", "frozen", "cut off")
 
 
-@pytest.mark.soak
 @pytest.mark.slow
 async def test_a_worker_that_is_killed_while_it_installs(
     tmp_path: Path, say: Say, throwaway_servers: Callable[..., ThrowawayServers]
