@@ -1,9 +1,8 @@
-"""HTTP against servers that drip, lie, flood, break off and impersonate."""
+"""HTTP against servers that drip, lie, flood and break off."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import os
 import socket
@@ -12,46 +11,15 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.acting import Heard, task_of
 from support.remote import until
-from support.web import Web, self_signed, serving
+from support.web import OK, Web, asked, exchange_with, serving
 
 from provisioning.adapters import fetch as module
 from provisioning.adapters.fetch import HttpFetch
-from provisioning.core.outside import Exchange, Fetched
-from provisioning.core.ports import Outcome
-from provisioning.engine.actions import Result
-from provisioning.engine.actions.http import HttpAction
-
-OK = b"HTTP/1.1 200 OK\r\n"
-
-
-def exchange_with(web: Web, **more: Any) -> Exchange:
-    facts = {
-        "method": "GET",
-        "scheme": "http",
-        "host": "web.example",
-        "port": web.port,
-        "target": "/x",
-        "addresses": ("127.0.0.1",),
-    }
-    return Exchange(**{**facts, **more})
-
-
-async def asked(answering: Callable[[socket.socket, bytes], None] | bytes, **more: Any) -> Fetched:
-    """Return what becomes of one request to a server that answers like this."""
-    with serving(answering) as web:
-        return await HttpFetch().exchange(exchange_with(web, **more))
-
-
-async def step(web: Web, path: str = "/", **settings: Any) -> Result:
-    """Return how a step ends that asks this server."""
-    full = {"url": f"http://127.0.0.1:{web.port}{path}", "allow_private": True, "timeout_s": 20, **settings}
-    return await HttpAction(HttpFetch()).run(task_of("http", **full), Heard())
+from provisioning.core.outside import Exchange
 
 
 def dripping(first: bytes, drop: bytes = b"x") -> Callable[[socket.socket, bytes], None]:
@@ -245,6 +213,15 @@ async def test_a_connection_that_is_never_accepted_is_given_up_and_can_be_cancel
             await asyncio.wait_for(job, 10)
 
 
+async def test_a_name_that_takes_too_long_to_look_up_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(module, "_look_up", lambda _host: over.wait(20))
+    resolved = await HttpFetch().resolve("slow.example", timeout_s=0.05)
+    over.set()
+
+    assert resolved.message == "looking up slow.example took longer than 0.05 s"
+
+
 # ---------------------------------------------------------------- connections
 
 
@@ -313,171 +290,3 @@ async def test_nothing_stays_open() -> None:
 
 def _descriptors() -> int:
     return sum(os.path.exists(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd"))  # noqa: PTH110, PTH208 - counted
-
-
-# ---------------------------------------------------------------- encryption
-
-
-async def test_a_certificate_that_nobody_vouches_for_is_refused_unless_that_is_allowed(tmp_path: Path) -> None:
-    with serving(OK + b"\r\nhi", tls=self_signed(tmp_path)) as web:
-        refused = await HttpFetch().exchange(exchange_with(web, scheme="https"))
-        allowed = await HttpFetch().exchange(exchange_with(web, scheme="https", verify=False))
-
-    assert (refused.kind, refused.message) == ("tls", "the certificate of web.example is not trusted: self-signed certificate")
-    assert (allowed.kind, allowed.body, len(web.requests)) == ("answer", b"hi", 1)
-
-
-async def test_a_certificate_is_for_its_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(OK + b"\r\nhi", tls=self_signed(tmp_path)) as web:
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
-        right = await HttpFetch().exchange(exchange_with(web, scheme="https"))
-        wrong = await HttpFetch().exchange(exchange_with(web, scheme="https", host="other.example"))
-
-    assert (right.kind, wrong.kind) == ("answer", "tls")
-    assert "other.example" in wrong.message
-
-
-async def test_a_server_without_encryption_is_said_to_have_none() -> None:
-    assert (await asked(OK + b"\r\nhi", scheme="https")).kind == "tls"
-
-
-async def test_a_handshake_that_drips_is_given_up() -> None:
-    class Slow(Web):
-        def _answer(self, plain: socket.socket) -> None:
-            with plain:
-                threading.Event().wait(20)
-
-    web = Slow(b"")
-    try:
-        assert (await HttpFetch().exchange(exchange_with(web, scheme="https", timeout_s=0.3))).kind == "timeout"
-    finally:
-        web.close()
-
-
-# ---------------------------------------------------------------- proxies
-
-
-async def test_a_proxy_is_given_the_whole_url_and_its_own_credentials() -> None:
-    with serving(OK + b"\r\nhi") as proxy:
-        url = f"http://me:secret@127.0.0.1:{proxy.port}"
-        await HttpFetch().exchange(exchange_with(proxy, port=80, addresses=(), proxy=url))
-
-    assert proxy.requests[0].splitlines()[:3] == [
-        b"GET http://web.example/x HTTP/1.1",
-        b"Host: web.example",
-        b"Proxy-Authorization: Basic bWU6c2VjcmV0",
-    ]
-
-
-async def test_encryption_goes_through_a_proxy_to_its_end(tmp_path: Path) -> None:
-    with serving(OK + b"\r\nhi", tls=self_signed(tmp_path)) as web:
-
-        def tunnel(client: socket.socket, _request: bytes) -> None:
-            with socket.create_connection(("127.0.0.1", web.port)) as there:
-                client.sendall(OK + b"\r\n")
-                threading.Thread(target=_pipe, args=(there, client), daemon=True).start()
-                _pipe(client, there)
-
-        with serving(tunnel) as proxy:
-            fetched = await HttpFetch().exchange(
-                exchange_with(web, scheme="https", addresses=(), proxy=f"http://127.0.0.1:{proxy.port}", verify=False)
-            )
-
-    assert fetched.body == b"hi"
-    assert proxy.requests[0].startswith(f"CONNECT web.example:{web.port} HTTP/1.1\r\nHost: web.example:{web.port}\r\n".encode())
-
-
-def _pipe(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
-
-
-async def test_a_proxy_that_refuses_is_named() -> None:
-    fetched = await asked(b"HTTP/1.1 407 No\r\n\r\n")
-    with serving(b"HTTP/1.1 407 No\r\n\r\n") as proxy:
-        tunnel = await HttpFetch().exchange(exchange_with(proxy, scheme="https", proxy=f"http://127.0.0.1:{proxy.port}"))
-
-    assert fetched.status == 407
-    assert (tunnel.kind, tunnel.message) == ("connect", "the proxy refuses: 407")
-
-
-def test_proxies_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
-    monkeypatch.setenv("no_proxy", "inner.example")
-
-    assert HttpFetch().proxy("https", "a.example") == "http://proxy.example:3128"
-    assert HttpFetch().proxy("https", "inner.example") == ""
-
-
-# ---------------------------------------------------------------- the action, for real
-
-
-async def test_a_name_that_takes_too_long_to_look_up_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    over = threading.Event()
-    monkeypatch.setattr(module, "_look_up", lambda _host: over.wait(20))
-    resolved = await HttpFetch().resolve("slow.example", timeout_s=0.05)
-    over.set()
-
-    assert resolved.message == "looking up slow.example took longer than 0.05 s"
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["http://127.0.0.1:{}", "http://localhost:{}", "http://2130706433:{}", "http://127.1:{}", "http://[::ffff:127.0.0.1]:{}"],
-)
-async def test_this_machine_is_not_reached_unless_allowed(url: str) -> None:
-    with serving(OK + b"\r\nhi") as web:
-        refused = await step(web, url=url.format(web.port), allow_private=None)
-        allowed = await step(web, url=url.format(web.port))
-
-    assert (refused.error_kind, allowed.output, len(web.requests)) == ("refused", "hi", 1)
-
-
-async def test_A42_redirects_of_a_real_server() -> None:  # noqa: N802 - the case's id
-    def answer(client: socket.socket, request: bytes) -> None:
-        if request.startswith(b"GET /end "):
-            client.sendall(OK + b"Content-Type: application/json\r\n\r\n[1]")
-        elif request.startswith(b"GET /loop "):
-            client.sendall(b"HTTP/1.1 302 Found\r\nLocation: /loop\r\n\r\n")
-        elif request.startswith(b"GET /none "):
-            client.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone")
-        else:
-            client.sendall(b"HTTP/1.1 302 Found\r\nLocation: end\r\nContent-Length: 0\r\n\r\n")
-
-    with serving(answer) as web:
-        followed, left, loop, none = [
-            await step(web, path, follow_redirects=follow)
-            for path, follow in (("/", True), ("/", False), ("/loop", True), ("/none", True))
-        ]
-
-    assert followed == Result(outcome=Outcome.OK, exit_code=0, output=[1])
-    assert [result.error_kind for result in (left, loop, none)] == ["http_302", "redirects", "http_404"]
-
-
-async def test_slow_redirects_share_one_deadline() -> None:
-    def answer(client: socket.socket, _request: bytes) -> None:
-        time.sleep(0.2)
-        client.sendall(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n")
-
-    with serving(answer) as web:
-        result = await HttpAction(HttpFetch()).run(
-            task_of(
-                "http",
-                url=f"http://127.0.0.1:{web.port}/",
-                allow_private=True,
-                follow_redirects=True,
-                max_redirects=1000,
-                timeout_s=0.5,
-            ),
-            Heard(_clock()),
-        )
-
-    assert (result.outcome, result.error_kind) == (Outcome.TIMED_OUT, "timeout")
-
-
-def _clock() -> Any:
-    from provisioning.adapters.clock import SystemClock
-
-    return SystemClock()

@@ -203,3 +203,12 @@ class Town:
 
 def later(at: datetime, seconds: float) -> datetime:
     return at + timedelta(seconds=seconds)
+
+
+async def both_look(*ones: One) -> list[bool]:
+    """Have schedulers look at the same time; return which of them died."""
+    ended = await asyncio.gather(*(one.look() for one in ones), return_exceptions=True)
+    for one in ended:
+        if one is not None and not isinstance(one, Killed):
+            raise one
+    return [isinstance(one, Killed) for one in ended]

@@ -9,10 +9,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from support.listening import Listener
 
+from provisioning.adapters.fetch import HttpFetch
+from provisioning.core.outside import Exchange, Fetched
+
 Answering = Callable[[socket.socket, bytes], None]
+OK = b"HTTP/1.1 200 OK\r\n"
 
 
 class Web:
@@ -82,3 +87,21 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     return context
+
+
+def exchange_with(web: Web, **more: Any) -> Exchange:
+    facts = {
+        "method": "GET",
+        "scheme": "http",
+        "host": "web.example",
+        "port": web.port,
+        "target": "/x",
+        "addresses": ("127.0.0.1",),
+    }
+    return Exchange(**{**facts, **more})
+
+
+async def asked(answering: Answering | bytes, **more: Any) -> Fetched:
+    """Return what becomes of one request to a server that answers like this."""
+    with serving(answering) as web:
+        return await HttpFetch().exchange(exchange_with(web, **more))

@@ -7,33 +7,13 @@ import base64
 from typing import Any
 
 import pytest
-from support.acting import Heard, task_of
+from support.acting import Heard
+from support.asking import SECRET, URL, answer, ask, web_of
 
-from provisioning.adapters.memory.fetch import FakeFetch
 from provisioning.core.outside import Fetched
 from provisioning.core.ports import Outcome
 from provisioning.engine.actions import Result
-from provisioning.engine.actions.http import HttpAction, check_settings
-
-URL = "https://a.example/x"
-NAMES = {"a.example": ["8.8.8.8", "2606:4700::1"], "b.example": ["9.9.9.9"], "inner.example": ["8.8.8.8", "10.0.0.5"]}
-SECRET = "hunter2-hunter2"
-
-
-def answer(status: int = 200, body: bytes = b"", kind: str = "answer", **headers: str) -> Fetched:
-    pairs = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Fetched(kind=kind, status=status, reason={200: "OK", 404: "Not Found"}.get(status, ""), headers=pairs, body=body)
-
-
-def web_of(*answers: Fetched | None, method: str = "GET", url: str = URL, proxy: str = "") -> FakeFetch:
-    web = FakeFetch(dict(NAMES), proxy=proxy)
-    web.on(method, url, *answers)
-    return web
-
-
-async def ask(web: FakeFetch, context: Heard | None = None, args: object = None, **settings: Any) -> Result:
-    return await HttpAction(web).run(task_of("http", args=args, **{"url": URL, **settings}), context or Heard())
-
+from provisioning.engine.actions.http import check_settings
 
 # ---------------------------------------------------------------- answers
 
@@ -246,76 +226,6 @@ async def test_what_is_not_the_web_is_refused(url: str) -> None:
 
     assert (await ask(web, url=url)).error_kind == "refused"
     assert (web.asked, web.looked_up) == ([], [])
-
-
-# ---------------------------------------------------------------- redirects
-
-
-def redirecting(*hops: tuple[str, str, int], proxy: str = "") -> FakeFetch:
-    """Return a web of redirects (from, to, status), the last of which leads to an answer."""
-    web = FakeFetch(dict(NAMES), proxy=proxy)
-    for old, new, status in hops:
-        for method in ("GET", "POST"):
-            web.on(method, old, answer(status, Location=new))
-    for method in ("GET", "POST"):
-        web.on(method, hops[-1][1], answer(body=b"there"))
-    return web
-
-
-async def test_A42_redirects_are_followed_when_wanted() -> None:  # noqa: N802 - the case's id
-    web = redirecting((URL, "https://b.example/y", 302), ("https://b.example/y", "https://b.example/z", 307))
-    context = Heard()
-
-    assert (await ask(web, context, follow_redirects=True)).output == "there"
-    assert [exchange.addresses for exchange in web.asked] == [("8.8.8.8", "2606:4700::1"), ("9.9.9.9",), ("9.9.9.9",)]
-    assert len(context.notes) == 3
-
-
-async def test_every_host_on_the_way_is_judged() -> None:
-    web = redirecting((URL, "https://inner.example/", 302))
-    result = await ask(web, follow_redirects=True)
-
-    assert (result.error_kind, len(web.asked)) == ("refused", 1)
-    assert result.error.startswith("inner.example is 10.0.0.5, a private address")
-
-
-async def test_credentials_do_not_go_to_another_host_and_do_not_come_back() -> None:
-    web = redirecting((URL, "https://b.example/y", 307), ("https://b.example/y", "https://a.example/z", 307))
-    headers = {"Authorization": f"Bearer {SECRET}", "Cookie": f"a={SECRET}", "X-Api-Key": SECRET, "X-Other": "stays"}
-    await ask(web, follow_redirects=True, headers=headers, method="POST", body="data")
-    names = [{name for name, _ in exchange.headers} for exchange in web.asked]
-
-    assert set(headers) <= names[0]
-    assert names[1] & set(headers) == names[2] & set(headers) == {"X-Other"}
-    assert [exchange.body for exchange in web.asked] == [b"data"] * 3
-
-
-async def test_a_redirect_that_asks_for_a_question_drops_the_body() -> None:
-    web = redirecting((URL, "https://a.example/y", 303))
-    await ask(web, follow_redirects=True, method="POST", body={"a": 1})
-
-    assert (web.asked[1].method, web.asked[1].body) == ("GET", b"")
-    assert "Content-Type" not in dict(web.asked[1].headers)
-
-
-async def test_a_redirect_out_of_encryption_is_refused() -> None:
-    web = redirecting((URL, "http://a.example/", 302))
-    result = await ask(web, follow_redirects=True)
-
-    assert (result.error_kind, len(web.asked)) == ("refused", 1)
-
-
-@pytest.mark.parametrize(("most", "asked"), [(None, 6), (0, 1), (2, 3)])
-async def test_redirects_that_go_round_and_round_end(most: int | None, asked: int) -> None:
-    web = web_of(answer(302, Location=URL))
-    result = await ask(web, follow_redirects=True, max_redirects=most)
-
-    assert (result.error_kind, len(web.asked)) == ("redirects", asked)
-    assert result.error == f"GET https://a.example/x: more than {asked - 1} redirects"
-
-
-async def test_a_redirect_that_leads_nowhere_is_an_answer() -> None:
-    assert (await ask(web_of(answer(302)), follow_redirects=True)).error_kind == "http_302"
 
 
 # ---------------------------------------------------------------- secrets
