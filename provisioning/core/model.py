@@ -194,6 +194,7 @@ class Policy:
     retry: Retry | None = None  # for steps without their own
     priority: int = 0  # of its steps, and of the run while it is queued: higher first
     max_runs: int = 0  # runs of this workflow at once, the others are queued; 0 is no limit
+    queues: Mapping[str, int] = field(default_factory=lambda: NO_POOLS)  # slots by queue: the whole run has one of each
     rerun: Retry | None = None  # what a failed run does before it ends: everything that failed, and all below it, once more
     beside: str = ""  # the step whose worker runs the others too, those apart that are placed; one machine has no need of it
     if_gone: Fallback = Fallback.RETARGET  # what they do when that worker is gone

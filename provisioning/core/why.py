@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from provisioning.core.frozen import dataclass
-from provisioning.core.model import STEP_ENDED, GateKind, HandlerOn, RunState, StepState
+from provisioning.core.model import RUN_ENDED, STEP_ENDED, GateKind, HandlerOn, RunState, StepState
 from provisioning.core.placement import Roster, place
 from provisioning.core.presence import Presence
 from provisioning.core.ready import needs
@@ -26,14 +27,18 @@ class Blocker:
     reason: str
 
 
+QUEUED = "queued:"
 Holders = Mapping[str, Sequence[str]]
-"""By pool or key, as `core.ready.needs` names them: `run/step` of each that has a slot of it."""
+"""By pool or key, as `core.ready.needs` names them: `run/step` of each that has a slot; by `QUEUED` and queue: the runs."""
+_NOT_BEGUN = frozenset({RunState.CREATED, RunState.QUEUED})
 
 
 def holders(runs: Iterable[Run]) -> Holders:
     """Return who holds which slots, in all open runs."""
     found: dict[str, list[str]] = defaultdict(list)
     for run in runs:
+        for queue in run.workflow.policy.queues if run.state not in {*_NOT_BEGUN, *RUN_ENDED} else ():
+            found[f"{QUEUED}{queue}"].append(run.id)
         for step in run.steps.values():
             if step.state in ACTIVE:
                 for name in needs(run, step.spec.id):
@@ -52,7 +57,7 @@ def blockers(
     step = run.steps[step_id]
     if step.state in STEP_ENDED or step.state is StepState.RUNNING:
         return []
-    found = _of_run(run)
+    found = _of_run(run, held)
     if step.state is StepState.PENDING:
         return found + _steps(run, step) + _gates(run, step) + _handler(run, step)
     if step.state is StepState.RETRY_WAIT:
@@ -63,12 +68,24 @@ def blockers(
     return found or _slots(run, step_id, held, capacity) or [_nobody(run, step, there) or _worker(step)]
 
 
+def why_queued(run: Run, held: Holders) -> list[Blocker]:
+    """Return what a run waits for that has not begun; nothing for one that has."""
+    if run.state not in _NOT_BEGUN:
+        return []
+    full = [
+        Blocker(kind="queued", name=queue, reason=f"{queue} is taken ({len(having)} of {most}): {_few(having)}")
+        for queue, most in run.workflow.policy.queues.items()
+        if len(having := held.get(f"{QUEUED}{queue}", ())) >= most
+    ]
+    return full or [Blocker(kind="queued", name=run.id, reason="as many runs as may run at once are running")]
+
+
 # ---------------------------------------------------------------- parts
 
 
-def _of_run(run: Run) -> list[Blocker]:
-    if run.state in {RunState.CREATED, RunState.QUEUED}:
-        return [Blocker(kind="queued", name=run.id, reason="the run is queued: as many as may run at once are running")]
+def _of_run(run: Run, held: Holders) -> list[Blocker]:
+    if run.state in _NOT_BEGUN:
+        return [replace(one, reason=f"the run is queued: {one.reason}") for one in why_queued(run, held)]
     if run.state in {RunState.PAUSING, RunState.PAUSED}:
         return [Blocker(kind="paused", name=run.id, reason="the run is paused")]
     return []
@@ -114,10 +131,13 @@ def _slots(run: Run, step_id: str, held: Holders, capacity: Mapping[str, int] | 
         kind, shown, most = _named(run, name, capacity)
         having = held.get(name, ())
         if len(having) >= most:
-            who = ", ".join(having[:3]) + (f" and {len(having) - 3} more" if len(having) > 3 else "")
             share = f"{len(having)} of {most}" if capacity is not None or kind != "pool" else f"{len(having)} of its slots"
-            found.append(Blocker(kind=kind, name=shown, reason=f"{kind} {shown} is taken ({share}): {who}"))
+            found.append(Blocker(kind=kind, name=shown, reason=f"{kind} {shown} is taken ({share}): {_few(having)}"))
     return found
+
+
+def _few(having: Sequence[str]) -> str:
+    return ", ".join(having[:3]) + (f" and {len(having) - 3} more" if len(having) > 3 else "")
 
 
 def _named(run: Run, name: str, capacity: Mapping[str, int] | None) -> tuple[str, str, int]:

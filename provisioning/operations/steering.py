@@ -18,7 +18,7 @@ from provisioning.core.ports import Inbox, Journal, Request
 from provisioning.core.requests import stopped_at
 from provisioning.core.run import Run, StepRun
 from provisioning.core.schedules import Schedules
-from provisioning.core.why import Blocker, blockers, holders
+from provisioning.core.why import Blocker, blockers, holders, why_queued
 from provisioning.engine.runner import load
 from provisioning.errors import UsageError, WaitTimeout
 from provisioning.operations import RunResult
@@ -228,8 +228,7 @@ def queue(folder: Path) -> list[Queued]:
     found: list[Queued] = []
     for run, since in runs:
         if run.state in {RunState.CREATED, RunState.QUEUED}:
-            reason = Blocker(kind="queued", name=run.id, reason="as many runs as may run at once are running")
-            found.append(_queued(run, None, run.created_at, (reason,)))
+            found.append(_queued(run, None, run.created_at, tuple(why_queued(run, held))))
         for step in run.steps.values() if run.state is not RunState.QUEUED else ():
             if step.state in WAITING or _at_a_gate(run, step):
                 reasons = tuple(blockers(run, step.spec.id, held, None))
