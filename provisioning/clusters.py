@@ -15,6 +15,7 @@ from provisioning.wiring import HIDDEN, actions, clock, declared_secrets, hosts,
 if TYPE_CHECKING:
     from provisioning.adapters.nats.chunks import Chunk
     from provisioning.adapters.nats.connect import Access, Cluster
+    from provisioning.adapters.nats.fences import Fences
     from provisioning.adapters.nats.lease import NatsLease
     from provisioning.adapters.nats.logcollector import LogCollector
     from provisioning.adapters.nats.logs import NatsLogs
@@ -224,6 +225,17 @@ async def workers_of(joined: Joined) -> tuple[Presence, ...]:
     return await list_workers(joined.cluster)
 
 
+async def present(joined: Joined) -> tuple[Presence, ...] | None:
+    """Return the workers that are there and take tasks, by name; None where this login may not know them."""
+    from provisioning.core.presence import fresh
+    from provisioning.errors import StoreError
+
+    try:
+        return fresh(await workers_of(joined), clock().now())
+    except StoreError:
+        return None
+
+
 async def list_workers(access: Access) -> tuple[Presence, ...]:
     """Return the workers that there are now, by name. Raises StoreError, ConfigError."""
     from provisioning.adapters.nats.connect import Cluster
@@ -241,6 +253,13 @@ def resources(joined: Joined, workspace: str) -> NatsResources:
     from provisioning.adapters.nats.resources import NatsResources
 
     return NatsResources(joined.cluster, workspace)
+
+
+def fences(cluster: Cluster) -> Fences:
+    """Return the fencing numbers of what is done on servers."""
+    from provisioning.adapters.nats.fences import Fences
+
+    return Fences(cluster)
 
 
 def turns(joined: Joined) -> Turns:

@@ -61,22 +61,37 @@ class WorkspaceLock:
         """See SignedLock; `token` is among what the holder wrote."""
         return self._lock.holder()
 
-    def _next_token(self) -> int:
-        """Return the next fencing number, on the disk before anybody uses it."""
+    def given_sync(self) -> int:
+        """Return the newest fencing token; 0 where there was none. Raises StoreError."""
         try:
             text = "0"
             if self._fence.exists():  # a pipe or device in its place would be read for ever
                 text = self._fence.read_text() if self._fence.is_file() else ""
-            token = int(text) + 1
-            replace_file(self._fence, f"{token}\n".encode())
+            return int(text)
         except OSError as error:
-            raise store_error("writing the fencing number", self._fence, error) from error
+            raise store_error("reading the fencing number", self._fence, error) from error
         except ValueError as error:
             raise StoreError(
                 f"{self._fence} does not hold a number",
                 hint="write one into it that is higher than every `token` in the history: servers refuse lower ones",
             ) from error
+
+    def exceed_sync(self, number: int) -> None:
+        """Have every later token be above this number, which was given elsewhere; the caller holds it. Raises StoreError."""
+        if number > self.given_sync():
+            self._write(number)
+
+    def _next_token(self) -> int:
+        """Return the next fencing number, on the disk before anybody uses it."""
+        token = self.given_sync() + 1
+        self._write(token)
         return token
+
+    def _write(self, token: int) -> None:
+        try:
+            replace_file(self._fence, f"{token}\n".encode())
+        except OSError as error:
+            raise store_error("writing the fencing number", self._fence, error) from error
 
 
 class RunLock:

@@ -13,6 +13,8 @@ from provisioning.core.layered import Layered
 
 STATE_VERSION = 1
 LOG_LIMIT = 20  # entries kept per resource
+WORKSPACE = "workspace"
+"""The setting of a step on servers that says, in a cluster, whose fencing numbers count for it."""
 
 
 class ResourceState(StrEnum):

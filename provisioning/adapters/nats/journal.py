@@ -20,11 +20,13 @@ from dataclasses import dataclass, field, replace
 from provisioning.adapters.nats.batch import Batches
 from provisioning.adapters.nats.blobs import Blobs
 from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.fences import Fences
 from provisioning.adapters.nats.messages import Head, events_body, head, task_body
 from provisioning.adapters.nats.sending import Sender
 from provisioning.adapters.nats.wire import TTL, Message, NobodyAnswers, Refused, Stored, expected
 from provisioning.core.events import Event, Kind
 from provisioning.core.ports import Commit, Task, Timer
+from provisioning.core.resources import WORKSPACE
 from provisioning.errors import ClusterUnreachable, Fenced, StaleRevision
 
 REMEMBERED = 10_000  # runs
@@ -69,7 +71,7 @@ class NatsJournal:
         """
         self._ended_at = ended_at
         self._cluster, self._blobs, self._schedules = cluster, blobs, schedules
-        self._batches = Batches(cluster)
+        self._batches, self._fences = Batches(cluster), Fences(cluster)
         self.sender = Sender(cluster, self._batches)
         self._lines: OrderedDict[str, _Line] = OrderedDict()
         self._fence = _Fence()
@@ -199,6 +201,9 @@ class NatsJournal:
 
     async def _dispatch(self, task: Task) -> Message:
         subject = self._cluster.names.task(task.target, task.run, task.step, task.attempt, task.epoch)
+        workspace = str(task.action.settings.get(WORKSPACE, ""))
+        if workspace:
+            task = replace(task, token=await self._fences.offset(workspace))
         body, more = await self._blobs.packed(task.run, task_body(task))
         return Message(subject=subject, body=body, headers={**expected(0), **more})
 

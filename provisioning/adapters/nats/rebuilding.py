@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from provisioning.adapters.nats import replicarows as rows
 from provisioning.adapters.nats.blobs import WORKFLOWS, Blobs
 from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.fences import Fences
 from provisioning.adapters.nats.messages import Head, events_body
 from provisioning.adapters.nats.replica import Replica
 from provisioning.adapters.nats.streams import blob_stream, ensure, work_stream
@@ -20,6 +21,7 @@ from provisioning.core.events import Event
 from provisioning.errors import StoreError
 
 EVENTS_AT_ONCE = 500
+UNSEEN = 1_000_000  # messages of the lost stream that came after the newest decision that anybody has
 
 
 async def rebuild(cluster: Cluster, replica: Replica) -> int:
@@ -35,9 +37,17 @@ async def rebuild(cluster: Cluster, replica: Replica) -> int:
     runs = await replica.writer.read(lambda connection: list(connection.execute("SELECT run, digest FROM runs ORDER BY id")))
     for run, digest in runs:
         await _rebuild_run(cluster, replica, str(run), str(digest))
+    await _overtake(cluster, await replica.writer.read(rows.position))
     config = {**stream["config"], "metadata": {**(stream["config"].get("metadata") or {}), rows.REBUILT_FROM: str(mark)}}
     await cluster.ask(f"STREAM.UPDATE.{cluster.names.work}", config)
     return len(runs)
+
+
+async def _overtake(cluster: Cluster, position: int) -> None:
+    """Places in the new stream begin anew: have fencing numbers go on above those of the lost one."""
+    fences = Fences(cluster)
+    async for workspace in fences.workspaces():
+        await fences.exceed(workspace, await fences.offset(workspace) + position + UNSEEN)
 
 
 async def _rebuild_run(cluster: Cluster, replica: Replica, run: str, digest: str) -> None:

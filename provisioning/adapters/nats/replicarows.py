@@ -69,6 +69,11 @@ def stream_mark(connection: sqlite3.Connection) -> int:
     return _meta(connection, _STREAM)
 
 
+def position(connection: sqlite3.Connection) -> int:
+    """Return up to which sequence of its stream a replica has everything."""
+    return _meta(connection, _POSITION)
+
+
 def take(connection: sqlite3.Connection, workflows: sql.Workflows, found: Sequence[Found], until: int) -> dict[str, int]:
     """Write messages up to the sequence `until`, unless they are in; return how many dead letters each deletion removed."""
     if _meta(connection, _POSITION) >= until:  # another process writes into the same file

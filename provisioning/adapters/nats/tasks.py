@@ -170,7 +170,7 @@ class NatsTasks:
     async def _task(self, one: Delivered) -> Task:
         body = await self._blobs.unpacked(one.body, one.headers)
         task = task_of(body, Stored(subject=one.subject, seq=one.seq))
-        return replace(task, token=one.seq)
+        return replace(task, token=task.token + one.seq)
 
     async def begin(self, task: Task, worker: str) -> bool:
         """Say, durably, that a task is begun; return whether nobody has said so before. Raises StoreError."""

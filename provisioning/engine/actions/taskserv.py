@@ -23,7 +23,7 @@ class Site:
     servers: Mapping[str, Server]
     taskservs: Mapping[str, Taskserv]
     lineage: str
-    token: int  # fencing token of this runner
+    token: int  # fencing token of this runner; 0 where each task has its own
 
     def server(self, hostname: str) -> Server:
         """Return the server. Raises NotFoundError when the workspace no longer declares it."""

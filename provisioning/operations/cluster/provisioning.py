@@ -16,7 +16,7 @@ from provisioning.core.inputs import profile_of
 from provisioning.core.model import Action, Step, Workflow
 from provisioning.core.plan import Plan, Selection
 from provisioning.core.planner import check_selection, make_plan
-from provisioning.core.resources import Actor, ResourceBook
+from provisioning.core.resources import WORKSPACE, Actor, ResourceBook
 from provisioning.errors import ConfigError, LockedError, NotFoundError, ProvisioningError
 from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning.operations.audience import Audience
@@ -64,6 +64,11 @@ class _Session:
         """Have the lineage stored of a workspace that the cluster does not know yet: units on servers are named by it."""
         if not book.serial:
             await clusters.resources(self.joined, self.name).save(book)
+
+    async def overtake(self) -> None:
+        """Have servers take what comes now for newer than whatever was begun from this machine alone."""
+        begun = wiring.workspace_lock(self.project.folder).given_sync()
+        await clusters.fences(self.joined.cluster).exceed(self.name, begun)
 
     @asynccontextmanager
     async def turn(self, run_id: str, *, wait: bool) -> AsyncIterator[Callable[[], Awaitable[None]]]:
@@ -126,10 +131,16 @@ class _Session:
         book = await resources.found()
         if book is None:
             return
+        lock = wiring.workspace_lock(self.project.folder)
         try:
+            highest = await clusters.fences(self.joined.cluster).highest(self.name)
+            await lock.acquire()
+            lock.exceed_sync(highest)
             wiring.state_file(self.project.folder).adopt_sync(book)
         except ProvisioningError as error:
             self.audience.on_note(f"the state file of this machine was left as it is: {error.message}")
+        finally:
+            await lock.release()
 
 
 async def provision(
@@ -149,6 +160,7 @@ async def provision(
             plan = make_plan(project.infra, selection, book)
             show(plan)
             await session.lineage(book)
+            await session.overtake()
             limit = options.max_parallel or project.settings.run.max_parallel
             flow = compile_plan(plan, project.infra, keep_going=options.keep_going, max_parallel=limit)
             packed = await _packed(session, run_id, flow, plan, book.lineage)
@@ -180,6 +192,7 @@ async def retry(project: Project, access: Access, run: str, options: RunOptions,
             "max_parallel": options.max_parallel,
         }
         async with session.turn(summary.run_id, wait=options.wait) as begin:
+            await session.overtake()
 
             async def start() -> None:
                 await begin()
@@ -213,13 +226,13 @@ async def _packed(session: _Session, run_id: str, flow: Workflow, plan: Plan, li
     profiles = {(str(s.taskserv), profile_of(infra.taskservs[str(s.taskserv)], str(s.profile)).name) for s in nodes}
     digest, data = clusters.pack_site(infra, profiles, lineage, session.project.folder)
     await session.joined.store.blobs.put(run_id, data, digest)
-    return replace(flow, steps=tuple(_with_package(step, digest) for step in flow.steps))
+    return replace(flow, steps=tuple(_with_package(step, digest, session.name) for step in flow.steps))
 
 
-def _with_package(step: Step, digest: str) -> Step:
+def _with_package(step: Step, digest: str, workspace: str) -> Step:
     if step.action.type not in ON_SERVERS:
         return step
-    settings = {**step.action.settings, PACKAGE: digest}
+    settings = {**step.action.settings, PACKAGE: digest, WORKSPACE: workspace}
     return replace(step, action=Action(type=step.action.type, settings=settings))
 
 

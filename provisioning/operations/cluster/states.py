@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provisioning import wiring
+from provisioning import clusters, wiring
 from provisioning.adapters.editlog import EditLog
 from provisioning.core.frozen import dataclass
 from provisioning.core.resources import Actor, ResourceBook
@@ -37,12 +37,13 @@ def pull(folder: Path, access: Access, actor: Actor, *, force: bool) -> Moved:
     """
     name = load_workspace(folder).name
     lock, file = wiring.workspace_lock(folder), wiring.state_file(folder)
-    book = run_blocking(_found(access, name))
+    book, highest = run_blocking(_found(access, name))
     if book is None:
         message = f"nothing is recorded of workspace {name} on NATS"
         raise NotFoundError(message, hint="`provisioning state push` brings the state file there")
     lock.acquire_sync()
     try:
+        lock.exceed_sync(highest)
         before = file.load_sync() if file.path.exists() and not force else ResourceBook(lineage="")
         written = file.adopt_sync(book, force=force)
     finally:
@@ -63,23 +64,25 @@ def push(folder: Path, access: Access, *, force: bool) -> Moved:
         raise NotFoundError(f"there is no state file {file.path}", hint="`provisioning state pull` takes what is on NATS")
     lock.acquire_sync()
     try:
-        return run_blocking(_put(access, name, file.load_sync(), force=force))
+        return run_blocking(_put(access, name, file.load_sync(), lock.given_sync(), force=force))
     finally:
         lock.release_sync()
 
 
-async def _found(access: Access, workspace: str) -> ResourceBook | None:
+async def _found(access: Access, workspace: str) -> tuple[ResourceBook | None, int]:
+    """Return the states, and a number that no fencing number given up to now is above."""
     from provisioning.adapters.nats.connect import Cluster
     from provisioning.adapters.nats.resources import NatsResources
 
     cluster = Cluster(access)
     try:
-        return await NatsResources(cluster, workspace).found()
+        return await NatsResources(cluster, workspace).found(), await clusters.fences(cluster).highest(workspace)
     finally:
         await cluster.close()
 
 
-async def _put(access: Access, workspace: str, book: ResourceBook, *, force: bool) -> Moved:
+async def _put(access: Access, workspace: str, book: ResourceBook, begun: int, *, force: bool) -> Moved:
+    """`begun` is the highest fencing number that was given here: what the cluster does from now on is newer."""
     from provisioning.adapters.nats.connect import Cluster
     from provisioning.adapters.nats.resources import NatsResources
 
@@ -88,6 +91,7 @@ async def _put(access: Access, workspace: str, book: ResourceBook, *, force: boo
         resources = NatsResources(cluster, workspace)
         before = None if force else await resources.found()
         written = await resources.put(book, force=force)
+        await clusters.fences(cluster).exceed(workspace, begun)
         return _moved(workspace, before or ResourceBook(lineage=""), book, written=written)
     finally:
         await cluster.close()
