@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import compileall
 import gc
 import inspect
 import os
@@ -28,6 +29,9 @@ settings.register_profile("quick", settings.get_profile("steady"), max_examples=
 settings.register_profile("explore", deadline=None)  # pytest --hypothesis-profile=explore
 settings.load_profile("quick")
 
+ROOT = Path(__file__).parents[1]
+RUN_BY_MANY = ("provisioning", "cli", "tests/support", "tests/lab", "workspaces/demo")  # processes that tests start
+
 PRIVATE = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 UNWANTED = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "SSH_AUTH_SOCK")
 
@@ -41,12 +45,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Hear Ctrl-C, and let the programs under test hear it, also where a shell in the background has us ignore it.
 
-    Try more examples where there is time.
+    Try more examples where there is time. Compile the modules once: hundreds of processes would do it anew each, being
+    killed before they write it down, or told to write nothing.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--soak"):
         settings.load_profile("steady")
+    if not hasattr(config, "workerinput"):
+        for folder in RUN_BY_MANY:
+            compileall.compile_dir(ROOT / folder, quiet=2)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m soak` chooses
