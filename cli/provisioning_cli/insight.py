@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from provisioning.operations.timing import Timed
     from provisioning_cli.clustered import Runs
 
+STEPS_SHOWN = 3
 CHAIN_SHOWN = 12
 """Steps of the critical path that are named in its headline; JSON has all."""
 
@@ -36,6 +37,15 @@ def show_why(app: App, runs: Runs, detail: RunDetail, step: str) -> None:
         "blockers": [{"kind": one.kind, "name": one.name, "reason": one.reason} for one in found],
     }
     app.emit(document, lambda: _why_text(record, found))
+
+
+def say_without_worker(app: App, runs: Runs, run_id: str) -> None:
+    """Say which steps of a run of a cluster wait for a worker that is not there."""
+    from provisioning.operations import steering
+
+    for reason, steps in steering.without_worker(runs.folder, run_id, runs.reach).items():
+        more = f" and {len(steps) - STEPS_SHOWN} more" if len(steps) > STEPS_SHOWN else ""
+        app.say(output.cell(f"{', '.join(steps[:STEPS_SHOWN])}{more}: {reason}"))
 
 
 def _why_text(step: StepRecord, found: Sequence[Blocker]) -> str:

@@ -26,7 +26,7 @@ def list_(app: App) -> None:
     from provisioning_cli import output
 
     runs = Runs(app)
-    found = steering.queue(runs.folder)
+    found = steering.queue(runs.folder, runs.reach)
     columns = ["run", "step", "state", "since", "why"]
     app.emit(
         {"queue": [_document(one) for one in found]},

@@ -112,6 +112,8 @@ def show(app: App, run_ref: str, step: str | None, path: bool) -> None:
         insight.show_why(app, runs, detail, step)
         return
     app.emit(detail.document(), lambda: plans.run_table(detail))
+    if detail.summary.ended_at is None:
+        insight.say_without_worker(app, runs, detail.run_id)
 
 
 @run.command()

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -24,7 +25,7 @@ from provisioning.core.history import DeadLetter, RunSummary, StepRecord
 from provisioning.core.letters import refuse_replayed
 from provisioning.core.model import NO_LABELS, RUN_ENDED, STEP_ENDED, STEP_GOOD, RunState, StepState
 from provisioning.core.ports import Request
-from provisioning.core.why import holders
+from provisioning.core.why import blockers, holders
 from provisioning.engine.runner import Runner, load
 from provisioning.errors import (
     ExistsError,
@@ -190,12 +191,14 @@ class Client:
 
     async def debug(self, run_id: str) -> Debug:
         """Return where a run stands: counts, durations, and what keeps each step that waits. Raises NotFoundError."""
-        self._check()
+        await self._catch_up()
         store = self._parts.store
         run = await load(store, run_id)
         others = [await load(store, other) for other in await store.open_runs() if other != run_id]
         events = await store.events(run_id)
-        return run_debug(run, events, holders([run, *others]), self._options.pools, self._parts.clock.now())
+        capacity, now = self._options.pools, self._parts.clock.now()
+        there = await self._parts.there() if self._parts.there is not None else None
+        return run_debug(run, events, partial(blockers, held=holders([run, *others]), capacity=capacity, there=there), now)
 
     async def dead_letters(
         self, limit: int = 50, *, replayed: bool | None = False, workflow: str | None = None, before: int | None = None

@@ -108,6 +108,7 @@ class Parts:
     actions: Callable[[Runner], Mapping[str, Action]]
     outfit: Outfit
     crew: Crew | None = None  # workers in other processes; None: the engine has its own
+    there: Callable[[], Awaitable[Sequence[Presence] | None]] | None = None  # the workers, where they are elsewhere
     catch_up: Callable[[], Awaitable[None]] | None = None  # where the history is a copy: brings it up to this moment
 
 

@@ -224,5 +224,6 @@ def parts_of(joined: Joined, logs: LogStore) -> Parts:
         bell=_Moves(joined),
         actions=lambda _runner: {},
         outfit=OfCluster(joined),
+        there=lambda: clusters.present(joined),
         catch_up=joined.store.replica.caught_up,
     )

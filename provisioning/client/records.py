@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from provisioning.core.frozen import dataclass
 from provisioning.core.history import RunDetail, RunSummary
 from provisioning.core.model import NO_LABELS, RUN_ENDED
 from provisioning.core.run import Run
-from provisioning.core.why import Blocker, Holders, blockers
+from provisioning.core.why import Blocker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +124,9 @@ def run_info(detail: RunDetail, outputs: Mapping[str, object]) -> Info:
     return Info(**{name: getattr(base, name) for name in base.__slots__ if name != "steps"}, steps=steps)
 
 
-def run_debug(run: Run, events: Sequence[Event], held: Holders, capacity: Mapping[str, int], now: datetime) -> Debug:
-    """Return where a run stands."""
-    waiting = {id: tuple(blockers(run, id, held, capacity)) for id in run.steps}
+def run_debug(run: Run, events: Sequence[Event], why: Callable[[Run, str], Sequence[Blocker]], now: datetime) -> Debug:
+    """Return where a run stands; `why` says what keeps one of its steps."""
+    waiting = {id: tuple(why(run, id)) for id in run.steps}
     end = run.ended_at or now
     return Debug(
         run_id=run.id,

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from provisioning.core.frozen import dataclass
-from provisioning.core.model import RUN_ENDED, STEP_ENDED, GateKind, HandlerOn, RunState, StepState
-from provisioning.core.placement import Roster, place
-from provisioning.core.presence import Presence
+from provisioning.core.model import NO_LABELS, RUN_ENDED, STEP_ENDED, GateKind, HandlerOn, RunState, StepState
+from provisioning.core.placement import Roster, followed, place
+from provisioning.core.presence import OWN, Presence, is_own
 from provisioning.core.ready import needs
 from provisioning.core.run import ACTIVE, Run, StepRun, satisfied
 
@@ -64,8 +64,16 @@ def blockers(
         what = "tried again" if step.error_kind else "repeated"
         return [*found, Blocker(kind="retry", name=step_id, reason=f"attempt {step.attempt} ended; it is {what} at {step.due}")]
     if step.state is StepState.DISPATCHED:
-        return [*found, _worker(step)]
-    return found or _slots(run, step_id, held, capacity) or [_nobody(run, step, there) or _worker(step)]
+        return [*found, absent(run, step_id, there) or _worker(step)]
+    return found or _slots(run, step_id, held, capacity) or [absent(run, step_id, there) or _worker(step)]
+
+
+def absent(run: Run, step_id: str, there: Sequence[Presence] | None) -> Blocker | None:
+    """Return that no worker is there for a step that is ready or was handed out, if none is, and what would help."""
+    step = run.steps[step_id]
+    if there is None or step.state not in {StepState.READY, StepState.DISPATCHED}:
+        return None
+    return _nobody(run, step, there) if step.state is StepState.READY else _gone(step, there)
 
 
 def why_queued(run: Run, held: Holders) -> list[Blocker]:
@@ -151,19 +159,43 @@ def _named(run: Run, name: str, capacity: Mapping[str, int] | None) -> tuple[str
     return kind, rest, (capacity or {}).get(rest, 1) if kind == "pool" else 1
 
 
-def _nobody(run: Run, step: StepRun, there: Sequence[Presence] | None) -> Blocker | None:
-    """Return that no worker is there that may run it, if none is."""
-    if there is None:
-        return None
+def _nobody(run: Run, step: StepRun, there: Sequence[Presence]) -> Blocker | None:
     roster = Roster()
     roster.update(there)
-    waits = place(run, step, roster).waits
-    return Blocker(kind="worker", name=step.spec.placement.target or "", reason=waits) if waits else None
+    found = place(run, step, roster)
+    if not found.waits:
+        return None
+    wanted = followed(run, step)
+    target = found.key if is_own(found.key) else wanted.target or ""
+    reason = f"{found.waits}: {_to_start(target, wanted.selector)}"
+    return Blocker(kind="worker", name=target.removeprefix(OWN), reason=reason)
+
+
+def _gone(step: StepRun, there: Sequence[Presence]) -> Blocker | None:
+    if any(one.serves(step.target) for one in there):
+        return None
+    name = step.target.removeprefix(OWN)
+    if is_own(step.target):
+        return Blocker(
+            kind="worker", name=name, reason=f"worker {name}, to which it was handed, is gone: others are asked soon"
+        )
+    which = f" of {name}" if name else ""
+    return Blocker(kind="worker", name=name, reason=f"no worker{which} is there any more: {_to_start(name, NO_LABELS)}")
+
+
+def _to_start(target: str, labels: Mapping[str, str]) -> str:
+    """Return the command that starts a worker which may run it."""
+    options = [f"--name {target.removeprefix(OWN)}"] if is_own(target) else [f"--target {target}"] if target else []
+    options += [f"--label {name}={value}" for name, value in sorted(labels.items())]
+    return f"start one with `{' '.join(['provisioning worker start', *options])}`"
 
 
 def _worker(step: StepRun) -> Blocker:
     placement = step.spec.placement
     where = step.target or placement.target or ""
+    name = where.removeprefix(OWN)
+    if is_own(where):
+        return Blocker(kind="worker", name=name, reason=f"waits for worker {name} to have time for it")
     labels = ", ".join(f"{name}={value}" for name, value in sorted(placement.selector.items()))
     wanted = f"{f' of {where}' if where else ''}{f' with {labels}' if labels else ''}"
     return Blocker(kind="worker", name=where, reason=f"waits for a free worker{wanted}")

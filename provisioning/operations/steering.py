@@ -15,10 +15,11 @@ from provisioning.core.frozen import dataclass
 from provisioning.core.history import History, RunSummary
 from provisioning.core.model import NO_FIELDS, RUN_ENDED, GateKind, RunState, StepState
 from provisioning.core.ports import Inbox, Journal, Request
+from provisioning.core.presence import Presence
 from provisioning.core.requests import stopped_at
 from provisioning.core.run import Run, StepRun
 from provisioning.core.schedules import Schedules
-from provisioning.core.why import Blocker, blockers, holders, why_queued
+from provisioning.core.why import Blocker, absent, blockers, holders, why_queued
 from provisioning.engine.runner import load
 from provisioning.errors import UsageError, WaitTimeout
 from provisioning.operations import RunResult
@@ -69,6 +70,10 @@ class Reach(Protocol):
         """Whether somebody drives them now."""
         ...
 
+    def there(self, folder: Path) -> Sequence[Presence] | None:
+        """Return the workers that are there now; None where one process does everything, or nobody can say."""
+        ...
+
     def within(self, folder: Path, work: Callable[[Store], Coroutine[None, None, T]]) -> T:
         """Do something with their store."""
         ...
@@ -104,6 +109,9 @@ class Here:
     def driven(self, folder: Path) -> bool:
         """See `Reach`."""
         return wiring.workspace_lock(folder).holder() is not None
+
+    def there(self, folder: Path) -> None:
+        """See `Reach`."""
 
     def within(self, folder: Path, work: Callable[[Store], Coroutine[None, None, T]]) -> T:
         """See `Reach`."""
@@ -209,21 +217,34 @@ def folded(folder: Path, run_id: str) -> Run:
 
 def why(folder: Path, run_id: str, step: str, reach: Reach = HERE) -> list[Blocker]:
     """Return all that keeps a step of a run (exact ids) from running; nothing for one that runs or has ended."""
+    there = reach.there(folder)
 
     async def look(store: SqliteStore) -> list[Blocker]:
         run = await load(store, run_id)
         others = [other for other, _since in await _open_runs(store) if other.id != run_id]
-        return blockers(run, step, holders([run, *others]), None)
+        return blockers(run, step, holders([run, *others]), None, there)
 
     found = _in_store(folder, look)
-    return [_nobody(run_id), *found] if found and not reach.driven(folder) else found
+    return [_nobody(run_id, reach), *found] if found and not reach.driven(folder) else found
 
 
-def queue(folder: Path) -> list[Queued]:
+def without_worker(folder: Path, run_id: str, reach: Reach) -> dict[str, list[str]]:
+    """Return why steps of a run (exact id) wait for a worker that is not there: the steps by reason."""
+    there, found = reach.there(folder), dict[str, list[str]]()
+    if there is None:
+        return found
+    run = folded(folder, run_id)
+    for step in run.steps:
+        if (blocker := absent(run, step, there)) is not None:
+            found.setdefault(blocker.reason, []).append(step)
+    return found
+
+
+def queue(folder: Path, reach: Reach = HERE) -> list[Queued]:
     """Return what waits in the open runs of a folder, the oldest first; nothing where nothing ever ran."""
     if not wiring.has_history(folder):
         return []
-    runs = _in_store(folder, _open_runs)
+    runs, there = _in_store(folder, _open_runs), reach.there(folder)
     held = holders(run for run, _since in runs)
     found: list[Queued] = []
     for run, since in runs:
@@ -231,7 +252,7 @@ def queue(folder: Path) -> list[Queued]:
             found.append(_queued(run, None, run.created_at, tuple(why_queued(run, held))))
         for step in run.steps.values() if run.state is not RunState.QUEUED else ():
             if step.state in WAITING or _at_a_gate(run, step):
-                reasons = tuple(blockers(run, step.spec.id, held, None))
+                reasons = tuple(blockers(run, step.spec.id, held, None, there))
                 found.append(_queued(run, step, _since(run, step, since), reasons))
     return sorted(found, key=lambda one: (one.since is None, one.since))
 
@@ -271,8 +292,11 @@ async def _ended(store: Store, run_id: str) -> None:
         await asyncio.sleep(0.05)
 
 
-def _nobody(run_id: str) -> Blocker:
-    return Blocker(kind="runner", name=run_id, reason="no process drives the run")
+def _nobody(run_id: str, reach: Reach) -> Blocker:
+    reason = "no process drives the run"
+    if reach.lasting:
+        reason = "nobody decides for the cluster: start a worker without --no-scheduler"
+    return Blocker(kind="runner", name=run_id, reason=reason)
 
 
 async def _open_runs(store: SqliteStore) -> list[tuple[Run, Mapping[str, datetime]]]:

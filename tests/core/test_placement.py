@@ -218,13 +218,42 @@ def test_a_fold_knows_where_a_moved_run_went() -> None:
     [
         (None, "waits for a free worker of x with gpu=yes"),
         ([worker("w1", "x", gpu="yes")], "waits for a free worker of x with gpu=yes"),
-        ([worker("w1", "x")], "no worker of x with gpu=yes is there; there are w1 (without these labels)"),
+        (
+            [worker("w1", "x")],
+            "no worker of x with gpu=yes is there; there are w1 (without these labels): "
+            "start one with `provisioning worker start --target x --label gpu=yes`",
+        ),
     ],
 )
 def test_why_a_step_waits_for_a_worker(there: list[Presence] | None, reason: str) -> None:
     run = placed(Placement(target="x", selector=GPU))
 
     assert [one.reason for one in blockers(run, "s", {}, None, there)] == [reason]
+
+
+def test_why_a_step_waits_whose_neighbour_is_gone_or_who_was_handed_to_somebody_that_is() -> None:
+    beside = placed(Placement(colocate_with="a"), step("a"))
+    ran(beside, "a", "w1")
+    (back,) = blockers(beside, "s", {}, None, [worker("w2")])
+    assert (back.kind, back.name) == ("worker", "w1")
+    assert back.reason.endswith("w1, which ran that, is gone: start one with `provisioning worker start --name w1`")
+
+    run = placed(Placement(target="x"))
+    sent(run, "s", Place(target="x"))
+    reasons = [blockers(run, "s", {}, None, there)[0].reason for there in ([worker("w1", "x")], [worker("w2")], None)]
+    assert reasons == [
+        "waits for a free worker of x",
+        "no worker of x is there any more: start one with `provisioning worker start --target x`",
+        "waits for a free worker of x",
+    ]
+
+    labelled = placed(Placement(selector=GPU))
+    sent(labelled, "s", Place(target="w.w1"))
+    reasons = [blockers(labelled, "s", {}, None, [worker(name)])[0].reason for name in ("w1", "w2")]
+    assert reasons == [
+        "waits for worker w1 to have time for it",
+        "worker w1, to which it was handed, is gone: others are asked soon",
+    ]
 
 
 # ---------------------------------------------------------------- how much at once

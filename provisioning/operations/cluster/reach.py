@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from provisioning import clusters
 from provisioning.clusters import Joined
+from provisioning.core.presence import Presence
 from provisioning.operations.session import run_blocking
 from provisioning.operations.steering import Store
 
@@ -46,6 +47,10 @@ class OnCluster:
             return await clusters.lease(joined).holder() is not None
 
         return run_blocking(_joined(self._access, look))
+
+    def there(self, _folder: Path) -> Sequence[Presence] | None:
+        """See `Reach`."""
+        return run_blocking(_joined(self._access, clusters.present))
 
     def within(self, _folder: Path, work: Callable[[Store], Coroutine[None, None, T]]) -> T:
         """See `Reach`."""

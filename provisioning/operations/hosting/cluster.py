@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from provisioning.clusters import Joined
 from provisioning.core.dagu.declared import DagFile
 from provisioning.core.decide import Extent
 from provisioning.core.letters import refuse_replayed
+from provisioning.core.presence import Presence
 from provisioning.engine.runner import load
 from provisioning.errors import ExistsError, StaleRevision
 from provisioning.operations import Project
@@ -52,6 +53,10 @@ class OnLoop:
     def driven(self, _folder: Path) -> bool:
         """Whether a process decides for the cluster now."""
         return self._do(clusters.lease(self._joined).holder()) is not None
+
+    def there(self, _folder: Path) -> Sequence[Presence] | None:
+        """See `Reach`."""
+        return self._do(clusters.present(self._joined))
 
     def within(self, _folder: Path, work: Callable[[Store], Coroutine[None, None, T]]) -> T:
         """See `Reach`."""
