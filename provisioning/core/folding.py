@@ -12,6 +12,7 @@ from dataclasses import replace
 from provisioning.core.events import Event, Kind
 from provisioning.core.model import GateKind, HandlerOn, OnFailure, RunState, Step, StepState, Workflow
 from provisioning.core.placement import anchor_of
+from provisioning.core.ports import RETURNED
 from provisioning.core.presence import is_own
 from provisioning.core.run import ACTIVE, Run, StepRun, applies, new_run
 
@@ -242,7 +243,7 @@ def _retry_due(run: Run, event: Event) -> None:
 
 def _lease_lost(run: Run, event: Event) -> None:
     if step := _current(run, event, *ACTIVE):
-        step.crash_count += 1
+        step.crash_count += event.data.get("reason") != RETURNED
         step.lost = True
         run.make_ready(step)
 

@@ -11,7 +11,7 @@ from provisioning.core.authoring import stopped_behind
 from provisioning.core.decision import Decision
 from provisioning.core.events import Kind
 from provisioning.core.model import STEP_FAILED, OnFailure, Repeat, Retry, Step, StepState, While
-from provisioning.core.ports import Outcome, Report, Timer
+from provisioning.core.ports import RETURNED, Outcome, Report, Timer
 from provisioning.core.retry import delay_s, may_retry
 from provisioning.core.run import ACTIVE, Run, StepRun
 
@@ -38,6 +38,9 @@ def on_report(decision: Decision, report: Report, roll: float) -> None:
     task = report.task
     step = decision.run.steps.get(task.step)
     if step is None or step.state not in ACTIVE or (step.attempt, step.epoch) != (task.attempt, task.epoch):
+        return
+    if report.outcome is Outcome.LOST and report.error_kind == RETURNED:
+        decision.emit(Kind.STEP_LEASE_LOST, step, {"reason": RETURNED})
         return
     if report.outcome is Outcome.LOST:
         lose(decision, step, WORKER_LOST)

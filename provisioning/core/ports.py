@@ -58,6 +58,10 @@ class Task:
     token: int = field(default=0, compare=False)  # fencing number of this dispatch where the store gives one: only grows
 
 
+RETURNED = "returned"
+"""The error kind of a LOST dispatch that its worker has given back and never began: it counts for no loss."""
+
+
 class Outcome(StrEnum):
     """How an attempt ended."""
 

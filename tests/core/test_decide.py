@@ -24,7 +24,7 @@ from provisioning.core.model import (
     Workflow,
 )
 from provisioning.core.outcomes import CRASH_LIMIT
-from provisioning.core.ports import Outcome, Task
+from provisioning.core.ports import RETURNED, Outcome, Report, Task
 from provisioning.core.run import StepRun, satisfied
 from provisioning.core.values import Marker, Ref, resolve
 
@@ -148,6 +148,19 @@ def test_a_worker_that_is_lost_is_told_in_the_history_and_its_step_begins_again_
     assert [(task.attempt, task.epoch) for task in simulation.tasks] == [(1, 2)]
     simulation.go()
     assert simulation.dispatched == ["a"] * 3  # once more than lost: two tries are still two tries
+
+
+def test_what_a_worker_gives_back_unbegun_is_begun_by_another_one_and_counts_for_no_loss() -> None:
+    simulation = simulate(workflow(step("a")))
+    for number in range(2 * CRASH_LIMIT):
+        task = simulation.tasks.pop()
+        assert (task.attempt, task.epoch) == (1, number + 1)
+        simulation.hear(Report(task=task, worker="", outcome=Outcome.LOST, error_kind=RETURNED))
+    simulation.go()
+
+    assert simulation.run.state is RunState.SUCCEEDED
+    told = [event.data["reason"] for event in simulation.events if event.kind is Kind.STEP_LEASE_LOST]
+    assert told == [RETURNED] * 2 * CRASH_LIMIT
 
 
 def test_a_new_attempt_may_lose_as_many_workers_as_the_first() -> None:

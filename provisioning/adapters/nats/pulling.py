@@ -7,6 +7,7 @@ that would wait here while another worker idles. Targets that brought something 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import time
@@ -23,6 +24,7 @@ from provisioning.errors import StoreError
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
 
 SECOND_NS = 1_000_000_000
 EXPIRES_S, IN_TURN_S = 2.0, 0.2
@@ -75,11 +77,16 @@ class _Source:
 class Pulls:
     """Dispatches to any number of targets. `welcome` says whether one that comes is still ours to take."""
 
-    def __init__(self, cluster: Cluster, lease_s: float, welcome: Callable[[], bool]) -> None:
-        self._cluster, self._lease_s, self._welcome = cluster, lease_s, welcome
+    def __init__(
+        self, cluster: Cluster, lease_s: float, welcome: Callable[[], bool], unwanted: Callable[[Sequence[Delivered]], None]
+    ) -> None:
+        """`unwanted` is given what comes after `refuse`."""
+        self._cluster, self._lease_s, self._welcome, self._unwanted = cluster, lease_s, welcome, unwanted
         self._sources: dict[str, _Source] = {}
         self._more = asyncio.Event()
         self._client: Client | None = None
+        self._subscription: Subscription | None = None  # None while nothing is wanted
+        self._leaving: set[asyncio.Task[None]] = set()
         self._inbox = ""
         self._numbers = itertools.count(1)
         self._reconnected_s = float("-inf")
@@ -126,7 +133,23 @@ class Pulls:
         """Have whoever waits look again: there is more room."""
         self._more.set()
 
-    def left_over(self) -> list[Delivered]:
+    def refuse(self) -> None:
+        """Want nothing, until the next `take`: what has come and nobody has taken is unwanted, and what still comes."""
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            leaving = asyncio.create_task(_left(subscription))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+        self._forget_asked()
+        if rest := self._left_over():
+            self._unwanted(rest)
+
+    async def close(self) -> None:
+        """Wait until the server sends nothing more."""
+        self.refuse()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+
+    def _left_over(self) -> list[Delivered]:
         """Return, once, what has come and nobody has taken."""
         rest = [delivered for source in self._sources.values() for delivered in source.ready]
         for source in self._sources.values():
@@ -169,12 +192,12 @@ class Pulls:
     async def _connect(self) -> None:
         client = await self._cluster.client()
         await self._meet(str(getattr(client, "_server_info", {}).get("server_id", "")))
-        if client is self._client:
+        if client is self._client and self._subscription is not None:
             return
         self._forget_asked()
         self._client, self._inbox, self._more = client, client.new_inbox(), asyncio.Event()
         self._cluster.reconnected.add(self._came_back)
-        await client.subscribe(f"{self._inbox}.*", cb=self._take)
+        self._subscription = await client.subscribe(f"{self._inbox}.*", cb=self._take)
 
     async def _meet(self, server: str) -> None:
         """Note since when we know this server process: what one knows of deliveries is not on its disk at once."""
@@ -240,22 +263,24 @@ class Pulls:
         source = self._sources.get(parts[at])
         if source is None or not self._welcome():
             return
+        delivered = Delivered(
+            subject=message.subject,
+            body=message.data,
+            headers=headers,
+            reply=message.reply,
+            seq=int(parts[at + 2]),
+            deliveries=int(parts[at + 1]),
+            old=int(parts[at + 4]) < source.since_ns,
+            unsure=int(parts[at + 4]) < self._server_since_ns,
+        )
+        if self._subscription is None:
+            self._unwanted([delivered])
+            return
         source.lively = True
         if source.asked is not None:
             source.asked.left -= 1
             source.asked = source.asked if source.asked.left else None
-        source.ready.append(
-            Delivered(
-                subject=message.subject,
-                body=message.data,
-                headers=headers,
-                reply=message.reply,
-                seq=int(parts[at + 2]),
-                deliveries=int(parts[at + 1]),
-                old=int(parts[at + 4]) < source.since_ns,
-                unsure=int(parts[at + 4]) < self._server_since_ns,
-            )
-        )
+        source.ready.append(delivered)
         self._more.set()
 
     def _close(self, inbox: str, status: str) -> None:
@@ -265,6 +290,13 @@ class Pulls:
                 source.lively = False
                 source.made = source.made and status not in GONE
                 self._more.set()
+
+
+async def _left(subscription: Subscription) -> None:
+    """Have the server send nothing more, and take what was on its way."""
+    with contextlib.suppress(Exception):  # the link is gone: the server knows by that
+        async with asyncio.timeout(LATE_S):
+            await subscription.drain()  # type: ignore[no-untyped-call]
 
 
 def _nanoseconds(time: str) -> int:

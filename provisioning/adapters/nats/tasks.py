@@ -24,11 +24,12 @@ from provisioning.adapters.nats.reporting import Reporting
 from provisioning.adapters.nats.saying import Saying
 from provisioning.adapters.nats.wire import Message, Refused, Stored, expected
 from provisioning.core.model import WAITING_ACTIONS
-from provisioning.core.ports import Outcome, Report, Task
+from provisioning.core.ports import RETURNED, Outcome, Report, Task
 from provisioning.errors import StoreError
 
 LOG = logging.getLogger("provisioning")
 AGAIN_S = 0.5
+RETURN_S = 2.0  # within which a process that ends gives back what it has not begun, if a server answers
 RECOVERY_LEASES = 3
 """For so many leases after a lost connection is back, whoever does not answer is asked once more a lease later."""
 CANCEL = "cancel"
@@ -43,9 +44,10 @@ class NatsTasks:
         self._cluster, self._blobs, self._saying, self._lease_s = cluster, blobs, saying, lease_s
         self.holds = Holds(cluster, saying, lease_s)
         self.reporting = Reporting(cluster, blobs, saying)
-        self.pulls = Pulls(cluster, lease_s, lambda: not self.holds.frozen())
+        self.pulls = Pulls(cluster, lease_s, lambda: not self.holds.frozen(), self._return)
         self.cancelled: Callable[[str], object] | None = None
         self._doubts: set[asyncio.Task[None]] = set()
+        self._returning: set[asyncio.Task[None]] = set()
         self._ended = 0
         self._me = uuid.uuid4().hex
 
@@ -54,9 +56,22 @@ class NatsTasks:
     ) -> list[Task]:
         """Wait for tasks for these targets and return at most `free` of them, at least one. Goes on without a server.
 
-        What is reported meanwhile makes room for more.
+        What is reported meanwhile makes room for more. Cancelled, it leaves what nobody has begun to others.
         """
         free -= self._ended
+        try:
+            return await self._claimed(worker, targets, free, mutates)
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Leave what was sent here and nobody has begun to others, at once, and what is on its way too."""
+        self.pulls.refuse()
+
+    async def _claimed(
+        self, worker: str, targets: Sequence[str] | None, free: int, mutates: Callable[[Task], bool]
+    ) -> list[Task]:
         while True:
             try:
                 await self._start()
@@ -87,7 +102,11 @@ class NatsTasks:
 
     async def close(self) -> None:
         """Give back what nobody has begun, and stop."""
-        await self._give_back(delivered.reply for delivered in self.pulls.left_over())
+        await self.pulls.close()
+        if self._returning:
+            await asyncio.wait(self._returning, timeout=RETURN_S)
+        for task in self._returning:
+            task.cancel()
         for task in list(self._doubts):
             task.cancel()
         await asyncio.gather(*self._doubts, return_exceptions=True)
@@ -122,9 +141,7 @@ class NatsTasks:
                 await self._accept_one(rest[0], worker, mutates, tasks, doubtful)
                 rest.popleft()
         except BaseException:  # whoever claims has stopped: nobody would begin them
-            await self._give_back([one.reply for one in rest])
-            for task in tasks:
-                await self.holds.let_go(key_of(task), BACK)
+            self._return(rest, tasks)
             raise
         if doubtful:
             self._doubt(doubtful)
@@ -150,11 +167,30 @@ class NatsTasks:
         except StoreError as error:  # it comes again when its lease is over
             LOG.warning("a task could not be taken: %s", error)
 
-    async def _give_back(self, replies: Iterable[str]) -> None:
-        """Leave messages to others at once."""
-        for reply in replies:
+    def _return(self, rest: Iterable[Delivered], taken: Iterable[Task] = ()) -> None:
+        """Leave to others what nobody has begun here, what is `taken` but not begun too."""
+        returning = asyncio.create_task(self._give_back(list(rest), list(taken)))
+        self._returning.add(returning)
+        returning.add_done_callback(self._returning.discard)
+
+    async def _give_back(self, rest: Sequence[Delivered], taken: Sequence[Task]) -> None:
+        """Have them dispatched anew: who gets the same message again cannot know that it was not begun."""
+        unbegun = {key_of(task): task for task in taken}
+        replies: dict[Key, str] = {}
+        for one in rest:
             with contextlib.suppress(StoreError):
-                await self._cluster.send(Message(subject=reply, body=BACK))
+                task = await self._task(one)
+                if one.deliveries > 1 or one.old or one.unsure:  # who had it before may have begun it
+                    await self._cluster.send(Message(subject=one.reply, body=BACK))
+                else:
+                    unbegun[key_of(task)], replies[key_of(task)] = task, one.reply
+        said = (Report(task=task, worker="", outcome=Outcome.LOST, error_kind=RETURNED) for task in unbegun.values())
+        await self.reporting.ended(*said)
+        for key in unbegun:
+            await self.holds.let_go(key)
+        for reply in replies.values():
+            with contextlib.suppress(StoreError):
+                await self._cluster.send(Message(subject=reply, body=DONE))
 
     async def _is_ours(self, task: Task, one: Delivered, worker: str, mutates: Callable[[Task], bool]) -> bool:
         key, ours = key_of(task), False
