@@ -17,6 +17,7 @@ from provisioning.core.dagu.doing import ForeachDoing, Item, SubDagDoing, Text
 from provisioning.core.dagu.outputs import SubRun, items_of, parallel_document, sub_dag_document
 from provisioning.core.dagu.params import parse_params
 from provisioning.core.dagu.placing import Here, WrongSelector, effective, started_by_step, texts_of
+from provisioning.core.dagu.stored import to_plain
 from provisioning.core.decide import Extent
 from provisioning.core.frozen import dataclass
 from provisioning.core.model import RunState, Workflow
@@ -26,6 +27,7 @@ from provisioning.core.starting import NO_WORKER
 from provisioning.core.upstream import REJECTED
 from provisioning.engine.actions import workflow
 from provisioning.engine.actions.dagu.programs import arguments_of
+from provisioning.engine.actions.dagu.secretly import handed_over
 from provisioning.engine.actions.dagu.terms import CannotEvaluate
 from provisioning.engine.actions.dagu.work import Done, Work, failed
 from provisioning.errors import DefinitionError, NotFoundError, ProvisioningError, StaleRevision, UsageError
@@ -164,7 +166,10 @@ class Children:
     async def _run(self, work: Work, inner: Inner) -> SubRun:
         run_id = inner_run_id(work, inner.key)
         work.attempt.note(f"run {run_id} of {inner.dag.name}")
-        params: dict[str, object] = {"params": [list(pair) for pair in inner.params], "depth": work.context.depth + 1}
+        given, secrets = handed_over(inner.params, work.context.secrets, work.secrets)
+        params: dict[str, object] = {"params": [list(pair) for pair in given], "depth": work.context.depth + 1}
+        if secrets:
+            params["secrets"] = [to_plain(one) for one in secrets]
         if work.context.root:
             params["root"] = work.context.root
         if inner.inside is not None:
@@ -179,7 +184,7 @@ class Children:
         return SubRun(
             name=inner.dag.name,
             run_id=run_id,
-            params=" ".join(f"{name}={json.dumps(value)}" if name else value for name, value in inner.params),
+            params=" ".join(f"{name}={json.dumps(value)}" if name else value for name, value in given),
             status=_word(run),
             outputs=outputs_of(run),
             succeeded=run.state in GOOD,

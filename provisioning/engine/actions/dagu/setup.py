@@ -27,7 +27,7 @@ from provisioning.core.schedules import SCHEDULED_AT
 from provisioning.engine.actions import Context as Attempt
 from provisioning.engine.actions import Result, Traits
 from provisioning.engine.actions.dagu.containers import start_shared
-from provisioning.engine.actions.dagu.secretly import revealed
+from provisioning.engine.actions.dagu.secretly import every_name, revealed, without
 from provisioning.engine.actions.dagu.terms import CannotEvaluate, Terms, joined
 from provisioning.engine.actions.dagu.tools import Tools
 from provisioning.errors import ProvisioningError
@@ -90,9 +90,11 @@ class SetupAction:
 
 class _Setup:
     def __init__(self, tools: Tools, shared: Shared, task: Task, attempt: Attempt) -> None:
-        self._tools, self._shared, self._attempt = tools, shared, attempt
-        inherited = with_standard_path(tools.environment())
         self._given, self._depth, self._inside = _asked(task.args)
+        shared = replace(shared, secrets=(*shared.secrets, *_handed(task.args)))
+        self._inherited = with_standard_path(tools.environment())
+        inherited = without(self._inherited, shared.secrets)
+        self._tools, self._shared, self._attempt = tools, shared, attempt
         self._root, self._files = _root(task), ""
         shell = default_shell(inherited, errexit=shared.habits.errexit)
         self._terms = Terms(
@@ -178,7 +180,7 @@ class _Setup:
             arguments=inside.arguments,
             cwd=inside.cwd,
         )
-        self._shared = replace(self._shared, secrets=inside.secrets, clean_up_s=inside.clean_up_s)
+        self._shared = replace(self._shared, secrets=(*inside.secrets, *self._shared.secrets), clean_up_s=inside.clean_up_s)
         return await self._judged()
 
     async def _judged(self) -> Judgement:
@@ -186,7 +188,8 @@ class _Setup:
             return await self._terms.judge(())
         secrets = revealed(self._shared.secrets, self._tools.secrets)
         self._attempt.mask(secrets)
-        return await self._terms.with_variables(secrets).judge(self._shared.preconditions)
+        terms = replace(self._terms, inherited=self._inherited).revealing(every_name(self._shared.secrets, secrets))
+        return await terms.with_variables(secrets).judge(self._shared.preconditions)
 
     # ------------------------------------------------------------ parameters
 
@@ -272,6 +275,13 @@ def _asked(args: object) -> tuple[Sequence[Given], int, Context | None]:
     asked: Mapping[str, Any] = run if isinstance(run, Mapping) else {}
     given = [Given(name=str(name), value=str(value)) for name, value in asked.get("params", ())]
     return given, int(asked.get("depth", 0)), read_context(asked.get("inside"))
+
+
+def _handed(args: object) -> tuple[Secret, ...]:
+    """Return the secrets that the parameters refer to where the run around this one has handed some over."""
+    run = args.get("run") if isinstance(args, Mapping) else None
+    said = run.get("secrets", ()) if isinstance(run, Mapping) else ()
+    return tuple(from_plain(one, Secret) for one in said)
 
 
 def _root(task: Task) -> str:

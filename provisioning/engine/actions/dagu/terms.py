@@ -59,6 +59,26 @@ class Terms:
         """Return these terms with more variables."""
         return replace(self, ours={**self.ours, **more}) if more else self
 
+    def revealing(self, secrets: Mapping[str, str]) -> Terms:
+        """Return these terms with the values of secrets in what refers to them, which was left as it is written until now.
+
+        Arguments that also have a name stay as they are: everybody on the machine sees what a program was started with.
+        """
+        if not secrets:
+            return self
+        hidden = Scope(variables=secrets)
+
+        def told(value: str) -> str:
+            return expand(value, hidden) if "$" in value else value
+
+        named = frozenset(self.params.values())
+        return replace(
+            self,
+            ours={name: told(value) for name, value in self.ours.items()},
+            params={name: told(value) for name, value in self.params.items()},
+            arguments=tuple(one if one in named else told(one) for one in self.arguments),
+        )
+
     # ------------------------------------------------------------ texts
 
     async def text(self, text: Text | str | None) -> str:

@@ -11,12 +11,12 @@ from provisioning.core.dagu.declared import MAX_OUTPUT_BYTES, Step
 from provisioning.core.dagu.doing import Container
 from provisioning.core.dagu.shells import Shell, default_shell, with_standard_path
 from provisioning.core.dagu.stored import from_plain
-from provisioning.core.dagu.text import StepFacts, expand
+from provisioning.core.dagu.text import StepFacts
 from provisioning.core.frozen import dataclass
 from provisioning.core.outside import Appending, Ears
 from provisioning.core.ports import Task
 from provisioning.engine.actions import Context as Attempt
-from provisioning.engine.actions.dagu.secretly import revealed
+from provisioning.engine.actions.dagu.secretly import every_name, revealed
 from provisioning.engine.actions.dagu.terms import Terms
 from provisioning.engine.actions.dagu.tools import Tools
 
@@ -169,14 +169,8 @@ def _terms(
         heard=heard,
     )
     outputs = {name: str(value) for one in above.values() for name, value in one.get("variables", {}).items()}
-    if secrets:  # what refers to one has been left as it is written until now
-        hidden = Terms(processes=tools.processes, inherited=secrets, habits=context.habits)
-        terms = replace(terms, ours={name: _unless_plain(hidden, value) for name, value in terms.ours.items()})
+    terms = terms.revealing(every_name(context.secrets, secrets))
     return terms.with_variables({**_managed(task, attempt, context, step), **outputs, **secrets})
-
-
-def _unless_plain(hidden: Terms, value: str) -> str:
-    return expand(value, hidden.scope) if "$" in value else value
 
 
 def _managed(task: Task, attempt: Attempt, context: Context, step: Step) -> dict[str, str]:
