@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
@@ -10,23 +11,23 @@ import click
 from provisioning.core.backfill import MOST, Reprocess
 from provisioning_cli import complete
 from provisioning_cli.context import App, me, pass_app
-from provisioning_cli.dagu.asked import DagCommand, catalogue
+from provisioning_cli.dagu.asked import DagRunsCommand, Found, with_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from provisioning.core.backfill import Item
     from provisioning.core.dagu.declared import DagFile
     from provisioning.core.dagu.params import Given
     from provisioning.core.instants import Instants
     from provisioning.core.model import RunState
-    from provisioning.operations.dagu.places import Places
     from provisioning.operations.scheduler.backfilling import Backfill, Progress
+    from provisioning.operations.scheduler.ports import Runs
 
 COLUMNS = ("at", "what", "run", "status", "why")
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @click.argument("what", metavar="NAME|FILE", shell_complete=complete.dags)
 @click.argument("words", nargs=-1, metavar="[-- K=V ...]", type=click.UNPROCESSED)
 @click.option(
@@ -55,6 +56,7 @@ def backfill(
     """Run the past starts of a DAG's schedule that no run was for; --reprocess also those whose run failed or succeeded.
 
     Each run finds its instant in DAG_SCHEDULED_AT. Parameters stand after `--`. Ctrl-C starts nothing more and stops what runs.
+    With --nats the workers of a cluster run them.
     """
     import asyncio
 
@@ -65,22 +67,22 @@ def backfill(
     from provisioning.operations.scheduler.backfilling import states
     from provisioning_cli.dagu.starting import given_params
 
-    found, local = catalogue(app), local_zone()
-    dag = found.load(what)
+    found, local = with_runs(app), local_zone()
+    dag = found.catalogue.load(what)
     given = given_params(None, words)
     check_params(dag, given)
     since, until = _time(begin, "--from", local), min(_time(end, "--to", local, whole=True), wiring.clock().now())
     due = instants(_starts(dag, local), since, until, most=limit)
-    store = wiring.open_store(found.places.data)
+    store = wiring.open_store(found.data)
     try:
-        state_of = states(store.history, found.places.data)
+        state_of = states(store.history, found.data)
         items = plan(dag.name, due, state_of, reprocess=Reprocess(reprocess), newest_first=newest_first)
     finally:
         store.close()
     if dry_run:
         _emit(app, dag.name, items, None, local)
         return
-    progress = asyncio.run(_run(app, found.places, dag, items, parallel, given))
+    progress = asyncio.run(_run(app, found, dag, items, parallel, given))
     _emit(app, dag.name, items, progress, local)
     if progress.stopped:
         app.leave(130)
@@ -88,22 +90,34 @@ def backfill(
         app.leave(1)
 
 
-async def _run(
-    app: App, places: Places, dag: DagFile, items: Sequence[Item], parallel: int, given: Sequence[Given]
-) -> Progress:
+async def _run(app: App, found: Found, dag: DagFile, items: Sequence[Item], parallel: int, given: Sequence[Given]) -> Progress:
     from provisioning.operations.scheduler.backfilling import Backfill
-    from provisioning.operations.scheduler.serving import processes, stopping
-    from provisioning.settings import load
+    from provisioning.operations.scheduler.serving import stopping
 
     def tell(item: Item, state: RunState | None) -> None:
         done = f"{work.progress.ended} of {work.progress.total - work.progress.skipped}"
         said = f"started as run {item.run_id}" if state is None else f"{state.value} ({done})"
         app.say(f"{item.at:%Y-%m-%dT%H:%MZ} {said}")
 
-    async with processes(places, load()) as (_store, runs):
+    async with _runs(found) as runs:
         work = Backfill(dag, items, runs, parallel=parallel, given=given, actor=me().identity, tell=tell)
         with stopping(_Stop(app, work)):
             return await work.run()
+
+
+@asynccontextmanager
+async def _runs(found: Found) -> AsyncIterator[Runs]:
+    """Give what starts the runs: processes of their own, or the cluster."""
+    from provisioning.operations.scheduler.serving import processes
+
+    if found.access is not None:
+        from provisioning.operations.cluster.scheduling import scheduled_on
+
+        async with scheduled_on(found.access, found.catalogue.places, found.settings) as there:
+            yield there
+    else:
+        async with processes(found.catalogue.places, found.settings) as (_store, here):
+            yield here
 
 
 class _Stop:

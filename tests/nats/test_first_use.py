@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.clusterprocs import COMMAND, WorkerProcess, environment, reach, worker
+from support.clusterprocs import Shell, WorkerProcess, reach, worker
 from support.natsservers import program
 
 from provisioning.adapters.nats.connect import Access
@@ -62,24 +59,6 @@ def slow(mark: str, seconds: float) -> str:
 @task(name="first.unknown")
 def unknown() -> None:
     raise AssertionError("it runs at the worker")
-
-
-class Shell:
-    """Calls of the command line in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-
-    def __call__(self, *arguments: str, program: str = COMMAND) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [program, *arguments], cwd=self.folder, env=environment(self.folder), capture_output=True, text=True, check=False
-        )
-
-    def facts(self, noun: str, verb: str, *arguments: str) -> Any:
-        done = self(noun, verb, "-o", "json", *arguments)
-        assert done.stdout, done.stderr
-        return json.loads(done.stdout)
 
 
 @pytest.fixture

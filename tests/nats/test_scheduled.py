@@ -17,6 +17,7 @@ from provisioning.operations.cluster.scheduling import Scheduled
 from provisioning.operations.dagu.catalogue import Catalogue
 from provisioning.operations.dagu.places import find_places
 from provisioning.operations.dagu.running import Start
+from provisioning.operations.scheduler.backfilling import states
 from provisioning.settings import Settings
 
 DAG = 'schedule: "0 * * * *"\nsteps:\n  - name: one\n    command: echo "at $DAG_SCHEDULED_AT"\n    output: SAID\n'
@@ -43,3 +44,16 @@ async def test_an_instant_that_two_schedulers_start_is_one_run_of_the_workers(tm
     finally:
         await one.aclose()
         await other.aclose()
+
+
+async def test_a_run_that_goes_on_is_not_taken_for_lost_by_a_backfill(tmp_path: Path, nats_access: Access) -> None:
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "etl.yaml").write_text(DAG, "utf-8")
+    places = find_places(dags=str(tmp_path / "dags"))
+    joined = await clusters.join(nats_access)
+    try:
+        asked = Start(run_id=run_id("etl", AT), trigger="schedule", scheduled_at=AT)
+        await Scheduled(joined, places, Settings()).start(Catalogue(places).load("etl"), asked)
+        assert states(joined.store.history, joined.folder)(asked.run_id) is RunState.QUEUED
+    finally:
+        await joined.aclose()

@@ -29,6 +29,33 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {**plain, "HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), **more}
 
 
+class Shell:
+    """Calls of the command line in a folder, which is made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+
+    def __call__(self, *arguments: str, program: str = COMMAND) -> subprocess.CompletedProcess[str]:
+        """Call a program, and return what it said."""
+        return subprocess.run(
+            [program, *arguments], cwd=self.folder, env=environment(self.folder), capture_output=True, text=True, check=False
+        )
+
+    def facts(self, noun: str, verb: str, *arguments: str) -> Any:
+        """Return what a command says as JSON."""
+        done = self(noun, verb, "-o", "json", *arguments)
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Call the command, and return at once."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [COMMAND, *arguments], cwd=self.folder, env=environment(self.folder), stdout=pipe, stderr=pipe, text=True
+        )
+
+
 class WorkerProcess:
     """`provisioning worker start`, which has said that it is ready."""
 

@@ -9,7 +9,7 @@ import click
 
 from provisioning_cli import complete
 from provisioning_cli.context import App, pass_app
-from provisioning_cli.dagu.asked import DagRunsCommand, with_runs
+from provisioning_cli.dagu.asked import DagRunsCommand, Found, with_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def logs(
     """Print what the steps of a run printed, all of them or one, in the order of the file."""
     from provisioning.errors import UsageError
     from provisioning.operations.dagu import records
-    from provisioning.operations.dagu.logs import STREAMS, follow_logs, read_logs
+    from provisioning.operations.dagu.logs import STREAMS, read_logs
     from provisioning.operations.dagu.refs import one_run
 
     found = with_runs(app)
@@ -42,11 +42,9 @@ def logs(
     steps = _steps(records.flow_of(data, summary), summary.run_id, step)
     streams = ["stdout"] * out + ["stderr"] * err or STREAMS
     if follow:
-        if found.access is not None:
-            raise UsageError("--follow reads this machine's files", hint="`provisioning run watch` follows a run of a cluster")
         if app.json or tail is not None:
             raise UsageError("--follow prints text from the beginning", hint="leave out --tail and -o json")
-        follow_logs(data, summary.run_id, steps, _Teller(len(steps) > 1, len(streams) > 1), streams=streams)
+        _follow(found, summary.run_id, steps, _Teller(len(steps) > 1, len(streams) > 1), streams)
         return
     found.fetch_logs(summary.run_id)
     printed = list(read_logs(data, summary.run_id, steps, streams=streams, tail=tail))
@@ -54,6 +52,19 @@ def logs(
         lambda: {"run_id": summary.run_id, "logs": [_document(one) for one in printed]},
         lambda: "".join(_text(one) for one in printed) or "no logs\n",
     )
+
+
+def _follow(found: Found, run_id: str, steps: Sequence[str], tell: _Teller, streams: Sequence[str]) -> None:
+    import asyncio
+
+    if found.access is not None:
+        from provisioning.operations.cluster.following import follow_logs as follow_there
+
+        asyncio.run(follow_there(found.access, run_id, steps, tell, streams=streams))
+    else:
+        from provisioning.operations.dagu.logs import follow_logs
+
+        asyncio.run(follow_logs(found.data, run_id, steps, tell, streams=streams))
 
 
 def _steps(flow: Workflow, run_id: str, step: str | None) -> Sequence[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from provisioning.core.dagu.declared import DagFile
     from provisioning.core.dagu.params import Given
+    from provisioning.operations.dagu.otherwise import Otherwise
     from provisioning.operations.dagu.running import Start
 
 WHAT = click.argument("what", metavar="NAME|FILE", shell_complete=complete.dags)
@@ -60,12 +60,11 @@ def run(
 
     _refuse(profile=profile is not None, no_reuse=no_reuse)
     found = with_runs(app)
-    if found.access is not None:
-        _refuse_on_cluster(name=name, queue=queue, folder=folder)
-    dag = _changed(found.catalogue.load(what), name, queue, folder)
+    otherwise = _otherwise(name, queue, folder, far=found.access is not None)
+    dag = otherwise.changed(found.catalogue.load(what))
     given = given_params(params, words)
     _check_allowed(dag, given, run_id)
-    start = Start(given=given, run_id=checked_id(run_id), labels=_labels([*labels, *more.split(",")]))
+    start = Start(given=given, run_id=checked_id(run_id), labels=_labels([*labels, *more.split(",")]), otherwise=otherwise)
     _run(app, found, what, dag, start)
 
 
@@ -209,20 +208,24 @@ def _labels(words: Sequence[str]) -> Mapping[str, str]:
     return found
 
 
-def _changed(dag: DagFile, name: str | None, queue: str | None, folder: str | None) -> DagFile:
-    """Return the DAG as the options want it. Raises UsageError."""
+def _otherwise(name: str | None, queue: str | None, folder: str | None, *, far: bool) -> Otherwise:
+    """Return what the options want otherwise than the file. `far`: on a cluster, whose workers have other folders.
+
+    Raises UsageError.
+    """
     import os
 
-    from provisioning.core.dagu.doing import Text
     from provisioning.errors import UsageError
     from provisioning.operations.dagu.catalogue import is_dag_name
+    from provisioning.operations.dagu.otherwise import Otherwise
 
     if name is not None and not is_dag_name(name):
         raise UsageError(f"{name!r} is no name for a DAG", hint="letters, digits, dots, underscores and hyphens")
-    if folder is not None and not os.path.isdir(folder):  # noqa: PTH112 -- never raises, however long the name is
+    if folder and far and not os.path.isabs(folder):  # noqa: PTH117 -- never raises, however long the name is
+        raise UsageError(f"{folder} is no whole path", hint="with a cluster it is a folder of the worker: say it from / on")
+    if folder is not None and not far and not os.path.isdir(folder):  # noqa: PTH112
         raise UsageError(f"there is no folder {folder}")
-    where = Text(raw=os.path.abspath(folder), line=0, column=0) if folder and dag.working_dir is None else dag.working_dir  # noqa: PTH100
-    return replace(dag, name=name or dag.name, queue=dag.queue if queue is None else queue, working_dir=where)
+    return Otherwise(name=name or "", queue=queue, folder=os.path.abspath(folder) if folder else "")  # noqa: PTH100
 
 
 def _check_allowed(dag: DagFile, given: Sequence[Given], run_id: str | None) -> None:
@@ -233,16 +236,6 @@ def _check_allowed(dag: DagFile, given: Sequence[Given], run_id: str | None) -> 
         raise UsageError(f"{dag.name} takes no other parameters: its run_config forbids it")
     if dag.run_config.disable_run_id_edit and run_id is not None:
         raise UsageError(f"{dag.name} takes no run id: its run_config forbids it")
-
-
-def _refuse_on_cluster(*, name: str | None, queue: str | None, folder: str | None) -> None:
-    """Raise UsageError for what only this machine can do: the file travels to the workers as it is."""
-    from provisioning.errors import UsageError
-
-    given = {"--name": name, "--queue": queue, "--default-working-dir": folder}
-    option = next((option for option, value in given.items() if value is not None), None)
-    if option is not None:
-        raise UsageError(f"{option} does not go with a cluster", hint="the file goes to the workers as it is: say it there")
 
 
 def _refuse(*, profile: bool, no_reuse: bool) -> None:

@@ -16,6 +16,7 @@ from provisioning.operations.dagu.answering import Answering, readers_of
 from provisioning.operations.dagu.catalogue import Catalogue
 from provisioning.operations.dagu.definitions import functions_of, readers
 from provisioning.operations.dagu.places import find_places
+from provisioning.operations.dagu.queues import limits_of
 from provisioning.operations.dagu.running import Start, check_params
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def service_of(joined: Joined, dags: Path, settings: Settings, by: str) -> Defin
 
 
 async def send_off(joined: Joined, catalogue: Catalogue, ref: str, asked: Start, runs: Runs, settings: Settings) -> str:
-    """Start a run of the DAG that a name or a path means, and return its id: the cluster's workers do it.
+    """Start a run of the DAG that a name or a path means, and return its id: the cluster's workers do it, in its turn.
 
     Raises NotFoundError, UsageError, ConfigError, TooLarge, StoreError, StaleRevision for a run id that is taken.
     """
@@ -69,10 +70,11 @@ async def send_off(joined: Joined, catalogue: Catalogue, ref: str, asked: Start,
 
     kept, packages = wiring.package_folder(userfile.cache_folder() / "dagu"), wiring.packages(joined.cluster)
     run_id = asked.run_id or wiring.new_run_id()
-    dag = await abroad.pack_off(catalogue, ref, run_id, kept, packages)
+    dag = asked.otherwise.changed(await abroad.pack_off(catalogue, ref, run_id, kept, packages))
     check_params(dag, asked.given)
     at = abroad.placement(dag, asked.given, os.environ)
     flow = compile_dag(dag, at=at, if_gone=abroad.here("", settings.dagu).if_gone)
-    flow = replace(flow, labels={**flow.labels, **asked.labels})
+    policy = replace(flow.policy, queues=limits_of(dag, settings))
+    flow = replace(flow, labels={**flow.labels, **asked.labels}, policy=policy)
     await runs.submit(run_id, flow, trigger=asked.trigger, actor=asked.actor, params=asked.params())
     return run_id

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from provisioning import clusters, wiring
 from provisioning.clusters import Joined
 from provisioning.core.history import RunDetail
-from provisioning.core.model import Workflow
+from provisioning.core.model import RunState, Workflow
 from provisioning.core.presence import Presence, fresh
 from provisioning.core.text import plain_text
-from provisioning.errors import StoreError
+from provisioning.core.why import holders, why_queued
+from provisioning.engine.runner import load
+from provisioning.errors import NotFoundError, StoreError
 from provisioning.operations.audience import Audience
 from provisioning.operations.cluster.runs import ClusterRuns
+from provisioning.operations.dagu import logs as dagu_logs
 from provisioning.operations.driving import HARD_EXIT, stop_signals
 
 if TYPE_CHECKING:
     from provisioning.adapters.nats.chunks import Chunk
+    from provisioning.adapters.nats.connect import Access
 
 LOGS_WITHIN_S = 10.0
+QUEUED_AFTER_S = 1.0
+WAITS = frozenset({RunState.CREATED, RunState.QUEUED})
 
 
 async def follow(
@@ -53,6 +59,7 @@ async def follow(
             for note in missing(flow, there):
                 audience.on_note(note)
         fetching = asyncio.create_task(logs.serve())
+        waiting = asyncio.create_task(_tell_if_queued(joined, run_id, audience))
         try:
             async for event in runs.watch(run_id, after):
                 audience.on_event(event)
@@ -60,11 +67,39 @@ async def follow(
                 async with asyncio.timeout(LOGS_WITHIN_S):
                     await logs.caught_up(fetching)
         finally:
-            fetching.cancel()
-            await asyncio.gather(fetching, return_exceptions=True)
+            await _end(fetching, waiting)
     if audience.failure is not None:
         raise audience.failure
     return joined.store.history.run(run_id)
+
+
+async def follow_logs(
+    access: Access, run_id: str, steps: Collection[str], tell: Callable[[str, str, str], None], *, streams: Collection[str]
+) -> None:
+    """Tell what the steps of a run print, (step, stream, text), from the beginning and until it has ended.
+
+    Raises NotFoundError, StoreError, ClusterUnreachable.
+    """
+    joined = await clusters.join(access)
+    try:
+        await joined.store.replica.caught_up()
+        logs = clusters.run_logs(joined, run_id)
+        fetching = asyncio.create_task(logs.serve())
+
+        async def complete() -> None:
+            try:
+                await asyncio.wait_for(logs.caught_up(fetching), LOGS_WITHIN_S)
+            except TimeoutError as error:
+                message = f"the end of the logs did not come within {LOGS_WITHIN_S:g} s"
+                raise StoreError(message, hint="the same without --follow prints what is here") from error
+
+        try:
+            await logs.caught_up(fetching)
+            await dagu_logs.follow_logs(joined.folder, run_id, steps, tell, streams=streams, complete=complete)
+        finally:
+            await _end(fetching)
+    finally:
+        await joined.aclose()
 
 
 def missing(flow: Workflow, there: Sequence[Presence]) -> list[str]:
@@ -75,6 +110,24 @@ def missing(flow: Workflow, there: Sequence[Presence]) -> list[str]:
     targets = dict.fromkeys(step.placement.target or "" for step in waiting)
     nobody = [target for target in targets if not any(one.serves(target) for one in there)]
     return [f"no worker serves {target}: its steps wait until one does (`--target {target}`)" for target in nobody]
+
+
+async def _tell_if_queued(joined: Joined, run_id: str, audience: Audience) -> None:
+    """Say what a run waits for that has not begun after a while."""
+    await asyncio.sleep(QUEUED_AFTER_S)
+    with suppress(StoreError, NotFoundError):  # it is only worth a line
+        run = await load(joined.store, run_id)
+        if run.state not in WAITS or not run.workflow.policy.queues:
+            return
+        others = [await load(joined.store, other) for other in await joined.store.open_runs() if other != run_id]
+        for blocker in why_queued(run, holders(others)):
+            audience.on_note(f"queued: {blocker.reason}")
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _shown(steps: Iterable[str], audience: Audience) -> Callable[[Chunk], None]:

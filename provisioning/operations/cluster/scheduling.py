@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,17 @@ class Scheduled:
             return (await asyncio.to_thread(self._joined.store.history.summary, run_id)).state
         except NotFoundError:
             return None
+
+
+@asynccontextmanager
+async def scheduled_on(access: Access, places: Places, settings: Settings) -> AsyncIterator[Scheduled]:
+    """Give what starts runs of the files in `places` on a cluster. Raises ClusterUnreachable, ConfigError, StoreError."""
+    joined = await clusters.join(access)
+    try:
+        await joined.store.replica.caught_up()
+        yield Scheduled(joined, replace(places, data=joined.folder), settings)
+    finally:
+        await joined.aclose()
 
 
 async def serve(access: Access, places: Places, settings: Settings, observer: Observer, ready: Callable[[], None]) -> None:

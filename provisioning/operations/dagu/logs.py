@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -62,33 +62,37 @@ def tail_of(log: str, count: int) -> list[str]:
     return next((lines for path in reversed(files) if (lines := wiring.last_lines(str(path), count))), [])
 
 
-def follow_logs(
+async def _nothing() -> None:
+    """All is here that was printed: the files are those of the process that runs the steps."""
+
+
+async def follow_logs(
     data: Path,
     run_id: str,
     steps: Collection[str],
     tell: Callable[[str, str, str], None],
     *,
     streams: Collection[str] = STREAMS,
+    complete: Callable[[], Awaitable[None]] = _nothing,
 ) -> None:
-    """Tell what is printed, (step, stream, text), from the beginning and until the run has ended or its process is gone."""
+    """Tell what is printed, (step, stream, text), from the beginning and until the run has ended or its process is gone.
+
+    `complete` brings what is missing here of a run that has ended.
+    """
     at: dict[Path, _Growing] = {}
-
-    async def follow() -> None:
-        over = False
-        while True:
-            for one in _attempts(data, run_id, steps):
-                for stream, path in files_of(one.log):
-                    if stream in streams:
-                        for text in at.setdefault(path, _Growing(path)).more():
-                            tell(one.step, stream, text)
-            if over:
-                return
-            with opened(data) as store:
-                summary = store.history.summary(run_id)
-            over = summary.state in RUN_ENDED or is_lost(data, summary)  # one more look: its last words
-            await asyncio.sleep(0 if over else LOOK_S)
-
-    asyncio.run(follow())
+    over = False
+    while True:
+        for one in _attempts(data, run_id, steps):
+            for stream, path in files_of(one.log):
+                if stream in streams:
+                    for text in at.setdefault(path, _Growing(path)).more():
+                        tell(one.step, stream, text)
+        if over:
+            return
+        with opened(data) as store:
+            summary = store.history.summary(run_id)
+        over = summary.state in RUN_ENDED or is_lost(data, summary)  # one more look: its last words
+        await (complete() if over else asyncio.sleep(LOOK_S))
 
 
 class _Growing:

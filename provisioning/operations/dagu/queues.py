@@ -1,6 +1,7 @@
 """Which limits a run has to wait for: the slots of its queue, and how many runs of its DAG may go on at once.
 
-Slots are shared by all processes of the machine that have the same data folder; one that dies frees its own.
+Slots are shared by all processes of the machine that have the same data folder; one that dies frees its own. In a cluster the
+run says itself what limits it, and whoever decides starts it in its turn: see `core.admission`.
 """
 
 from __future__ import annotations
@@ -41,20 +42,21 @@ class Turn:
 
 def turns_of(dag: DagFile, data: Path, settings: Settings) -> Sequence[Turn]:
     """Return the limits of a DAG's runs; none where nothing limits them. Raises ConfigError for a wrong setting."""
-    found = []
+    reasons = {
+        f"queue {dag.queue}": f"queue {dag.queue} has no free slot",
+        f"dag {dag.name}": f"{dag.max_active_runs} runs of {dag.name} are going on already",
+    }
+    limits = limits_of(dag, settings).items()
+    return [Turn(slots=wiring.slots(data, name, size), pool=name, reason=reasons[name]) for name, size in limits]
+
+
+def limits_of(dag: DagFile, settings: Settings) -> Mapping[str, int]:
+    """Return what limits a DAG's runs, by name: slots of its queue, runs of the DAG. Raises ConfigError for a wrong setting."""
+    found: dict[str, int] = {}
     if dag.queue:
-        size = queue_sizes(settings.dagu.queues).get(dag.queue, 1)
-        found.append(
-            Turn(
-                slots=wiring.slots(data, f"queue {dag.queue}", size),
-                pool=f"queue {dag.queue}",
-                reason=f"queue {dag.queue} has no free slot",
-            )
-        )
+        found[f"queue {dag.queue}"] = queue_sizes(settings.dagu.queues).get(dag.queue, 1)
     if "max_active_runs" in dag.given and dag.max_active_runs > 0:
-        reason = f"{dag.max_active_runs} runs of {dag.name} are going on already"
-        name = f"dag {dag.name}"
-        found.append(Turn(slots=wiring.slots(data, name, dag.max_active_runs), pool=name, reason=reason))
+        found[f"dag {dag.name}"] = dag.max_active_runs
     return found
 
 

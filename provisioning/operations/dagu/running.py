@@ -36,6 +36,7 @@ from provisioning.operations import Listener
 from provisioning.operations.audience import Audience
 from provisioning.operations.dagu.catalogue import Catalogue
 from provisioning.operations.dagu.definitions import Files, functions_of, readers
+from provisioning.operations.dagu.otherwise import AS_IT_SAYS, Otherwise
 from provisioning.operations.dagu.params import declared
 from provisioning.operations.dagu.queues import Turn, turns_of
 from provisioning.operations.dagu.retention import remove_expired
@@ -54,7 +55,7 @@ GONE = "its process is gone"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """How a run is started. `given` are the parameters; `cwd` is for a file that names no folder itself."""
+    """How a run is started. `given` are the parameters; `otherwise` is for those who read the file again before it runs."""
 
     given: Sequence[Given] = ()
     run_id: str = ""
@@ -62,6 +63,7 @@ class Start:
     actor: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     scheduled_at: datetime | None = None  # the instant of its schedule that it is for
+    otherwise: Otherwise = AS_IT_SAYS
 
     def params(self) -> dict[str, object]:
         """Return what the run keeps of it: the parameters, and the instant."""

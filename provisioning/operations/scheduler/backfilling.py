@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from provisioning import wiring
+from provisioning import clusters, wiring
 from provisioning.core.backfill import SUCCEEDED, Action, Item
 from provisioning.core.dagu.declared import DagFile
 from provisioning.core.dagu.params import Given
@@ -160,7 +160,8 @@ def states(history: History, data: Path) -> StateOf:
             state = history.summary(run_id).state
         except NotFoundError:
             return None
-        lost = state not in RUN_ENDED and wiring.run_lock(data, run_id).holder() is None
-        return RunState.FAILED if lost else state
+        if state in RUN_ENDED or clusters.is_replica(data):  # somebody takes over what a process leaves
+            return state
+        return RunState.FAILED if wiring.run_lock(data, run_id).holder() is None else state
 
     return state_of

@@ -1,0 +1,176 @@
+"""Queues and limits of DAG files hold over a whole cluster, whoever submits and whoever decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+from support.clusterprocs import WorkerProcess, reach, worker
+from support.daguhome import dag_folder
+
+from provisioning import clusters, wiring
+from provisioning.adapters.nats.connect import Access
+from provisioning.client import connect
+from provisioning.clusters import Joined
+from provisioning.core.model import RunState
+from provisioning.operations import steering
+from provisioning.operations.cluster.dagu import catalogue_at, send_off
+from provisioning.operations.cluster.runs import ClusterRuns
+from provisioning.operations.dagu.running import Start
+from provisioning.settings import DaguSettings, Settings
+
+WITHIN_S = 60
+TWO_AT_ONCE = Settings(dagu=DaguSettings(queues="etl=2"))
+
+
+def dag(marks: Path, *, head: str = "queue: etl", seconds: float = 0.2) -> str:
+    """Return a DAG whose run writes down that it begins and ends."""
+    begin, end = (f'echo "{what} $DAG_NAME $DAG_RUN_ID" >> {marks}' for what in ("begin", "end"))
+    return f"{head}\nsteps:\n  - name: one\n    command: '{begin}; sleep {seconds}; {end}'\n"
+
+
+def marks_of(marks: Path) -> list[tuple[str, str, str]]:
+    lines = marks.read_text("utf-8").splitlines() if marks.exists() else []
+    return [(what, name, run) for what, name, run in (line.split() for line in lines)]
+
+
+def peak(marks: Path, name: str = "") -> int:
+    """Return how many runs, of one DAG or of all, were at it at once."""
+    going = most = 0
+    for what, dag, _run in marks_of(marks):
+        if name in {"", dag}:
+            going += 1 if what == "begin" else -1
+            most = max(most, going)
+    return most
+
+
+def began(marks: Path) -> list[str]:
+    return [run for what, _name, run in marks_of(marks) if what == "begin"]
+
+
+class Submitter:
+    """Somebody who has runs done, with a folder and a connection of his own."""
+
+    def __init__(self, joined: Joined, dags: Path, settings: Settings) -> None:
+        self.joined, self._dags, self._settings = joined, dags, settings
+        self.runs = ClusterRuns(joined.store, wiring.clock(), "ann@home")
+
+    async def start(self, ref: str, run_id: str) -> None:
+        start = Start(run_id=run_id)
+        await send_off(self.joined, catalogue_at(self._dags, self._settings), ref, start, self.runs, self._settings)
+
+    async def ended(self, *run_ids: str) -> Counter[str]:
+        async with asyncio.timeout(WITHIN_S):
+            return Counter([(await self.runs.ended(run)).state.value for run in run_ids])
+
+    async def stands(self, run_id: str) -> RunState:
+        await self.joined.store.replica.caught_up()
+        return self.joined.store.history.summary(run_id).state
+
+    def order(self, run_ids: Sequence[str]) -> list[str]:
+        """Return runs in the order in which they were started."""
+        at = {run: self.joined.store.history.summary(run).started_at for run in run_ids}
+        return sorted(run_ids, key=lambda run: str(at[run]))
+
+    async def is_queued(self, *run_ids: str) -> bool:
+        return [await self.stands(run) for run in run_ids] == [RunState.QUEUED] * len(run_ids)
+
+
+@asynccontextmanager
+async def submitter(access: Access, dags: Path, settings: Settings = TWO_AT_ONCE) -> AsyncIterator[Submitter]:
+    joined = await clusters.join(access)
+    try:
+        await joined.store.replica.caught_up()
+        yield Submitter(joined, dags, settings)
+    finally:
+        await joined.aclose()
+
+
+async def until_marked(marks: Path, count: int) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while len(began(marks)) < count:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.02)
+
+
+async def test_a_queue_and_max_active_runs_hold_over_all_who_submit_and_the_oldest_goes_first(
+    tmp_path: Path, nats_access: Access
+) -> None:
+    marks = tmp_path / "marks"
+    files = {
+        "wide": dag(marks),
+        "narrow": dag(marks, head="queue: etl\nmax_active_runs: 1"),
+        "free": dag(marks, head="type: chain"),
+    }
+    dags = dag_folder(tmp_path / "dags", **files)
+    names = ["wide", "narrow", "narrow", "wide", "narrow", "wide", "wide", "narrow"]
+    runs = [f"r{number}-{name}" for number, name in enumerate(names)]
+    url, nats = nats_access.urls[0], {"namespace": nats_access.namespace}
+    async with (
+        submitter(nats_access, dags) as one,
+        submitter(nats_access, dags) as two,
+        connect(url, nats=nats, execute=True, slots=16),
+    ):
+        for number, (name, run) in enumerate(zip(names, runs, strict=True)):
+            await (one, two)[number % 2].start(name, run)
+        await one.start("free", "free")
+        assert await one.ended(*runs, "free") == {"succeeded": len(runs) + 1}
+        order = one.order(runs)
+
+    assert peak(marks, "narrow") == 1
+    for name in ("wide", "narrow"):
+        assert [run for run in order if run.endswith(name)] == [run for run in runs if run.endswith(name)]
+    queued = tmp_path / "queued"
+    queued.write_text("".join(" ".join(one) + "\n" for one in marks_of(marks) if one[2] != "free"), "utf-8")
+    assert peak(queued) == 2
+
+
+async def test_a_run_that_waits_is_queued_says_for_whom_and_can_be_stopped(tmp_path: Path, nats_access: Access) -> None:
+    marks = tmp_path / "marks"
+    dags = dag_folder(tmp_path / "dags", first=dag(marks, seconds=30), second=dag(marks, seconds=0))
+    url, nats = nats_access.urls[0], {"namespace": nats_access.namespace}
+    async with submitter(nats_access, dags, Settings()) as one, connect(url, nats=nats, execute=True, slots=4):
+        await one.start("first", "r1")
+        await until_marked(marks, 1)
+        for run in ("r2", "r3", "r4"):
+            await one.start("second", run)
+        assert await one.is_queued("r2", "r3", "r4")
+        waits = [(one.run_id, one.reasons[0].reason) for one in await asyncio.to_thread(steering.queue, one.joined.folder)]
+        assert ("r2", "queue etl is taken (1 of 1): r1") in waits
+        await one.runs.cancel("r2", "stopped")
+        assert await one.ended("r2") == {"cancelled": 1}
+        assert await one.is_queued("r3", "r4")
+        await one.runs.cancel("r1", "stopped")
+        assert await one.ended("r1", "r3", "r4") == {"cancelled": 1, "succeeded": 2}
+
+    assert began(marks) == ["r1", "r3", "r4"]
+
+
+async def test_a_queue_holds_and_goes_on_when_whoever_decides_is_killed_again_and_again(
+    tmp_path: Path, nats_access: Access
+) -> None:
+    marks, options = tmp_path / "marks", reach(nats_access)
+    dags = dag_folder(tmp_path / "dags", etl=dag(marks, head="queue: etl\nworker_selector: {does: work}", seconds=0.5))
+    runs = [f"r{number}" for number in range(8)]
+    with ExitStack() as stack:
+
+        def start(name: str, *more: str) -> WorkerProcess:
+            return stack.enter_context(worker(tmp_path / name, *options, "--name", name, *more))
+
+        start("hands", "--no-scheduler", "--label", "does=work")
+        leader = start("d0")
+        async with submitter(nats_access, dags) as one:
+            for run in runs:
+                await one.start("etl", run)
+            for number in (1, 2):
+                await until_marked(marks, 2 * number)
+                leader, dead = start(f"d{number}"), leader
+                dead.process.kill()
+            ended, order = await one.ended(*runs), one.order(runs)
+
+    assert ended == {"succeeded": len(runs)}
+    assert order == runs
+    assert peak(marks) == 2
+    assert Counter(began(marks)) == dict.fromkeys(runs, 1)
