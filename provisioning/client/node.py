@@ -120,6 +120,7 @@ class Node:
         self._draining = True
         if self._worker is not None:
             self._worker.drain()
+            self._joined.store.tasks.leave()
 
     async def done(self, within_s: float | None = None) -> bool:
         """Wait until what ran here after `drain` has ended; return whether it has.
