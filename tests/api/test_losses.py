@@ -24,8 +24,12 @@ TOLD = "somebody else has written to its journal: run {run} is at event"
 
 def waits(mark: Path) -> str:
     """Return a DAG whose first step waits until a file is there."""
-    first = f"{{name: one, command: 'while [ ! -e {mark} ]; do sleep 0.05; done'}}"
-    return f"steps: [{first}, {{name: two, command: 'true', depends: one}}]"
+    return f"steps: [{waiting(mark)}, {{name: two, command: 'true', depends: one}}]"
+
+
+def waiting(mark: Path) -> str:
+    """Return a step that waits until a file is there."""
+    return f"{{name: one, command: 'while [ ! -e {mark} ]; do sleep 0.05; done'}}"
 
 
 @contextmanager
@@ -89,31 +93,41 @@ async def _nothing_driven(here: Served) -> bool:
     return not here.host.driven() and not here.host.runner.open_runs()
 
 
-@pytest.mark.soak
 def test_a_run_that_somebody_else_keeps_writing_to_is_left_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mark = tmp_path / "mark"
 
     async def story() -> None:
-        async with served(tmp_path, {"lost": waits(mark), "other": waits(mark)}) as here:
+        async with served(tmp_path, {"lost": f"steps: [{waiting(mark)}]", "other": waits(mark)}) as here:
             lost = await begun(here, "lost")
             theirs: list[int] = []
+            held: list[bool] = []
 
             async def always_behind(store: object, run_id: str) -> object:
+                held.append(run_id in here.host.driven())
                 run = await load(store, run_id)  # type: ignore[arg-type]
                 await write(here, run_id)
                 theirs.append(run.seq + 1)
                 return run
 
+            async def cancel(run_id: str) -> None:  # so late that its only step, and so the run, has ended for the engine
+                await eventually(lambda: _over_here(here, run_id))
+
             monkeypatch.setattr(losses, "load", always_behind)
+            monkeypatch.setattr(here.host.worker, "cancel", cancel)
             await write(here, lost)
             mark.touch()
             assert (await here.until(await here.started("other")))["status"] == "succeeded"
             await eventually(lambda: _nothing_driven(here))
             assert len(theirs) == losses.TRIES
+            assert all(held), "it has the lock while it tries, whatever its own engine believes"
             assert (await here.host.store.events(lost))[-1].seq == theirs[-1], "nothing of ours came between"
             assert here.host.failure is None
 
     asyncio.run(story())
+
+
+async def _over_here(here: Served, run_id: str) -> bool:
+    return run_id not in here.host.runner.open_runs()
 
 
 def test_a_run_whose_journal_is_gone_is_dropped_and_others_go_on(tmp_path: Path) -> None:

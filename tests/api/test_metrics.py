@@ -74,12 +74,12 @@ def test_what_waits_and_what_is_taken_is_what_it_is_now(tmp_path: Path) -> None:
             first, second = await here.started("narrow"), await here.started("narrow")
 
             async def one_goes_on() -> bool:
-                found = await metrics(here)
-                return found["steps_running", ()] == 1 and found["ready_steps", ()] == 2
+                found = await metrics(here)  # what was handed out counts as queued until the worker takes it
+                known = found["steps_running", ()], found["ready_steps", ()], found["task_queue_depth", ()]
+                return known == (1, 2, 2 + 1)  # two steps, and the other run
 
             await eventually(one_goes_on)
             found = await metrics(here)
-            assert found["task_queue_depth", ()] == 3, "two steps, and the other run"
             assert found["pool_slots_in_use", (("pool", "dag narrow"),)] == 1
             assert found["dag_runs_open", (("dag", "narrow"), ("state", "running"))] == 1
             gate.touch()

@@ -18,7 +18,7 @@ class Counts:
     def __init__(self) -> None:
         self.stale_outcomes = 0
         self.conflicts: Counter[str] = Counter({"stale": 0, "fenced": 0})
-        self.alone: Callable[[str], bool] = lambda _run_id: True  # whether no other run here waits for this one
+        self.alone: Callable[[str], bool] = lambda _run_id: False  # whether it goes on here, and no other run waits for it
         self.on_lag: list[Callable[[float], None]] = []  # called with the seconds by which a timer was late
         self.lost: set[str] = set()  # the runs that go on here, and whose journals somebody else has written to
         self.on_lost: list[Callable[[str, StaleRevision], None]] = []  # called with the id of each, once
@@ -64,7 +64,7 @@ class Counting:
             return await self._store.commit(commit)
         except StaleRevision as error:
             self._counts.conflicts["stale"] += 1
-            if commit.run not in self._runs() or not self._counts.alone(commit.run):
+            if not self._counts.alone(commit.run):
                 raise
             self._counts.lose(commit.run, error)
             return last_seq

@@ -63,7 +63,8 @@ class Driven:
     turns: Sequence[Turn] = ()
     dag: DagFile | None = None  # None: its file is gone, or says something else now
     over: asyncio.Event = field(default_factory=asyncio.Event)  # it is let go of
-    lost: asyncio.Event = field(default_factory=asyncio.Event)  # somebody else has written to its journal; it was ended
+    stale: asyncio.Event = field(default_factory=asyncio.Event)  # somebody else has written to its journal
+    lost: asyncio.Event = field(default_factory=asyncio.Event)  # and so it was ended
     taken: list[str] = field(default_factory=list)  # the pools of the turns that it has
 
     def give_back(self) -> None:
@@ -85,7 +86,7 @@ class Drivers:
     def __post_init__(self) -> None:
         """Hear of runs that are lost."""
         self.host.counts.alone = self.runs.__contains__
-        self.host.counts.on_lost.append(lambda run_id, error: self._spawn(self._lose(run_id, error), f"end {run_id}"))
+        self.host.counts.on_lost.append(self._hear_of_loss)
 
     async def begin(self, flow: Workflow, asked: Start, turns: Sequence[Turn], dag: DagFile) -> str:
         """Record a new run and drive it. Raises ExistsError, LockedError where somebody is starting one of this id."""
@@ -228,15 +229,24 @@ class Drivers:
             await self._broken(driven.run_id, error)
 
     async def _over(self, driven: Driven) -> None:
-        """Wait for the end of a run, or until it was lost and ended. Raises NotFoundError."""
+        """Wait for the end of a run, or until it was lost and ended. Raises NotFoundError.
+
+        The end of a lost run is recorded under its lock, also where the runner, whose word does not count, is there before.
+        """
         ways = [asyncio.ensure_future(each) for each in (self.host.runner.ended(driven.run_id), driven.lost.wait())]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            if driven.stale.is_set():
+                await driven.lost.wait()
             if ways[0].done():
                 ways[0].result()
         finally:
             for way in ways:
                 way.cancel()
+
+    def _hear_of_loss(self, run_id: str, error: StaleRevision) -> None:
+        self.runs[run_id].stale.set()
+        self._spawn(self._lose(run_id, error), f"end {run_id}")
 
     async def _lose(self, run_id: str, error: StaleRevision) -> None:
         """End a run that somebody else has written to. Where not even that can be recorded, it is not about one run."""
