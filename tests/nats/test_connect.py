@@ -18,6 +18,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from support.natsservers import NatsServer, access, free_port, running
 from support.natsstores import opened
+from support.natswork import until
 from support.records import a_commit, created, event
 
 from provisioning.adapters.nats.connect import Access, Cluster
@@ -62,6 +63,17 @@ def test_a_server_that_listens_and_never_answers_is_given_up_in_time() -> None:
         refusal(access(f"nats://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.5), ClusterUnreachable)
 
 
+async def test_what_is_asked_while_the_server_is_away_says_that_there_is_no_connection() -> None:
+    with running() as server:
+        cluster = Cluster(access(server.url))
+        client = await cluster.client()
+        server.kill()
+        await until(lambda: not client.is_connected)
+        with pytest.raises(ClusterUnreachable, match=rf"there is no connection to nats://127\.0\.0\.1:{server.port} now"):
+            await cluster.ask("INFO")
+        await cluster.close()
+
+
 @pytest.mark.parametrize("login", ["", "app:wrong@", "nobody:app@"])
 def test_a_wrong_login_is_said_to_be_one(nats_server: NatsServer, login: str) -> None:
     message, hint = refusal(access(f"nats://{login}127.0.0.1:{nats_server.port}", timeout_s=2), ConfigError)
@@ -88,21 +100,17 @@ def test_a_server_that_acknowledges_before_it_syncs_is_refused_unless_one_says_s
         connected(access(server.url, any_sync=True))
 
 
-def test_where_nobody_says_how_the_server_syncs_its_monitoring_port_is_asked_or_it_is_warned_of(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_where_nobody_says_how_the_server_syncs_its_monitoring_port_is_asked_or_it_is_refused() -> None:
     monitor_port = free_port()
     with running(askable=False, monitor_port=monitor_port) as server:
         connected(access(server.url, monitor=f"http://127.0.0.1:{monitor_port}"))
         connected(access(server.url, any_sync=True))
-        assert caplog.messages == []
         message, _ = refusal(access(server.url, monitor=f"http://127.0.0.1:{free_port()}"), ConfigError)
         assert "nats.monitor" in message
-        for _ in range(2):
-            connected(access(server.url))
-    (warning,) = caplog.messages
-    assert "does not say whether it syncs" in warning
-    assert "nats.monitor" in warning
+        message, hint = refusal(access(server.url), ConfigError)
+        assert "does not say whether it syncs" in message
+        assert "nats.monitor" in hint
+        assert "nats.any_sync" in hint
     with running(askable=False, sync='"2m"', monitor_port=monitor_port) as server:
         message, _ = refusal(access(server.url, monitor=f"http://127.0.0.1:{monitor_port}"), ConfigError)
         assert "sync_interval is not `always`" in message

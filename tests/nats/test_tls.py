@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from support.natsservers import running
 
 from provisioning.adapters.nats.connect import Access, Cluster
-from provisioning.errors import ProvisioningError
+from provisioning.errors import ConfigError, ProvisioningError
 
 Signed = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
@@ -84,3 +85,27 @@ async def test_a_server_of_unknown_origin_is_not_talked_to(tmp_path: Path) -> No
 async def test_without_a_certificate_of_ours_a_server_that_wants_one_refuses_us(tmp_path: Path) -> None:
     with served(tmp_path, verify=True) as access, pytest.raises(ProvisioningError):
         await answers(Access(urls=access.urls, ca=access.ca, timeout_s=3.0))
+
+
+@pytest.mark.parametrize("scheme", ["tls", "nats"])
+async def test_where_tls_was_asked_for_a_server_without_it_does_not_hear_who_we_are(tmp_path: Path, scheme: str) -> None:
+    heard: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","version":"2.15.1","max_payload":1048576,"auth_required":true}\r\n')
+        heard.append(await reader.read())
+        writer.close()
+
+    ca, _ = write(tmp_path, "ca", certified("authority"))
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+        url = f"{scheme}://app:a-secret@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(ConfigError, match="the server speaks without TLS"):
+            await answers(Access(urls=(url,), ca=ca if scheme == "nats" else None, timeout_s=1.0))
+    assert set(heard) == {b""}
+
+
+async def test_the_end_of_a_connection_is_no_news(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with served(tmp_path, verify=True) as access:
+        assert await answers(access)
+        await asyncio.sleep(0)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []

@@ -187,10 +187,9 @@ class Cluster:
         )
 
     async def _open(self) -> Client:
-        from nats.aio.client import Client
+        from provisioning.adapters.nats.sealed import new_client
 
-        _quiet()
-        client = Client()
+        client = new_client(self.access)
         try:
             await self._connect(client)
             self._up.set()
@@ -274,7 +273,8 @@ class Cluster:
         if self._refused.is_set():
             return self._login_refused()
         if "tls" in said or "certificate" in said or "ssl" in said:
-            return ConfigError(f"nats: {self._where()}: {self._said}", hint="check nats.ca, nats.certificate and nats.key")
+            hint = "check nats.ca, nats.certificate and nats.key, and `tls` in the server's configuration"
+            return ConfigError(f"nats: {self._where()}: {self._said}", hint=hint)
         return ClusterUnreachable(f"no NATS server answers at {self._where()}: {self._said or 'no answer'}", hint=HINT)
 
     def _login_refused(self) -> ConfigError:
@@ -305,8 +305,11 @@ class Cluster:
             )
         if isinstance(error, errors.MaxPayloadError):
             return StoreError(f"nats: a message to {subject} is longer than the server takes", hint="raise its max_payload")
+        lost = isinstance(error, errors.OutboundBufferLimitError)  # what nats-py says of whatever it cannot send at once
         return ClusterUnreachable(
-            f"the connection to {self._where()} does not work: {error or type(error).__name__}",
+            f"there is no connection to {self._where()} now"
+            if lost
+            else f"the connection to {self._where()} does not work: {error or type(error).__name__}",
             hint="it is made again by itself; check the server if that does not happen",
         )
 
@@ -358,14 +361,6 @@ def _tls(access: Access) -> ssl.SSLContext:
 def _without_password(url: str) -> str:
     scheme, mark, rest = url.rpartition("://")
     return scheme + mark + rest.rpartition("@")[2]
-
-
-def _quiet() -> None:
-    """Keep nats-py off the user's screen: what it has to say is in our errors."""
-    log = logging.getLogger("nats")
-    log.propagate = False
-    if not log.handlers:
-        log.addHandler(logging.NullHandler())
 
 
 async def _close(client: Client) -> None:
