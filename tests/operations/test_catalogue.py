@@ -22,7 +22,23 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + number)}: &{chr(98 + number)} [{', '.join([f'*{chr(97 + number)}'] * 9)}]\n" for number in range(12)
 )
 BAD_NAMES = (
-    *("../../etc/x", "..", ".", "", "a/b", "/etc/passwd", "a\0b", "-x", ".hidden", "x" * 129, "a..b", "a b", "ä", "a\n"),
+    *(
+        "../../etc/x",
+        "..",
+        ".",
+        "",
+        "a//b",
+        "a/../b",
+        "/etc/passwd",
+        "a\0b",
+        "-x",
+        ".hidden",
+        "x" * 129,
+        "a..b",
+        "a b",
+        "ä",
+        "a\n",
+    ),
 )
 
 
@@ -68,12 +84,23 @@ def test_a_name_that_could_leave_the_folder_is_refused(dags: Path, name: str) ->
 
 @pytest.mark.parametrize(
     "ref",
-    ["no.yaml", "no/where.yml", "~nobody-of-that-name/x.yaml", "x" * 5000 + ".yaml", "a\0b.yaml"],
+    ["no.yaml", "no/where.yml", "no/where", "~nobody-of-that-name/x.yaml", "x" * 5000 + ".yaml", "a\0b.yaml"],
     ids=lambda ref: repr(ref[:9]),
 )
 def test_a_path_that_is_not_there_is_not_found(dags: Path, ref: str) -> None:
     with pytest.raises(NotFoundError):
         a_catalogue(dags).find(ref)
+
+
+def test_a_path_may_begin_in_the_folder_of_the_dag_files_and_leads_nowhere_else(dags: Path, tmp_path: Path) -> None:
+    dag_folder(dags / "daily", load=PLAIN)
+    dag_folder(tmp_path / "else", load=PLAIN)
+    (dags / "out").symlink_to(tmp_path / "else")
+    for ref in ("daily/load.yaml", "daily/load"):
+        assert a_catalogue(dags).load(ref).name == "load"
+    for ref in ("out/load.yaml", "out/load", "../else/load.yaml"):
+        with pytest.raises(NotFoundError):
+            a_catalogue(dags).find(ref)
 
 
 def test_the_nearest_name_is_told(dags: Path) -> None:

@@ -80,6 +80,35 @@ async def test_d40_the_eight_rows_on_a_worker(tmp_path: Path, here: str, there: 
         assert bool(coordinator.asked) is (here in {"missing", "none"})
 
 
+@pytest.mark.parametrize("ref", ["daily/child.yaml", "daily/child"])
+@pytest.mark.parametrize(("here", "expected"), [("none", "remote"), ("missing", "remote"), ("hit", "local")])
+async def test_d40_a_dag_in_a_folder_of_the_folder_is_asked_for_with_what_lies_beside_it(
+    tmp_path: Path, ref: str, here: str, expected: str
+) -> None:
+    home = dag_folder(tmp_path / "home" / "dags", main=PARENT.replace("child", ref))
+    own, far = (dag_folder(tmp_path / who / "dags", other=says("other")) for who in ("worker", "coordinator"))
+    for folder, whose in ((own, "local"), (far, "remote")):
+        if folder is far or here == "hit":
+            dag_folder(folder / "daily", child="steps:\n  - {command: cat words.txt, output: SAID}\n")
+            (folder / "daily" / "words.txt").write_text(f"{whose}\n", "utf-8")
+    post = Post(name="w1", dags=None if here == "none" else own, coordinator=Direct(answering(far)))
+    async with abroad_at(tmp_path, home, post) as it:
+        ran = await it.start("main")
+        assert ran.status.value == "succeeded", error_of(ran, "sub")
+        assert outputs(it.inside()[0]) == {"SAID": expected}
+
+
+async def test_d40_no_path_leads_out_of_the_coordinators_folder(tmp_path: Path) -> None:
+    home = dag_folder(tmp_path / "home" / "dags", main=PARENT.replace("child", "out/child.yaml"))
+    far = dag_folder(tmp_path / "coordinator" / "dags", other=says("other"))
+    dag_folder(tmp_path / "coordinator", child=says("secret"))
+    (far / "out").symlink_to(tmp_path / "coordinator")
+    async with abroad_at(tmp_path, home, Post(name="w1", coordinator=Direct(answering(far)))) as it:
+        ran = await it.start("main")
+        assert "was not found, neither here nor by a coordinator" in error_of(ran, "sub")
+        assert it.inside() == []
+
+
 async def test_d40_a_document_of_the_file_is_before_both(tmp_path: Path) -> None:
     home = dag_folder(tmp_path / "home" / "dags", main=f"{PARENT}---\nname: child\n{says('document')}")
     post = Post(name="w1", dags=local(tmp_path, "hit"), coordinator=remote(tmp_path, "hit"))

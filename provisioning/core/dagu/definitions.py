@@ -67,6 +67,7 @@ def judge(local: Local, remote: Remote) -> Verdict:
 
 # ---------------------------------------------------------------- question and answer
 
+FOLDERS_MOST = 16
 _is_name = re.compile(NAME_PATTERN).match
 
 
@@ -158,8 +159,9 @@ def may_have(rules: Sequence[Rule], caller: str, dag: str) -> bool:
 
 
 def is_question(wanted: Wanted) -> bool:
-    """Whether a question can be asked at all: what it names may become part of a path."""
-    return all(map(_is_name, (wanted.name, wanted.caller))) and len(wanted.have) <= 100
+    """Whether a question can be asked at all: what it names, maybe with folders before it, becomes part of a path."""
+    parts = wanted.name.split("/")
+    return len(parts) <= FOLDERS_MOST and all(map(_is_name, (*parts, wanted.caller))) and len(wanted.have) <= 100
 
 
 class Packages(Protocol):

@@ -30,11 +30,8 @@ class Answering:
         wanted = replace(wanted, name=wanted.name.removesuffix(".yaml").removesuffix(".yml"))  # never a path of this machine
         if not is_question(wanted):
             return self._said(Status.REFUSED, wanted, "this cannot be the name of a DAG or of a worker"), b""
-        if not may_have(self._rules, wanted.caller, wanted.name):
-            told = f"worker {quote(wanted.caller)} may not have the DAG {quote(wanted.name)}"
-            return self._said(
-                Status.REFUSED, wanted, told, "the setting dagu.readers on the server says who may have what"
-            ), b""
+        if not may_have(self._rules, wanted.caller, wanted.name.rpartition("/")[2]):
+            return self._refused(wanted, wanted.name), b""
         return await asyncio.to_thread(self._looked_up, wanted)
 
     def _looked_up(self, wanted: Wanted) -> tuple[Answer, bytes]:

@@ -87,16 +87,29 @@ class Catalogue:
             yield self.read(path, os.path.join(shown_in, path.name))  # noqa: PTH118 -- keeps `./`
 
     def find(self, ref: str) -> Entry:
-        """Return the file that a name or a path means, broken or not. Raises NotFoundError, UsageError."""
+        """Return the file that a name or a path means, broken or not. Raises NotFoundError, UsageError.
+
+        A path begins in the current folder, or, where there is no such file, in that of the DAG files.
+        """
         if not is_dag_path(ref):
-            return self._named(ref)
+            return self.below(ref) if "/" in ref else self._named(ref)
         path = Path(os.path.expanduser(ref))  # noqa: PTH111 -- never raises
-        if os.path.lexists(path):
-            return self.read(path.absolute(), ref)
-        inside = [one for one in self._known_paths() if one.name == ref]
-        if not inside:
-            raise NotFoundError(f"no file {ref}", hint=self._near(Path(ref).stem, self.known_names()))
-        return self.read(inside[0], ref)
+        return self.read(path.absolute(), ref) if os.path.lexists(path) else self.below(ref)
+
+    def below(self, ref: str) -> Entry:
+        """Return the file of this path in the folder of the DAG files, with or without its ending.
+
+        Raises NotFoundError, UsageError for what is neither a name nor a path.
+        """
+        wanted = [ref] if is_dag_path(ref) else [f"{ref}{suffix}" for suffix in SUFFIXES]
+        if not all(map(is_dag_name, ref.split("/"))):
+            if not is_dag_path(ref):
+                raise _no_name(ref)
+            wanted = []
+        for path in (self.places.dags / name for name in wanted):
+            if os.path.isfile(path) and path.parent.resolve().is_relative_to(self.places.dags.resolve()):  # noqa: PTH113 -- never raises
+                return self.read(path, ref)
+        raise NotFoundError(f"no file {ref} in {self.places.dags}", hint=self._near(Path(ref).stem, self.known_names()))
 
     def load(self, ref: str) -> DagFile:
         """Return the DAG that a name or a path means. Raises NotFoundError, UsageError, ConfigError with every fault."""
@@ -157,8 +170,7 @@ class Catalogue:
 
     def _named(self, name: str) -> Entry:
         if not is_dag_name(name):
-            message = f"found the DAG {quote(name)}, expected {NAME_RULE}"
-            raise UsageError(message, hint="give a DAG's name, or a path that ends in .yaml or .yml")
+            raise _no_name(name)
         found = [path for path in self.paths if path.stem == name]
         entries = [self.read(path, path.name) for path in found] or list(self._calling_themselves(name))
         if len(entries) > 1:
@@ -183,6 +195,11 @@ class Catalogue:
         if near:
             return f"did you mean {near}?"
         return f"`dag list` shows the DAGs of {self.places.dags}" if known else f"there are no DAG files in {self.places.dags}"
+
+
+def _no_name(ref: str) -> UsageError:
+    message = f"found the DAG {quote(ref)}, expected {NAME_RULE}"
+    return UsageError(message, hint="give a DAG's name, or a path that ends in .yaml or .yml")
 
 
 def _zone_faults(dags: Sequence[DagFile], shown: str) -> tuple[Fault, ...]:

@@ -101,7 +101,12 @@ def test_what_is_no_rule_is_refused_and_never_taken_for_no_rules(text: str) -> N
     ("wanted", "can_be"),
     [
         (Wanted(name="etl", caller="w1"), True),
+        (Wanted(name="daily/etl.yaml", caller="w1"), True),
         (Wanted(name="../etl", caller="w1"), False),
+        (Wanted(name="daily/../etl", caller="w1"), False),
+        (Wanted(name="daily//etl", caller="w1"), False),
+        (Wanted(name="/etl", caller="w1"), False),
+        (Wanted(name="a/" * 16 + "etl", caller="w1"), False),
         (Wanted(name="etl", caller="w/1"), False),
         (Wanted(name="", caller="w1"), False),
         (Wanted(name="etl", caller="w1", have=("x",) * 101), False),
