@@ -252,15 +252,19 @@ class Engine:
             await self._parts.clock.sleep(TAKE_OVER_S)
 
     async def _take_right(self, tried: asyncio.Event) -> int:
+        said = ""
         while True:
             try:
                 return await self._parts.lease.acquire(wait=False)
             except LockedError:
                 tried.set()
+                said = ""
             except StoreError as error:
                 if not tried.is_set():  # nobody is to wait for a server that was never there
                     raise
-                LOG.warning("not driving: %s", error.message)
+                if error.message != said:  # it is tried several times a second
+                    LOG.warning("not driving: %s", error.message)
+                said = error.message
             await self._parts.clock.sleep(TAKE_OVER_S)
 
     async def _drive(self, token: int, pieces: Pieces, tried: asyncio.Event) -> None:

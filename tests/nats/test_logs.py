@@ -8,7 +8,9 @@ import random
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from provisioning.adapters.logs import FileLogs
 from provisioning.adapters.nats import logcollector
 from provisioning.adapters.nats.chunks import Chunk
 from provisioning.adapters.nats.connect import Access, Cluster
-from provisioning.adapters.nats.logcollector import LogCollector, remove_unknown, write_chunks
+from provisioning.adapters.nats.logcollector import LogCollector, Place, remove_unknown, write_chunks, write_place
 from provisioning.adapters.nats.logs import NatsLogs, chunk_message, log_stream, stream_name
 from provisioning.adapters.nats.streams import ensure
 
@@ -217,3 +219,10 @@ def test_logs_of_runs_that_are_known_no_more_are_removed_when_nobody_writes_them
     assert remove_unknown(tmp_path, lambda run: run == "known", now - 3600) == ["gone"]
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["arrives", "known"]
     assert remove_unknown(tmp_path / "nowhere", lambda _run: False, now) == []
+
+
+def test_processes_that_keep_the_same_files_say_how_far_they_are_without_a_quarrel(tmp_path: Path) -> None:
+    places = [Place(created="now", seq=seq) for seq in range(200)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(partial(write_place, tmp_path), places))
+    assert sorted(one.name for one in tmp_path.iterdir()) == [".collected", ".collected.lock"]

@@ -16,7 +16,7 @@ from provisioning.adapters.nats.connect import Access, Cluster
 from provisioning.adapters.nats.logcollector import LogCollector
 from provisioning.adapters.nats.logs import NatsLogs, log_stream, stream_name
 from provisioning.adapters.nats.peers import answer
-from provisioning.adapters.nats.readers import Readership, subjects
+from provisioning.adapters.nats.readers import Readership, readers, subjects
 from provisioning.adapters.nats.retention import Retention
 from provisioning.adapters.nats.store import NatsStore
 from provisioning.adapters.nats.streams import ensure
@@ -112,6 +112,17 @@ async def test_a_run_that_ended_long_ago_leaves_nothing_and_every_history_shows_
             assert site.store.history.run("old").summary.state == "succeeded"
             assert len(await site.store.events("old")) == 3
         assert await one.retention.remove() == []
+
+
+async def test_what_was_removed_is_noted_beside_the_readers_and_is_none_of_them(
+    nats_access: Access, tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with sites(nats_access, tmp_path, clock, "one") as (one,):
+        await one.run("old")
+        await one.has_read_everything()
+        assert await one.retention.remove() == ["old"]
+        assert [told.reader.name for told in await readers(one.store.cluster)] == ["one"]
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("behind", ["history", "logs"])

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from provisioning.adapters.files import PRIVATE_FILE, private_folder, replace_file, store_error, write_all
+from provisioning.adapters.files import PRIVATE_FILE, private_folder, replace_file, short_lock, store_error, write_all
 from provisioning.adapters.nats.chunks import Chunk
 from provisioning.adapters.nats.connect import Cluster
 from provisioning.adapters.nats.logs import all_logs, chunk_of, log_stream, logs_of, stream_name
@@ -23,10 +23,11 @@ from provisioning.adapters.nats.streams import ensure
 from provisioning.adapters.nats.wire import Stored
 from provisioning.codec import CodecError, decode, encode
 from provisioning.core.frozen import dataclass
-from provisioning.errors import ProvisioningError, StoreError
+from provisioning.errors import LockedError, ProvisioningError, StoreError
 
 LOG = logging.getLogger("provisioning")
 PLACE = ".collected"
+LOCK = ".collected.lock"
 SAVE_S = 1.0
 AGAIN_S = 2.0
 
@@ -114,16 +115,13 @@ class LogCollector:
         self._saving = None
         try:
             self._save()
-        except StoreError as error:  # what is not known to be here stays in the stream
+        except (StoreError, LockedError) as error:  # what is not known to be here stays in the stream
             LOG.warning("%s", error)
 
     def _save(self) -> None:
         if self._place == self._saved:
             return
-        try:
-            replace_file(self._folder / PLACE, encode(asdict(self._place)))
-        except OSError as error:
-            raise store_error("writing", self._folder / PLACE, error) from error
+        write_place(self._folder, self._place)
         self._saved = self._place
 
 
@@ -152,6 +150,15 @@ def write_chunks(path: Path, chunks: Iterable[Chunk]) -> None:
             os.close(fd)
     except OSError as error:
         raise store_error("writing the log", path, error) from error
+
+
+def write_place(folder: Path, place: Place) -> None:
+    """Write how far a collector has come. Processes of one machine keep the same files. Raises StoreError, LockedError."""
+    try:
+        with short_lock(folder / LOCK):
+            replace_file(folder / PLACE, encode(asdict(place)))
+    except OSError as error:
+        raise store_error("writing", folder / PLACE, error) from error
 
 
 def _read_place(path: Path) -> Place:

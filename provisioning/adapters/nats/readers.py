@@ -19,6 +19,8 @@ from provisioning.errors import StoreError
 LOG = logging.getLogger("provisioning")
 BUCKET = "readers"
 EVERY_S = 10.0
+PURGED = "purged-upto"
+"""The key that says up to which sequence of the work stream runs have been removed. No reader has this name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +60,9 @@ class Readership:
 async def readers(cluster: Cluster) -> list[Told]:
     """Return what every registered reader said last. Raises StoreError."""
     await ensure(cluster, bucket(cluster, BUCKET))
-    stream = cluster.names.bucket(BUCKET)
-    found = await asyncio.gather(*(cluster.last(stream, one) for one in await subjects(cluster, stream, ">")))
+    stream, other = cluster.names.bucket(BUCKET), cluster.names.key(BUCKET, PURGED)
+    keys = [one for one in await subjects(cluster, stream, ">") if one != other]
+    found = await asyncio.gather(*(cluster.last(stream, one) for one in keys))
     return [told for stored in found if stored is not None and (told := _told(stored)) is not None]
 
 

@@ -13,7 +13,7 @@ from provisioning.adapters.nats.connect import Cluster
 from provisioning.adapters.nats.logs import logs_of, stream_name
 from provisioning.adapters.nats.messages import Unreadable, head
 from provisioning.adapters.nats.names import text
-from provisioning.adapters.nats.readers import BUCKET, Told, of_stream, readers, subjects
+from provisioning.adapters.nats.readers import BUCKET, PURGED, Told, of_stream, readers, subjects
 from provisioning.adapters.nats.wire import NOT_FOUND_STREAM, Message, Refused, Stored
 from provisioning.core.history import History
 from provisioning.core.model import RUN_ENDED
@@ -25,8 +25,6 @@ LOG = logging.getLogger("provisioning")
 DAY_S = 24 * 3600.0
 EVERY_S = 300.0
 DEFAULT = Keep(ended_s=DAY_S, forget_s=7 * DAY_S)
-PURGED = "purged-upto"
-"""The key that says up to which sequence of the work stream runs have been removed. No reader has this name."""
 
 
 class Retention:

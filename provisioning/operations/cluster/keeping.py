@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from provisioning import wiring
-from provisioning.adapters.files import private_folder, replace_file, store_error
+from provisioning.adapters.files import private_folder, replace_file, short_lock, store_error
 from provisioning.core.publicevents import Origin
+from provisioning.core.retention import Keep
 from provisioning.errors import NotFoundError, StoreError
+from provisioning.settings import NatsSettings
 
 if TYPE_CHECKING:
     from provisioning.adapters.nats.logcollector import LogCollector
@@ -26,22 +28,25 @@ LOOK_S = 1.0
 AGAIN_S = 5.0
 TIDY_S = 3600.0
 NAME = "reader"
+DEFAULTS = NatsSettings()
 
 
-async def keep(joined: Joined, collector: LogCollector, leading: Callable[[], bool]) -> None:
+async def keep(
+    joined: Joined, collector: LogCollector, leading: Callable[[], bool], settings: NatsSettings = DEFAULTS
+) -> None:
     """Say what this machine has read; while it leads, publish events and remove what everybody has. Until cancelled.
 
-    What fails is begun anew after a while: no run depends on it.
+    For how long the servers keep what, the settings say of whoever leads. What fails is begun anew after a while: no run depends on it.
     """
     while True:
         try:
-            await _keep(joined, collector, leading)
+            await _keep(joined, collector, leading, settings)
         except* StoreError as errors:
             LOG.warning("events and what is kept are not seen to now: %s", errors.exceptions[0])
         await asyncio.sleep(AGAIN_S)
 
 
-async def _keep(joined: Joined, collector: LogCollector, leading: Callable[[], bool]) -> None:
+async def _keep(joined: Joined, collector: LogCollector, leading: Callable[[], bool], settings: NatsSettings) -> None:
     from provisioning.adapters.nats.logs import stream_name
     from provisioning.adapters.nats.peers import answer
     from provisioning.adapters.nats.readers import Readership
@@ -57,7 +62,7 @@ async def _keep(joined: Joined, collector: LogCollector, leading: Callable[[], b
     async with asyncio.TaskGroup() as group:
         group.create_task(answer(joined.cluster, joined.store.replica, name, readership.serve))
         group.create_task(_while(leading, lambda: publish(joined)))
-        group.create_task(_while(leading, lambda: clear_away(joined)))
+        group.create_task(_while(leading, lambda: clear_away(joined, settings)))
         group.create_task(_tidy(joined))
 
 
@@ -87,20 +92,31 @@ async def publish(joined: Joined) -> None:
     await PublicEvents(joined.cluster, joined.store.blobs, origin).serve()
 
 
-async def clear_away(joined: Joined) -> None:
+async def clear_away(joined: Joined, settings: NatsSettings) -> None:
     """Remove from the streams what everybody has, until cancelled."""
+    from provisioning.adapters.nats.logs import log_stream
+    from provisioning.adapters.nats.publicevents import events_stream
     from provisioning.adapters.nats.retention import Retention
+    from provisioning.adapters.nats.streams import ensure_aged
 
-    await Retention(joined.cluster, joined.store.history, wiring.clock()).serve()
+    cluster, kept = joined.cluster, Keep(ended_s=settings.keep_ended_s, forget_s=settings.forget_after_s)
+    await ensure_aged(cluster, log_stream(cluster), settings.keep_logs_s)
+    await ensure_aged(cluster, events_stream(cluster), settings.keep_events_s)
+    await Retention(cluster, joined.store.history, wiring.clock(), kept).serve()
 
 
 def reader_name(folder: Path) -> str:
-    """Return what this copy of the history is called, now and later. Raises StoreError."""
+    """Return what this copy of the history is called, now and later, whichever process asks. Raises StoreError, LockedError."""
     path = folder / wiring.HIDDEN / NAME
+    private_folder(path.parent)
+    with short_lock(path.with_name(f"{NAME}.lock")):
+        return _name_in(path)
+
+
+def _name_in(path: Path) -> str:
     with suppress(OSError, UnicodeDecodeError):
         if known := path.read_text("utf-8").strip():
             return known
-    private_folder(path.parent)
     name = f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
     try:
         replace_file(path, name.encode())
