@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioning_cli import complete
+from provisioning_cli.clustered import ClusterCommand, on_cluster
 from provisioning_cli.context import App, pass_app
-from provisioning_cli.dagu.asked import SUFFIXES, DagCommand, is_dagu
+from provisioning_cli.dagu.asked import SUFFIXES, DagCommand, DagRunsCommand, is_dagu
 from provisioning_cli.drawings import DRAWINGS, emit_drawing
-from provisioning_cli.groups import Command
 
 if TYPE_CHECKING:
     from provisioning.core.declare import Dag
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EXPORTS = ("json", "toml", "yaml", "nickel", "mermaid", "dot", "workflow")
 
 
-@click.command(cls=DagCommand)
+@click.command(cls=DagRunsCommand)
 @click.argument("what", required=False, metavar="[FILE|NAME]", shell_complete=complete.dags)
 @click.option("--format", "form", type=click.Choice(DRAWINGS), help="How to draw it; tree if nothing is said.")
 @pass_app
@@ -54,7 +54,7 @@ def _picture(app: App, file: Path | None) -> Picture:
 
     if file is not None:
         return picture(_loaded(app, file))
-    project = app.project()
+    project = on_cluster(app, app.project())
     found = project.infra.dag
     if found is None:
         app.say("no dag file: taskservs are installed directly, without order and gates")
@@ -177,7 +177,7 @@ def _written(path: Path, text: str) -> None:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
 
 
-@click.command(cls=Command)
+@click.command(cls=ClusterCommand)
 @click.argument("what", required=False, metavar="[NAME|FILE]", shell_complete=complete.taskservs)
 @click.option(
     "--server", "servers", multiple=True, metavar="HOST", shell_complete=complete.servers, help="Only there; repeatable."
@@ -193,7 +193,7 @@ def plan(app: App, what: str | None, servers: tuple[str, ...]) -> None:
         raise UsageError(f"{what} is a Dagu file, and plans are for formulas", hint="`dag show` draws what it does")
     file = Path(what) if what is not None and _is_file(what) else None
     name = what if file is None else None
-    project = _project(app, file)
+    project = _project(app, file) if file is not None else on_cluster(app, app.project())
     made = project.plan(Selection(name=name, everything=name is None, servers=frozenset(servers)))
     app.emit(plans.plan_document(made), lambda: plans.plan_table(made))
 

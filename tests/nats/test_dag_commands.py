@@ -137,3 +137,22 @@ def test_past_starts_are_run_by_the_cluster_each_once(shell: Shell, nats_access:
     assert [one["action"] for one in again["items"]] == ["skip"] * 3
     anew = shell.facts("schedule", "backfill", *words, "--reprocess", "successful", "--newest-first")
     assert [(one["at"][:10], one["status"]) for one in anew["items"]] == [(f"2026-03-0{day}", "succeeded") for day in (3, 2, 1)]
+
+
+def test_a_run_that_is_queued_up_is_left_to_the_cluster_and_listed_with_its_dag(shell: Shell, nats_access: Access) -> None:
+    (shell.folder / "etl.yaml").write_text('params: WHO=world\nsteps:\n  - {run: echo "hello $WHO", output: SAID}\n', "utf-8")
+    words = ["--queue", "slow", "--name", "nightly", *reach(nats_access), "--", "WHO=you"]
+    left = shell.facts("dag", "enqueue", "etl.yaml", *words)
+    assert (left["workflow"], left["status"]) == ("nightly", "queued")
+    shell("run", "watch", left["run_id"], *reach(nats_access))
+    shown = shell.facts("dag", "status", left["run_id"], *reach(nats_access))
+    assert (shown["status"], shown["outputs"]["SAID"]) == ("succeeded", "hello you")
+    again = shell("dag", "enqueue", "etl.yaml", "--run-id", left["run_id"], *reach(nats_access))
+    assert again.returncode != 0
+    assert "exists already" in again.stderr
+    named = shell.facts("dag", "enqueue", "etl.yaml", "--run-id", "r2", *reach(nats_access))
+    shell("run", "watch", named["run_id"], *reach(nats_access))
+    (listed,) = shell.facts("dag", "list", str(shell.folder), *reach(nats_access))["dags"]
+    assert (listed["status"], listed["last_run"]["run_id"]) == ("succeeded", "r2")
+    (alone,) = shell.facts("dag", "list", str(shell.folder))["dags"]
+    assert alone["last_run"] is None

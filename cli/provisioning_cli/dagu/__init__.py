@@ -27,7 +27,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "rm": "Remove ended runs with their logs.",
         "server": "Serve the pages and the API, with a scheduler if wanted.",
         "scheduler": "Start DAGs when their schedules say so, until it is ended.",
-        "enqueue": "Needs a server: `run --queue` waits for its turn itself.",
+        "enqueue": "Have a cluster run a DAG when there is room for it.",
     }
 )
 """Verb -> one line of help, in the order of the help."""

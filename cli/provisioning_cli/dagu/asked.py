@@ -80,8 +80,11 @@ class Found:
             caught_up(self.access, run_id)
 
 
-def with_runs(app: App) -> Found:
-    """Return the DAG files and the runs that are meant. Raises UsageError, ConfigError, ClusterUnreachable."""
+def with_runs(app: App, dags: str | None = None) -> Found:
+    """Return the DAG files and the runs that are meant; `dags` is a folder that the call names.
+
+    Raises UsageError, ConfigError, ClusterUnreachable.
+    """
     from provisioning import clusters
     from provisioning.operations.dagu.catalogue import Catalogue
     from provisioning.operations.steering import HERE
@@ -89,7 +92,7 @@ def with_runs(app: App) -> Found:
     from provisioning_cli.clustered import flags
 
     settings = load(flags=flags(app))
-    where, access = places(app), clusters.access(settings)
+    where, access = places(app, dags), clusters.access(settings)
     kind = settings.dagu.default_type
     if access is None:
         return Found(catalogue=Catalogue(where, default_type=kind), settings=settings, reach=HERE)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioning_cli.context import App, pass_app
-from provisioning_cli.dagu.asked import DagCommand, catalogue
+from provisioning_cli.dagu.asked import DagRunsCommand, with_runs
 
 if TYPE_CHECKING:
     from datetime import datetime, tzinfo
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COLUMNS = ("name", "schedule", "next run", "tags", "status", "suspended", "file")
 
 
-@click.command("list", cls=DagCommand)
+@click.command("list", cls=DagRunsCommand)
 @click.argument("folder", required=False, metavar="[DIR]", type=click.Path())
 @click.option("--label", "--tag", "labels", multiple=True, metavar="KEY[=VALUE]", help="Only DAGs with it; repeatable.")
 @click.option("--sort-last", is_flag=True, help="Those that ran last come first.")
@@ -29,7 +29,7 @@ def list_dags(app: App, folder: str | None, labels: tuple[str, ...], sort_last: 
     from provisioning.operations.dagu import listing
     from provisioning.operations.dagu.times import local_zone
 
-    found, local = catalogue(app, folder), local_zone()
+    found, local = with_runs(app, folder).catalogue, local_zone()
     rows = [one for one in listing.list_dags(found, wiring.clock().now(), local) if _has(one, labels)]
     if sort_last:
         rows.sort(key=_last_began, reverse=True)

@@ -1,17 +1,18 @@
-"""`dag run`, `retry` and `restart`: runs that this process drives to their end."""
+"""`dag run`, `retry` and `restart`: runs that this process shows to their end; `enqueue`: one that a cluster is left with."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from provisioning_cli import complete
 from provisioning_cli.context import App, pass_app
-from provisioning_cli.dagu.asked import DagCommand, DagRunsCommand, Found, with_runs
+from provisioning_cli.dagu.asked import DagRunsCommand, Found, with_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from provisioning.core.dagu.declared import DagFile
     from provisioning.core.dagu.params import Given
@@ -24,48 +25,89 @@ PARAMS = click.option("-p", "--params", metavar="TEXT", help="Parameters as one 
 RUN_ID = click.option("-r", "--run-id", metavar="ID", help="The run's id; a new one if nothing is said.")
 
 
+def _how(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how a run is started."""
+    for option in reversed(
+        [
+            WHAT,
+            WORDS,
+            PARAMS,
+            RUN_ID,
+            click.option("--label", "labels", multiple=True, metavar="K[=V]", help="A label of the run; repeatable."),
+            click.option("--labels", "more", default="", metavar="K=V,...", help="Several of them."),
+            click.option("-N", "--name", metavar="NAME", help="Run it under this name."),
+            click.option("-u", "--queue", metavar="QUEUE", help="Wait for a slot of this queue, whatever the file says."),
+            click.option("--default-working-dir", "folder", metavar="DIR", help="Where it runs if its file does not say."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What these options say."""
+
+    what: str
+    words: tuple[str, ...]
+    params: str | None
+    run_id: str | None
+    labels: tuple[str, ...]
+    more: str
+    name: str | None
+    queue: str | None
+    folder: str | None
+
+    def read(self, found: Found) -> tuple[DagFile, Start]:
+        """Return the DAG as it is to run, and how it is started. Raises NotFoundError, UsageError, ConfigError."""
+        from provisioning.operations.dagu.running import Start
+
+        otherwise = _otherwise(self.name, self.queue, self.folder, far=found.access is not None)
+        dag = otherwise.changed(found.catalogue.load(self.what))
+        given = given_params(self.params, self.words)
+        _check_allowed(dag, given, self.run_id)
+        labels = _labels([*self.labels, *self.more.split(",")])
+        return dag, Start(given=given, run_id=checked_id(self.run_id), labels=labels, otherwise=otherwise)
+
+
 @click.command(cls=DagRunsCommand)
-@WHAT
-@WORDS
-@PARAMS
-@RUN_ID
-@click.option("--label", "labels", multiple=True, metavar="K[=V]", help="A label of the run; repeatable.")
-@click.option("--labels", "more", default="", metavar="K=V,...", help="Several of them.")
-@click.option("-N", "--name", metavar="NAME", help="Run it under this name.")
-@click.option("-u", "--queue", metavar="QUEUE", help="Wait for a slot of this queue, whatever the file says.")
-@click.option("--default-working-dir", "folder", metavar="DIR", help="Where it runs if its file does not say.")
+@_how
 @click.option("--profile", hidden=True)
 @click.option("--no-reuse", is_flag=True, hidden=True)
 @pass_app
-def run(
-    app: App,
-    *,
-    what: str,
-    words: tuple[str, ...],
-    params: str | None,
-    run_id: str | None,
-    labels: tuple[str, ...],
-    more: str,
-    name: str | None,
-    queue: str | None,
-    folder: str | None,
-    profile: str | None,
-    no_reuse: bool,
-) -> None:
+def run(app: App, /, *, profile: str | None, no_reuse: bool, **how: Any) -> None:  # noqa: ANN401 -- those of `_how`
     """Run a DAG to its end, and show how it goes.
 
     Parameters stand after `--`, as K=V or in their order. The exit code is 0 where the run succeeded, also in part.
     """
-    from provisioning.operations.dagu.running import Start
-
     _refuse(profile=profile is not None, no_reuse=no_reuse)
-    found = with_runs(app)
-    otherwise = _otherwise(name, queue, folder, far=found.access is not None)
-    dag = otherwise.changed(found.catalogue.load(what))
-    given = given_params(params, words)
-    _check_allowed(dag, given, run_id)
-    start = Start(given=given, run_id=checked_id(run_id), labels=_labels([*labels, *more.split(",")]), otherwise=otherwise)
-    _run(app, found, what, dag, start)
+    found, asked = with_runs(app), _Asked(**how)
+    _run(app, found, asked.what, *asked.read(found))
+
+
+@click.command(cls=DagRunsCommand)
+@_how
+@pass_app
+def enqueue(app: App, /, **how: Any) -> None:  # noqa: ANN401 -- those of `_how`
+    """Have a cluster run a DAG when there is room for it, and return at once.
+
+    Without a cluster it is refused: nothing would take the run out of its queue.
+    """
+    import asyncio
+
+    from provisioning.errors import UsageError
+
+    found, asked = with_runs(app), _Asked(**how)
+    if found.access is None:
+        hint = f"`dag-engine run --queue QUEUE {asked.what}` waits for a slot and then runs it; --nats URL names a cluster"
+        raise UsageError("nothing takes runs out of a queue: there is no server", hint=hint)
+    from provisioning.operations.cluster import dagruns
+
+    dag, start = asked.read(found)
+    run_id = asyncio.run(dagruns.enqueue(found.access, found.catalogue, asked.what, start, found.settings))
+    app.emit({"run_id": run_id, "workflow": dag.name, "status": "queued"}, lambda: f"run {run_id} of {dag.name} is queued\n")
+    if not found.reach.driven(found.data):
+        app.say("no process decides for the cluster now: it starts when one does")
 
 
 @click.command(cls=DagRunsCommand)
@@ -126,17 +168,6 @@ def restart(app: App, what: str) -> None:
     dag = found.catalogue.load(what)
     given = stop_for_restart(found.data, dag, me().identity, app.say, found.reach)
     _run(app, found, what, dag, Start(given=given))
-
-
-@click.command(cls=DagCommand, context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def enqueue(words: tuple[str, ...]) -> None:
-    """Refuse: without a server nothing would take the run out of its queue."""
-    from provisioning.errors import UsageError
-
-    what = words[0] if words and not words[0].startswith("-") else "NAME"
-    hint = f"`dag-engine run --queue QUEUE {what}` waits for a slot and then runs it; `&` puts it into the background"
-    raise UsageError("nothing takes runs out of a queue: there is no server", hint=hint)
 
 
 # ---------------------------------------------------------------- parts

@@ -34,19 +34,18 @@ async def start(
 
     Raises NotFoundError, UsageError, ConfigError, TooLarge, ExistsError for a run id that is taken, StoreError.
     """
-    run_id = asked.run_id or wiring.new_run_id()
-    actor = asked.actor or wiring.identity()
-    named = replace(asked, run_id=run_id, actor=actor)
+    named = _named(asked)
     async with _joined(access) as joined:
-        runs = ClusterRuns(joined.store, wiring.clock(), actor)
+        begin = _send(joined, catalogue, ref, named, settings)
+        return await follow(joined, named.run_id, begin, flow, Audience(listener), named.actor)
 
-        async def begin() -> None:
-            try:
-                await send_off(joined, catalogue, ref, named, runs, settings)
-            except StaleRevision as error:
-                raise ExistsError(f"run {run_id} exists already", hint="leave the run id out to get a new one") from error
 
-        return await follow(joined, run_id, begin(), flow, Audience(listener), actor)
+async def enqueue(access: Access, catalogue: Catalogue, ref: str, asked: Start, settings: Settings) -> str:
+    """Have a run of the DAG that a name or a path means done when there is room for it; return its id. Raises as `start`."""
+    named = _named(asked)
+    async with _joined(access) as joined:
+        await _send(joined, catalogue, ref, named, settings)
+    return named.run_id
 
 
 async def retry(access: Access, run_id: str, again: Again, listener: Listener) -> RunDetail:
@@ -63,6 +62,18 @@ async def retry(access: Access, run_id: str, again: Again, listener: Listener) -
             await ClusterRuns(joined.store, wiring.clock(), actor).reopened(run_id, before)
 
         return await follow(joined, run_id, begin(), ended.workflow, Audience(listener), actor, before)
+
+
+def _named(asked: Start) -> Start:
+    return replace(asked, run_id=asked.run_id or wiring.new_run_id(), actor=asked.actor or wiring.identity())
+
+
+async def _send(joined: Joined, catalogue: Catalogue, ref: str, named: Start, settings: Settings) -> None:
+    runs = ClusterRuns(joined.store, wiring.clock(), named.actor)
+    try:
+        await send_off(joined, catalogue, ref, named, runs, settings)
+    except StaleRevision as error:
+        raise ExistsError(f"run {named.run_id} exists already", hint="leave the run id out to get a new one") from error
 
 
 @asynccontextmanager
