@@ -116,7 +116,8 @@ class People:
             self._nobodys = self._nobodys or self._passwords.hash(secrets.token_urlsafe())
             matches = self._passwords.matches(stored or self._nobodys, password)
         if stored is None or not matches:
-            self.record(AuditRecord(at=self._now(), actor=name, action="session.refuse", status=401, address=address))
+            known = name if stored is not None else ""  # some type their password where the name belongs
+            self.record(AuditRecord(at=self._now(), actor=known, action="session.refuse", status=401, address=address))
             raise Refused("the name or the password is wrong")
         return self._known(name)
 
