@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support import nursery
+
 LONG_S = 30.0  # nothing in a test takes that long
 
 
@@ -68,9 +70,14 @@ class Engine:
 
     def __call__(self, *words: str, **more: str) -> Ended:
         """Run it to its end."""
-        with self.started(*words, **more) as running:
-            out, err = running.communicate(timeout=LONG_S)
-            return Ended(code=running.returncode, out=out, err=err)
+        call = nursery.Call(
+            module="provisioning_cli.engine_main",
+            arguments=words,
+            folder=str(self.folder),
+            environment=self.environment(**more),
+        )
+        code, out, err = nursery.run(call, limit_s=LONG_S)
+        return Ended(code=code, out=out, err=err)
 
     def status(self, ref: str) -> Any:
         """Return the JSON of `status`, whatever it exits with."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from servers import ThrowawayServers
+from support import nursery
 
 SCRIPT = """#!/usr/bin/env bash
 set -u
@@ -99,14 +99,14 @@ class RealWorkspace:
 
     def run(self, *arguments: str, timeout_s: float = 150) -> Ended:
         """Run the program to its end."""
-        child = self.start(*arguments)
-        try:
-            out, err = child.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.communicate()
-            raise
-        return Ended(code=child.returncode, out=out, err=err)
+        call = nursery.Call(
+            module="provisioning_cli.main",
+            arguments=["-w", str(self.folder), *arguments],
+            folder=str(Path.cwd()),
+            environment=_environment(),
+        )
+        code, out, err = nursery.run(call, limit_s=timeout_s)
+        return Ended(code=code, out=out, err=err)
 
     def create(self, *arguments: str, timeout_s: float = 150) -> Ended:
         """`taskserv create -o json`."""
