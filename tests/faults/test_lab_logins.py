@@ -16,7 +16,7 @@ from support.real import Ended, formula
 
 pytestmark = [pytest.mark.lab(count=1), pytest.mark.timeout(600)]
 
-WAITING_S = 2.0 * 1.1
+WAITING_S = 2.0
 TOOK = re.compile(r"a/web  failed after ([0-9.]+) s")
 TTY = "/etc/sudoers.d/terminal"
 

@@ -17,7 +17,7 @@ from support.taps import Tap, tapped
 pytestmark = pytest.mark.sshd
 
 Say = Callable[[str], None]
-WAITING_S = 2.0 * 1.1  # for a verdict of sudo or of the login, from the begin of the step
+WAITING_S = 2.0  # for a verdict of sudo or of the login, from the begin of the step
 TOOK = re.compile(r"a/web  failed after ([0-9.]+) s")
 
 

@@ -184,7 +184,7 @@ class ChannelWire:
 
 
 def open_channel(
-    connection: Connection, threads: Executor, program: bytes, way_in: WayIn, *, sudo_s: float = 1.8
+    connection: Connection, threads: Executor, program: bytes, way_in: WayIn, *, sudo_s: float = 1.5
 ) -> ChannelWire:
     """Start the wrapper. Blocking. Raises LinkLost, BecomeRefused."""
     from paramiko import SSHException

@@ -60,7 +60,7 @@ class SshOptions:
     connect_s: float = 10.0
     greeting_s: float = 10.0
     login_s: float = 15.0
-    sudo_s: float = 1.8  # for sudo's verdict on a password
+    sudo_s: float = 1.5  # for sudo's verdict: with the login, and a look at whether the server is slow, that is under 2 s
 
 
 class Connection:
