@@ -109,6 +109,10 @@ class NatsSettings:
     key: str = _setting("", "the file with its key")
     inbox: str = _setting("_INBOX", "begins the subjects of answers, where the servers permit each user only its own")
     replicas: int = _setting(1, "how many servers keep each stream that we make: 3 in a cluster of three", least=1)
+    keep_ended_s: float = _setting(86_400.0, "how long ended runs stay on the servers, once every machine has them", least=0)
+    keep_logs_s: float = _setting(2_592_000.0, "how long logs stay there that nobody came for", least=3600)
+    keep_events_s: float = _setting(604_800.0, "how long public events stay there", least=3600)
+    forget_after_s: float = _setting(604_800.0, "silence after which a machine with the history is not waited for", least=60)
     monitor: str = _setting("", "URL of a server's monitoring port, where our account may not ask the servers themselves")
     any_sync: bool = _setting(default=False, meaning="also servers that acknowledge before they sync: a power cut loses runs")
 

@@ -80,7 +80,7 @@ class Node:
                 self._do(crew.serve())
                 collector = clusters.collector(self._joined)
                 self._do(collector.serve())
-                self._do(keep(self._joined, collector, self._leads))
+                self._do(keep(self._joined, collector, self._leads, self._settings.nats))
                 if self._duty.dags is not None:
                     self._do(service_of(self._joined, self._duty.dags, self._settings, self._duty.name).serve())
                 self.engine = Engine(replace(parts_of(self._joined, logs), crew=crew), self._options)

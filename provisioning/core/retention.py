@@ -6,10 +6,13 @@ and was heard of lately. A reader that was away for longer than `forget_s` asks 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from provisioning.core.frozen import dataclass
+
+GRACE_S = 3600.0
+"""How long what no run refers to stays, since it was stored: its run may be about to begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,24 @@ class Keep:
 
     ended_s: float
     forget_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What is stored under its digest for any number of runs. `seq` is the newest place where it was stored as a whole."""
+
+    digest: str
+    seq: int
+    at: datetime  # when that was
+
+
+def unused(contents: Iterable[Content], used: Collection[str], now: datetime, grace_s: float = GRACE_S) -> list[Content]:
+    """Return what may go up to its `seq`: no run refers to it, and it was stored too long ago for one that begins now.
+
+    Whoever begins a run has stored what it refers to since less than half of `grace_s`.
+    """
+    before = now - timedelta(seconds=grace_s)
+    return [one for one in contents if one.digest not in used and one.at < before]
 
 
 def counted(readers: Iterable[Reader], now: datetime, keep: Keep) -> list[Reader]:

@@ -26,13 +26,16 @@ class Blobs:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    async def put(self, owner: str, data: bytes, where: str = "") -> str:
-        """Store bytes, durably, and return their address, `where` if given. Storing them again changes nothing."""
+    async def put(self, owner: str, data: bytes, where: str = "", *, anew: bool = False) -> str:
+        """Store bytes, durably, and return their address, `where` if given. Storing them again changes nothing.
+
+        `anew` stores them again even so: whoever removes what was there before does not remove that.
+        """
         where = where or address(data)
         parts = [data[start : start + PART_BYTES] for start in range(0, len(data), PART_BYTES)]
         for number, part in enumerate(parts):
-            await self._put(owner, where, str(number), part)
-        await self._put(owner, where, MANIFEST, str(len(parts)).encode())
+            await self._put(owner, where, str(number), part, anew=anew)
+        await self._put(owner, where, MANIFEST, str(len(parts)).encode(), anew=anew)
         return where
 
     async def get(self, owner: str, where: str) -> bytes:
@@ -64,10 +67,10 @@ class Blobs:
 
     # ------------------------------------------------------------ parts
 
-    async def _put(self, owner: str, where: str, part: str, data: bytes) -> None:
+    async def _put(self, owner: str, where: str, part: str, data: bytes, *, anew: bool) -> None:
         subject = self._cluster.names.blob(owner, where, part)
         try:
-            await self._cluster.publish(Message(subject=subject, body=data, headers=expected(0)))
+            await self._cluster.publish(Message(subject=subject, body=data, headers={} if anew else expected(0)))
         except Refused as error:
             if not error.conflict:  # it is there: the same content
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ LOG = logging.getLogger("provisioning")
 SUBJECT = "history"
 WITHIN_S = 3.0
 RUNS_AT_ONCE, EVENTS_AT_ONCE = 500, 200
+PART_BYTES = 256 * 1024
 LONGEST_BYTES = 512 * 1024
 
 
@@ -42,12 +44,14 @@ class Peer:
         self._replica, self._name = replica, name
 
     async def answer(self, asked: Any) -> object:  # noqa: ANN401 - what anybody may have said
-        """Return a page of runs, or of the events of one; None where it is for another one, or makes no sense."""
+        """Return a page of runs, of the events of one, or of a workflow; None where another is asked, or it makes no sense."""
         if not isinstance(asked, dict) or asked.get("to", self._name) != self._name:
             return None
-        run, after = asked.get("run"), asked.get("after", 0)
+        run, after, workflow = asked.get("run"), asked.get("after", 0), asked.get("workflow")
         if not isinstance(after, int):
             return None
+        if workflow is not None:
+            return await self._workflow(str(workflow), after)
         return await (self._events(str(run), after) if run is not None else self._runs(after))
 
     async def _runs(self, after: int) -> Mapping[str, object]:
@@ -60,6 +64,16 @@ class Peer:
         while len(events) > 1 and len(encode(events)) > LONGEST_BYTES:
             events = events[: len(events) // 2]
         return {"from": self._name, "events": plain(events)}
+
+    async def _workflow(self, digest: str, after: int) -> Mapping[str, object] | None:
+        """Return a part of an encoded workflow; None where we have none."""
+        find = self._replica.workflows.find
+        workflow = await self._replica.writer.read(lambda connection: find(connection, digest))
+        if workflow is None:
+            return None
+        data = encode(workflow)
+        part = base64.b64encode(data[after : after + PART_BYTES]).decode()
+        return {"from": self._name, "workflow": digest, "size": len(data), "part": part}
 
 
 async def answer(cluster: Cluster, replica: Replica, name: str, forever: Callable[[], Awaitable[None]]) -> None:
@@ -87,6 +101,20 @@ async def fill(cluster: Cluster, replica: Replica, position: int) -> None:
         for number, run, last_seq in page["runs"]:
             await _fill_run(saying, peer, replica, _Row(run=str(run), number=int(number), last_seq=int(last_seq)))
         page = await _ask(saying, {"to": peer, "after": page["runs"][-1][0]}, lambda _said: True)
+
+
+async def others_workflow(cluster: Cluster, digest: str) -> bytes | None:
+    """Return a workflow, encoded, from another replica that has it; None where none answers."""
+    saying, data, asked = Saying(cluster), b"", {"workflow": digest}
+    try:
+        while True:
+            page = await _ask(saying, {**asked, "after": len(data)}, lambda said: said["workflow"] == digest)
+            data += base64.b64decode(str(page["part"]))
+            if len(data) >= int(page["size"]) or not page["part"]:
+                return data
+            asked["to"] = str(page["from"])
+    except StoreError:
+        return None
 
 
 async def _fill_run(saying: Saying, peer: str, replica: Replica, row: _Row) -> None:

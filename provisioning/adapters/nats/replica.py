@@ -46,6 +46,7 @@ class Replica:
         self._failure: ProvisioningError | None = None
         self._deleted_letters: dict[str, int] = {}
         self.fill: Callable[[int], Awaitable[None]] | None = None  # brings what the stream has removed after a position
+        self.others: Callable[[str], Awaitable[bytes | None]] | None = None  # asks other replicas for a workflow
 
     # ------------------------------------------------------------ following
 
@@ -181,8 +182,15 @@ class Replica:
 
     async def _fetch(self, digest: str) -> Workflow:
         try:
-            return decode(await self._blobs.get(WORKFLOWS, digest), Workflow, strict=False)
-        except NotFoundError:
-            raise NotFoundError(f"there is no workflow {digest}") from None
+            return decode(await self._encoded(digest), Workflow, strict=False)
         except CodecError as error:
             raise Unreadable(f"nats: workflow {digest} is damaged: {error}") from error
+
+    async def _encoded(self, digest: str) -> bytes:
+        try:
+            return await self._blobs.get(WORKFLOWS, digest)
+        except NotFoundError:
+            found = await self.others(digest) if self.others is not None else None
+            if found is None:
+                raise NotFoundError(f"there is no workflow {digest}") from None
+            return found

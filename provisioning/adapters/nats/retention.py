@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from math import inf
 
 from provisioning.adapters.nats.blobs import Blobs
 from provisioning.adapters.nats.connect import Cluster
@@ -14,6 +15,7 @@ from provisioning.adapters.nats.logs import logs_of, stream_name
 from provisioning.adapters.nats.messages import Unreadable, head
 from provisioning.adapters.nats.names import text
 from provisioning.adapters.nats.readers import BUCKET, PURGED, Told, of_stream, readers, subjects
+from provisioning.adapters.nats.unused import Unused
 from provisioning.adapters.nats.wire import NOT_FOUND_STREAM, Message, Refused, Stored
 from provisioning.core.history import History
 from provisioning.core.model import RUN_ENDED
@@ -23,7 +25,7 @@ from provisioning.errors import NotFoundError, StoreError
 
 LOG = logging.getLogger("provisioning")
 DAY_S = 24 * 3600.0
-EVERY_S = 300.0
+EVERY_S, SWEEP_S = 300.0, 3600.0
 DEFAULT = Keep(ended_s=DAY_S, forget_s=7 * DAY_S)
 
 
@@ -36,9 +38,13 @@ class Retention:
 
     async def serve(self, every_s: float = EVERY_S) -> None:
         """Remove until cancelled. What fails is tried again the next time."""
+        swept_s = -inf
         while True:
             try:
                 await self.remove()
+                if self._clock.monotonic_s() - swept_s >= SWEEP_S:
+                    await Unused(self._cluster, self._history).remove()
+                    swept_s = self._clock.monotonic_s()
             except StoreError as error:
                 LOG.warning("runs that ended long ago stay in the streams for now: %s", error)
             await self._clock.sleep(every_s)

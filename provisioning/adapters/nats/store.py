@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from pathlib import Path
 
 from provisioning.adapters.clock import SystemClock
@@ -13,7 +14,7 @@ from provisioning.adapters.nats.connect import Cluster
 from provisioning.adapters.nats.holding import LEASE_S
 from provisioning.adapters.nats.journal import NatsJournal
 from provisioning.adapters.nats.messages import Head
-from provisioning.adapters.nats.peers import fill
+from provisioning.adapters.nats.peers import fill, others_workflow
 from provisioning.adapters.nats.replica import Replica
 from provisioning.adapters.nats.retention import erase_logs
 from provisioning.adapters.nats.schedules import NatsSchedules
@@ -24,7 +25,10 @@ from provisioning.codec import digest, encode
 from provisioning.core.events import Event
 from provisioning.core.model import RUN_ENDED, Workflow
 from provisioning.core.ports import Clock, Commit
-from provisioning.errors import NotFoundError
+from provisioning.core.retention import GRACE_S
+from provisioning.errors import NotFoundError, StoreError
+
+REMEMBERED = 10_000  # workflows
 
 
 class NatsStore(NatsWork):
@@ -43,10 +47,10 @@ class NatsStore(NatsWork):
         super().__init__(cluster, self.blobs, self._clock, lease_s)
         self.journal = NatsJournal(cluster, self.blobs, self.timers.schedules, self._ended_at)
         self.replica = Replica(cluster, self.blobs, folder / "history.db")
-        self.replica.fill = partial(fill, cluster, self.replica)
+        self.replica.fill, self.replica.others = partial(fill, cluster, self.replica), partial(others_workflow, cluster)
         self.history = self.replica.history
         self.schedules = NatsSchedules(cluster, self.blobs, self.replica)
-        self._stored: set[str] = set()
+        self._stored: dict[str, datetime] = {}  # workflows, and when we stored them
         self._newest = 0
         cluster.prepare = self._prepare
 
@@ -68,11 +72,14 @@ class NatsStore(NatsWork):
     # ------------------------------------------------------------ Journal
 
     async def put_workflow(self, workflow: Workflow) -> str:
-        """Store a workflow under its digest and return that."""
-        address = digest(workflow)
-        if address not in self._stored:
-            await self.blobs.put(WORKFLOWS, encode(workflow), address)
-            self._stored.add(address)
+        """Store a workflow under its digest and return that. It stays for long enough to begin a run with it."""
+        address, now = digest(workflow), self._clock.now()
+        if self._age_s(address) > GRACE_S / 4:
+            await self.blobs.put(WORKFLOWS, encode(workflow), address, anew=True)
+            self._stored.pop(address, None)
+            self._stored[address] = now
+            if len(self._stored) > REMEMBERED:
+                del self._stored[next(iter(self._stored))]
         return address
 
     async def workflow(self, digest: str) -> Workflow:
@@ -84,6 +91,7 @@ class NatsStore(NatsWork):
 
         What creates a run, or comes from somebody who does not lead, is in `history` when this returns.
         """
+        self._refuse_late(commit)
         await self._before(commit)
         last, seq = await self.journal.commit(commit)
         await self._after(commit)
@@ -137,6 +145,18 @@ class NatsStore(NatsWork):
         return self.replica.letters_deleted(asked)
 
     # ------------------------------------------------------------ parts
+
+    def _age_s(self, digest: str) -> float:
+        """Return for how many seconds a workflow has been stored by us; for ever where it has not."""
+        at = self._stored.get(digest)
+        return (self._clock.now() - at).total_seconds() if at is not None else inf
+
+    def _refuse_late(self, commit: Commit) -> None:
+        """Refuse a run whose workflow we stored so long ago that it may be gone: we stood still. Raises StoreError."""
+        first = commit.events[0] if commit.expected_seq == 0 and commit.events else None
+        digest = str(first.data.get("workflow", "")) if first is not None else ""
+        if digest in self._stored and self._age_s(digest) > GRACE_S / 2:
+            raise StoreError(f"run {commit.run} comes too long after its workflow was stored", hint="submit it again")
 
     def _ended_at(self, run: str) -> int:
         try:

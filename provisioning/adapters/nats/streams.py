@@ -29,8 +29,8 @@ def work_stream(cluster: Cluster) -> dict[str, object]:
 
 
 def blob_stream(cluster: Cluster) -> dict[str, object]:
-    """Return the stream of workflows and long payloads."""
-    return file_stream(cluster, cluster.names.blobs, (f"{cluster.names.namespace}.wf.blob.>",))
+    """Return the stream of workflows and long payloads. What is stored again replaces what was there: it is the same."""
+    return {**file_stream(cluster, cluster.names.blobs, (f"{cluster.names.namespace}.wf.blob.>",)), "max_msgs_per_subject": 1}
 
 
 def bucket(cluster: Cluster, name: str, *, history: int = 1) -> dict[str, object]:
@@ -69,6 +69,14 @@ async def ensure(cluster: Cluster, wanted: Mapping[str, object]) -> dict[str, An
         found = await _make(cluster, name, wanted)
     _compare(name, wanted, found.get("config", {}))
     return found
+
+
+async def ensure_aged(cluster: Cluster, wanted: Mapping[str, object], age_s: float) -> None:
+    """As `ensure`, and have the stream drop what is older than that, whoever made it. Raises StoreError."""
+    aged = {**wanted, "max_age": int(age_s * SECOND_NS)}
+    config = (await ensure(cluster, aged))["config"]
+    if config.get("max_age") != aged["max_age"]:
+        await cluster.ask(f"STREAM.UPDATE.{wanted['name']}", {**config, "max_age": aged["max_age"]})
 
 
 async def _make(cluster: Cluster, name: str, wanted: Mapping[str, object]) -> dict[str, Any]:

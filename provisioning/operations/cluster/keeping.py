@@ -31,12 +31,11 @@ NAME = "reader"
 DEFAULTS = NatsSettings()
 
 
-async def keep(
-    joined: Joined, collector: LogCollector, leading: Callable[[], bool], settings: NatsSettings = DEFAULTS
-) -> None:
+async def keep(joined: Joined, collector: LogCollector, leading: Callable[[], bool], settings: NatsSettings = DEFAULTS) -> None:
     """Say what this machine has read; while it leads, publish events and remove what everybody has. Until cancelled.
 
-    For how long the servers keep what, the settings say of whoever leads. What fails is begun anew after a while: no run depends on it.
+    For how long the servers keep what, the settings say of whoever leads. What fails is begun anew after a while: no run
+    depends on it.
     """
     while True:
         try:
