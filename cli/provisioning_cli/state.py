@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from provisioning_cli import complete
-from provisioning_cli.clustered import ClusterCommand, required
+from provisioning_cli.clustered import ClusterCommand, access, required
 from provisioning_cli.context import App, me, pass_app
 from provisioning_cli.groups import Group
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from provisioning.core.resources import Resource, ResourceBook
-    from provisioning.core.stateedit import Edited
+    from provisioning.core.stateedit import Edited, Mark
     from provisioning.operations.cluster.states import Moved
 
 SERVER = click.argument("server", shell_complete=complete.servers)
@@ -28,16 +28,15 @@ def state() -> None:
     """What is recorded of every taskserv on every server."""
 
 
-@state.command()
+@state.command(cls=ClusterCommand)
 @click.argument("server", required=False, shell_complete=complete.servers)
 @TASKSERV
 @pass_app
 def show(app: App, server: str | None, taskserv: str | None) -> None:
     """Show the recorded states, of all servers, of one, or of one taskserv there."""
-    from provisioning.wiring import state_file
     from provisioning_cli import output
 
-    book = state_file(app.folder()).load_sync()
+    book = _book(app)
     rows = [
         _document(host, name, resource)
         for host, resources in _narrowed(book, server, taskserv).items()
@@ -49,6 +48,18 @@ def show(app: App, server: str | None, taskserv: str | None) -> None:
         document,
         lambda: output.table(rows, columns, empty="nothing is recorded", spare=["run_id", "profile", "operation", "ended_at"]),
     )
+
+
+def _book(app: App) -> ResourceBook:
+    """Return what the cluster says that is meant, else what the state file says."""
+    from provisioning.wiring import state_file
+
+    folder, cluster = app.folder(), access(app)
+    if cluster is None:
+        return state_file(folder).load_sync()
+    from provisioning.operations.cluster.edits import read_state
+
+    return read_state(folder, cluster)
 
 
 def _document(host: str, name: str, resource: Resource) -> dict[str, object]:
@@ -76,7 +87,7 @@ def _narrowed(book: ResourceBook, server: str | None, taskserv: str | None) -> d
     return found
 
 
-@state.command()
+@state.command(cls=ClusterCommand)
 @SERVER
 @TASKSERV
 @pass_app
@@ -85,7 +96,7 @@ def reset(app: App, server: str, taskserv: str | None) -> None:
     _edit(app, "reset", server, taskserv)
 
 
-@state.command()
+@state.command(cls=ClusterCommand)
 @SERVER
 @TASKSERV
 @pass_app
@@ -97,25 +108,34 @@ def forget(app: App, server: str, taskserv: str | None) -> None:
 def _edit(app: App, what: str, server: str, taskserv: str | None) -> None:
     from provisioning.core.stateedit import forget as forgotten
     from provisioning.core.stateedit import reset as set_back
-    from provisioning.operations.states import edit_state
 
     change = set_back if what == "reset" else forgotten
-    edited = edit_state(app.folder(), what, lambda book, mark: change(book, server, taskserv, mark), me())
-    _report(app, what, edited)
+    _report(app, what, _edited(app, what, lambda book, mark: change(book, server, taskserv, mark)))
 
 
-@state.command("import")
+def _edited(app: App, what: str, change: Callable[[ResourceBook, Mark], Edited]) -> Edited:
+    """Edit what the cluster says that is meant, else what the state file says."""
+    from provisioning.operations.states import edit_state, mark_now
+
+    folder, cluster = app.folder(), access(app)
+    if cluster is None:
+        return edit_state(folder, what, change, me())
+    from provisioning.operations.cluster import edits
+
+    return edits.edit_state(folder, cluster, mark_now(what, me()), change, app.say)
+
+
+@state.command("import", cls=ClusterCommand)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--overwrite", is_flag=True, help="Also where something else is recorded already.")
 @pass_app
 def import_(app: App, file: Path, overwrite: bool) -> None:
     """Take the states of FILE, a state file of this or an older tool, into this workspace."""
     from provisioning.core.stateedit import merge
-    from provisioning.operations.states import edit_state, read_foreign_state
+    from provisioning.operations.states import read_foreign_state
 
     foreign = read_foreign_state(file)
-    edited = edit_state(app.folder(), "import", lambda book, mark: merge(book, foreign, mark, overwrite=overwrite), me())
-    _report(app, "import", edited)
+    _report(app, "import", _edited(app, "import", lambda book, mark: merge(book, foreign, mark, overwrite=overwrite)))
 
 
 def _report(app: App, what: str, edited: Edited) -> None:
@@ -213,13 +233,14 @@ def _same_event(row: Mapping[str, object], edit: Mapping[str, object]) -> bool:
     return all(row[key] == edit[key] for key in ("ts", "server", "taskserv", "event"))
 
 
-@state.command()
+@state.command(cls=ClusterCommand)
 @pass_app
 def unlock(app: App) -> None:
     """Say who holds the workspace. A dead holder's lock frees itself, so there is nothing to force."""
     from provisioning.errors import LockedError
     from provisioning.wiring import workspace_lock
 
+    _refuse_held(app)
     holder = workspace_lock(app.folder()).holder()
     if holder is None:
         app.emit({"locked": False}, lambda: "not locked\n")
@@ -233,3 +254,17 @@ def unlock(app: App) -> None:
         f"a live runner holds the workspace: {who}",
         hint="stop it there with Ctrl-C or `provisioning run cancel last`; the lock frees itself when the process has ended",
     )
+
+
+def _refuse_held(app: App) -> None:
+    """Raise LockedError while somebody works on the workspace on the cluster that is meant."""
+    from provisioning.errors import LockedError
+
+    cluster = access(app)
+    if cluster is None:
+        return
+    from provisioning.operations.cluster.edits import holder
+
+    if who := holder(app.folder(), cluster):
+        hint = "`provisioning run cancel RUN` stops a run; who plans is gone after a minute"
+        raise LockedError(f"the workspace is locked on the cluster by {who}", hint=hint)

@@ -26,7 +26,7 @@ def edit_state(folder: Path, event: str, change: Callable[[ResourceBook, Mark], 
     Raises LockedError while a runner holds the workspace, StateFileError, StoreError, and what `change` raises.
     """
     lock, file = wiring.workspace_lock(folder), wiring.state_file(folder)
-    mark = Mark(event=event, ts=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), actor=actor)
+    mark = mark_now(event, actor)
     if not wiring.has_history(folder) and not file.path.exists():  # a name that nothing has leaves no trace
         change(ResourceBook(lineage=""), mark)
     token = lock.acquire_sync()
@@ -37,7 +37,7 @@ def edit_state(folder: Path, event: str, change: Callable[[ResourceBook, Mark], 
         if not edited.changed:
             return edited
         saved = file.save_sync(edited.book)
-        EditLog(folder).append(_record(mark, host, name) for host, name in edited.changed)
+        EditLog(folder).append(edit_record(mark, host, name) for host, name in edited.changed)
         return Edited(book=saved, changed=edited.changed)
     finally:
         lock.release_sync()
@@ -54,7 +54,13 @@ async def _catch_up(folder: Path, actor: Actor, token: int) -> None:
         store.close()
 
 
-def _record(mark: Mark, server: str, taskserv: str) -> dict[str, object]:
+def mark_now(event: str, actor: Actor) -> Mark:
+    """Return who makes an edit now."""
+    return Mark(event=event, ts=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), actor=actor)
+
+
+def edit_record(mark: Mark, server: str, taskserv: str) -> dict[str, object]:
+    """Return what the log of edits says of one resource."""
     return {
         "ts": mark.ts,
         "server": server,

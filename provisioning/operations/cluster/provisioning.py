@@ -17,13 +17,14 @@ from provisioning.core.model import Action, Step, Workflow
 from provisioning.core.plan import Plan, Selection
 from provisioning.core.planner import check_selection, make_plan
 from provisioning.core.resources import WORKSPACE, Actor, ResourceBook
-from provisioning.errors import ConfigError, LockedError, NotFoundError, ProvisioningError
+from provisioning.errors import ConfigError, LockedError, ProvisioningError
 from provisioning.operations import Listener, Project, RunOptions, RunResult
 from provisioning.operations.audience import Audience
 from provisioning.operations.cluster.catching import caught_up, written
 from provisioning.operations.cluster.following import follow
 from provisioning.operations.cluster.runs import ClusterRuns
 from provisioning.operations.cluster.sites import PACKAGE
+from provisioning.operations.cluster.turning import Turning, copy_states
 from provisioning.operations.failure import explain, resume_command, retry_command
 from provisioning.operations.orders import create, order, refuse_retry
 
@@ -74,7 +75,8 @@ class _Session:
     async def turn(self, run_id: str, *, wait: bool) -> AsyncIterator[Callable[[], Awaitable[None]]]:
         """Have the workspace for ourselves until the run begins; call what is yielded just before. Raises LockedError."""
         turns = clusters.turns(self.joined)
-        mine = await self._take(run_id, wait=wait)
+        turning = Turning(joined=self.joined, workspace=self.name, actor=self.actor)
+        mine = await turning.take(run_id, self.audience.on_note, wait=wait)
         begun: list[Turn] = []
 
         async def begin() -> None:
@@ -90,33 +92,6 @@ class _Session:
                 await turns.give_back(self.name, begun[-1] if begun else mine)
             raise
 
-    async def _take(self, run_id: str, *, wait: bool) -> Turn:
-        turns, told = clusters.turns(self.joined), ""
-        while True:
-            now = await turns.now(self.name)
-            holder = self._holder(now)
-            if not holder:
-                mine = await turns.take(self.name, now, run_id, self.actor, begun=False)
-                if mine is not None:
-                    return mine
-            elif not wait:
-                raise LockedError(f"workspace {self.name} is locked by {holder}", hint="`--wait` waits for it")
-            else:
-                if told != holder:
-                    self.audience.on_note(f"waiting for {holder}")
-                told = holder
-                await wiring.clock().sleep(0.5)
-
-    def _holder(self, turn: Turn) -> str:
-        """Return who has the workspace; nothing where its run has ended, or never was."""
-        if not turn.run:
-            return ""
-        try:
-            summary = self.joined.store.history.summary(turn.run)
-        except NotFoundError:
-            return "" if turn.begun else f"{turn.actor}, who plans"
-        return "" if summary.ended_at is not None else f"run {turn.run} of {turn.actor}"
-
     async def follow(self, run_id: str, start: Awaitable[None], flow: Workflow, after: int = 0) -> RunDetail:
         """Start a run and show it until it has ended; then this machine's state file is as the cluster's states are."""
         detail = await follow(self.joined, run_id, start, flow, self.audience, self.actor, after)
@@ -131,16 +106,7 @@ class _Session:
         book = await resources.found()
         if book is None:
             return
-        lock = wiring.workspace_lock(self.project.folder)
-        try:
-            highest = await clusters.fences(self.joined.cluster).highest(self.name)
-            await lock.acquire()
-            lock.exceed_sync(highest)
-            wiring.state_file(self.project.folder).adopt_sync(book)
-        except ProvisioningError as error:
-            self.audience.on_note(f"the state file of this machine was left as it is: {error.message}")
-        finally:
-            await lock.release()
+        await copy_states(self.joined, self.name, self.project.folder, book, self.audience.on_note)
 
 
 async def provision(
