@@ -34,6 +34,8 @@ def worker() -> None:
     "--dags", metavar="DIR", type=click.Path(path_type=Path), help="Its own DAG files; others get from it what they lack."
 )
 @click.option("--name", metavar="NAME", help="What it is called; its machine and process if nothing is said.")
+@click.option("--pool", "pools", multiple=True, metavar="NAME=N", help="Slots of a pool that all runs share; repeatable.")
+@click.option("--max-runs", type=click.IntRange(min=0), default=0, metavar="N", help="Runs at once, the others are queued.")
 @click.option("--no-scheduler", is_flag=True, help="Only run steps; leave deciding to other workers.")
 @click.option(
     "--drain", "drain_s", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="S", help="What runs may take."
@@ -51,6 +53,8 @@ def start(
     modules: tuple[str, ...],
     dags: Path | None,
     name: str | None,
+    pools: tuple[str, ...],
+    max_runs: int,
     no_scheduler: bool,
     drain_s: float,
     with_server: bool,
@@ -62,6 +66,7 @@ def start(
     Relative paths of secrets begin in the workspace of -w, else in the current folder.
     """
     from provisioning import clusters
+    from provisioning.client.engine import Options
     from provisioning.client.node import Duty
     from provisioning.client.working import work
     from provisioning.operations.session import run_blocking
@@ -80,8 +85,17 @@ def start(
         home=home,
         dags=dags.absolute() if dags is not None else None,
     )
-    trial = _trial(with_server=with_server, folder=data, port=port, url="nats" in app.given)
-    run_blocking(work(found, folder, duty, drain_s=drain_s, trial=trial, ready=lambda said: _tell(app, said), say=app.say))
+    working = work(
+        found,
+        folder,
+        duty,
+        drain_s=drain_s,
+        trial=_trial(with_server=with_server, folder=data, port=port, url="nats" in app.given),
+        ready=lambda said: _tell(app, said),
+        say=app.say,
+        options=Options(pools=_pools(pools), runs=max_runs),
+    )
+    run_blocking(working)
 
 
 @worker.command("list", cls=ClusterCommand)
@@ -202,6 +216,18 @@ def _checked_name(name: str) -> str:
     if re.fullmatch(NAME_PATTERN, name) is None:
         raise UsageError(f"found the worker's name {quote(name)}, expected {NAME_RULE}")
     return name
+
+
+def _pools(words: Sequence[str]) -> Mapping[str, int]:
+    from provisioning.errors import UsageError
+
+    found: dict[str, int] = {}
+    for word in words:
+        name, _, slots = word.partition("=")
+        if not (name and slots.isdecimal() and slots.isascii() and len(slots) < 7 and int(slots) > 0):
+            raise UsageError(f"found the pool {word!r}, expected NAME=SLOTS", hint="for example --pool db=4")
+        found[name] = int(slots)
+    return found
 
 
 def _labels(words: Sequence[str]) -> Mapping[str, str]:

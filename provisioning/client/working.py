@@ -46,8 +46,11 @@ async def work(
     trial: Trial | None,
     ready: Callable[[Ready], None],
     say: Callable[[str], None],
+    options: Options,
 ) -> bool:
     """Work until SIGTERM or Ctrl-C, then let what runs end, for at most `drain_s`; return whether all of it has.
+
+    Of the `options`, `pools` and `runs` count, while this process decides.
 
     Raises UsageError, ConfigError, StoreError.
     """
@@ -57,8 +60,9 @@ async def work(
             raise UsageError("no cluster is named", hint="give --nats URL, or --with-server for a trial on this machine")
         joined = await clusters.join(access)
         try:
-            options = Options(slots=duty.slots, worker=duty.name, alert_at=settings.dead_letters.alert_at)
-            async with Node(joined, duty, found, options) as node:
+            alert_at = settings.dead_letters.alert_at
+            whole = replace(options, slots=duty.slots, worker=duty.name, alert_at=alert_at)
+            async with Node(joined, duty, found, whole) as node:
                 ready(Ready(url=clusters.shown_urls(access), namespace=access.namespace, duty=duty))
                 return await _until_ended(node, drain_s, say)
         finally:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
+import pytest
+from support.calls import Caller
 from support.clusterprocs import WorkerProcess, reach, worker
 from support.daguhome import dag_folder
+from support.natsnodes import shell_step
 
 from provisioning import clusters, wiring
 from provisioning.adapters.nats.connect import Access
 from provisioning.client import connect
 from provisioning.clusters import Joined
-from provisioning.core.model import RunState
+from provisioning.core.model import RunState, Workflow
 from provisioning.operations import steering
 from provisioning.operations.cluster.dagu import catalogue_at, send_off
 from provisioning.operations.cluster.runs import ClusterRuns
@@ -39,12 +44,12 @@ def marks_of(marks: Path) -> list[tuple[str, str, str]]:
 
 def peak(marks: Path, name: str = "") -> int:
     """Return how many runs, of one DAG or of all, were at it at once."""
-    going = most = 0
-    for what, dag, _run in marks_of(marks):
-        if name in {"", dag}:
-            going += 1 if what == "begin" else -1
-            most = max(most, going)
-    return most
+    return most([what == "begin" for what, dag, _run in marks_of(marks) if name in {"", dag}])
+
+
+def most(turns: Iterable[bool]) -> int:
+    """Return how many were there at once: True is one that comes, False one that goes."""
+    return max(accumulate(1 if comes else -1 for comes in turns))
 
 
 def began(marks: Path) -> list[str]:
@@ -74,6 +79,12 @@ class Submitter:
         """Return runs in the order in which they were started."""
         at = {run: self.joined.store.history.summary(run).started_at for run in run_ids}
         return sorted(run_ids, key=lambda run: str(at[run]))
+
+    def turns(self, *run_ids: str) -> list[bool]:
+        """Return, in the order of time, whether one of these runs began or ended."""
+        found = [self.joined.store.history.summary(run) for run in run_ids]
+        ends = sorted([*((str(one.started_at), True) for one in found), *((str(one.ended_at), False) for one in found)])
+        return [begins for _at, begins in ends]
 
     async def is_queued(self, *run_ids: str) -> bool:
         return [await self.stands(run) for run in run_ids] == [RunState.QUEUED] * len(run_ids)
@@ -148,6 +159,22 @@ async def test_a_run_that_waits_is_queued_says_for_whom_and_can_be_stopped(tmp_p
     assert began(marks) == ["r1", "r3", "r4"]
 
 
+async def test_pools_and_the_limit_of_runs_are_those_of_the_worker_that_decides(tmp_path: Path, nats_access: Access) -> None:
+    marks, options = tmp_path / "marks", reach(nats_access)
+    steps = [replace(shell_step(f"s{number}", seconds=0.3, marks=marks), pools=("wide",)) for number in range(4)]
+    flow = Workflow(name="busy", steps=tuple(steps))
+    with worker(tmp_path / "w0", *options, "--name", "w0", "--pool", "wide=3", "--max-runs", "2"):
+        async with submitter(nats_access, tmp_path) as one:
+            for run in ("r1", "r2", "r3"):
+                await one.runs.submit(run, flow)
+            assert await one.ended("r1", "r2", "r3") == {"succeeded": 3}
+            runs_at_once = most(one.turns("r1", "r2", "r3"))
+
+    lines = marks.read_text("utf-8").splitlines()
+    assert most([line.split()[0] == "begin" for line in lines]) == 3
+    assert runs_at_once == 2
+
+
 async def test_a_queue_holds_and_goes_on_when_whoever_decides_is_killed_again_and_again(
     tmp_path: Path, nats_access: Access
 ) -> None:
@@ -174,3 +201,10 @@ async def test_a_queue_holds_and_goes_on_when_whoever_decides_is_killed_again_an
     assert order == runs
     assert peak(marks) == 2
     assert Counter(began(marks)) == dict.fromkeys(runs, 1)
+
+
+@pytest.mark.parametrize("word", ["db", "db=", "=4", "db=0", "db=many", "db=12345678"])
+def test_a_pool_that_is_none_is_refused_before_anybody_is_asked(capsys: pytest.CaptureFixture[str], word: str) -> None:
+    answer = Caller(capsys)("worker", "start", "--nats", "nats://127.0.0.1:1", "--pool", word)
+    assert answer.code == 2
+    assert f"found the pool '{word}', expected NAME=SLOTS" in answer.err
