@@ -144,10 +144,6 @@ def logs(app: App, run_ref: str, step: str | None, attempt: int | None, tail: in
     )
 
 
-def _log_document(one: AttemptRecord, text: str) -> dict[str, object]:
-    return {"step": one.step, "attempt": one.attempt, "state": one.state.value, "log": one.log, "text": text}
-
-
 def _log_text(one: AttemptRecord, text: str) -> str:
     from provisioning.core.text import plain_text
     from provisioning_cli import output

@@ -143,16 +143,6 @@ def read_log(path: Path, *, lines: int | None = None) -> str:
         raise store_error("reading the log", path, error) from error
 
 
-def read_streams(path: Path) -> tuple[str, str]:
-    """Return standard output and standard error of the attempt whose log is `path`, as safe text.
-
-    A log that has both in one file is all standard output. Raises NotFoundError, StoreError.
-    """
-    other = path.with_suffix(".err")
-    apart = path.suffix == ".out" and other.exists()
-    return read_log(path), read_log(other) if apart else ""
-
-
 def last_lines(data: bytes, lines: int) -> list[str]:
     """Return the last lines of some output as safe text, without the empty ones at its end."""
     return plain_text(data).rstrip("\n").split("\n")[-lines:] if lines > 0 and data.strip() else []

@@ -89,16 +89,3 @@ def closure(graph: Graph, starts: Iterable[str]) -> dict[str, str]:
                 queued.add(need)
                 queue.append(need)
     return {graph.ids[need]: graph.ids[user] for need, user in needed_by.items()}
-
-
-def remaining_lengths(graph: Graph) -> dict[str, int]:
-    """Return for each name how many names the longest path from it to an end has, itself included.
-
-    Raises ConfigError when there is a cycle.
-    """
-    lengths = [1] * len(graph.ids)
-    for id in reversed(order(graph)):
-        index = graph.position[id]
-        for need in graph.needs[index]:
-            lengths[need] = max(lengths[need], lengths[index] + 1)
-    return dict(zip(graph.ids, lengths, strict=True))

@@ -125,11 +125,6 @@ class Here:
 HERE = Here()
 
 
-def is_driven(folder: Path) -> bool:
-    """Whether a process of this machine drives the runs in a folder."""
-    return HERE.driven(folder)
-
-
 def cancel(folder: Path, ref: str, actor: str, reach: Reach = HERE) -> Asked:
     """Ask for a run to be stopped. Raises NotFoundError, UsageError for a run that has ended, or was cut off."""
     return _ask(folder, _open_run(folder, ref), "cancel", actor, reach=reach)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.disks import no_file_grows_past, nobody_may_write
 
 from provisioning.adapters.files import slug
-from provisioning.adapters.logs import FileLogs, read_log, read_streams
+from provisioning.adapters.logs import FileLogs, read_log
 from provisioning.errors import NotFoundError, StoreError, UsageError
 
 
@@ -116,23 +116,6 @@ def test_a_log_is_read_as_safe_text_or_only_its_end(logs: FileLogs) -> None:
     log.close()
     assert read_log(Path(log.path)) == "one\ntwo \N{REPLACEMENT CHARACTER}\nthree\n\n"
     assert read_log(Path(log.path), lines=2) == "two \N{REPLACEMENT CHARACTER}\nthree\n"
-
-
-def test_both_streams_of_an_attempt_are_read_from_the_path_of_the_first(logs: FileLogs) -> None:
-    out, err = logs.open("r1", "s", 1, kind="out"), logs.open("r1", "s", 1, kind="err")
-    out.write(b"good\n")
-    err.write(b"\x1b[31mbad\n")
-    for log in (out, err):
-        log.close()
-    assert read_streams(Path(out.path)) == ("good\n", "bad\n")
-    Path(err.path).unlink()
-    assert read_streams(Path(out.path)) == ("good\n", "")
-    merged = logs.open("r1", "s", 1)
-    merged.write(b"both\n")
-    merged.close()
-    assert read_streams(Path(merged.path)) == ("both\n", "")
-    with pytest.raises(NotFoundError, match=r"gone\.out"):
-        read_streams(Path("gone.out"))
 
 
 @pytest.mark.parametrize("lines", [None, 3])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioning.core.graph import closure, cycle, make_graph, order, remaining_lengths
+from provisioning.core.graph import closure, cycle, make_graph, order
 from provisioning.errors import ConfigError
 
 DIAMOND = {"d": ["b", "c"], "b": ["a"], "c": ["a"], "a": [], "z": []}
@@ -97,17 +97,12 @@ def test_a_cycle_is_told_as_one_concrete_path(needs: dict[str, list[str]], path:
             order(graph)
 
 
-def test_remaining_lengths_count_the_names_to_the_farthest_end() -> None:
-    assert remaining_lengths(make_graph(DIAMOND)) == {"a": 3, "b": 2, "c": 2, "d": 1, "z": 1}
-
-
 def test_a_chain_of_a_hundred_thousand_is_no_deeper_than_one_of_two() -> None:
     size = 100_000
     needs = {str(index): [str(index - 1)] if index else [] for index in range(size)}
     graph = make_graph(needs)
     assert order(graph) == list(needs)
     assert len(closure(graph, [str(size - 1)])) == size - 1
-    assert remaining_lengths(graph)["0"] == size
     assert len(cycle(make_graph({**needs, "0": [str(size - 1)]}))) == size + 1
 
 

@@ -44,12 +44,6 @@ class MemoryLease:
         while self._room.holder is self:
             await self._room.taken.heard()
 
-    def take_away(self) -> None:
-        """Take it from whoever has it, as a clock that runs out does."""
-        self._room.holder = None
-        self._room.left.ring()
-        self._room.taken.ring()
-
     async def release(self) -> None:
         """Give it up. Giving up what is not held is no error."""
         if self._room.holder is self:

@@ -42,7 +42,6 @@ class Rules:
 
 
 PLAIN_RULES = Rules()
-CURRENT_RULES = Rules(escapes=True, keeps_backslash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,11 +62,6 @@ class Library:
 
     # ------------------------------------------------------------ lists
 
-    def shelf(self) -> list[Shelved]:
-        """Return every file with its next start, in the order of file names; none where there is no folder."""
-        now, local = wiring.clock().now(), local_zone()
-        return [_shelved(entry, now, local) for entry in self.entries()]
-
     def page(self, *, q: str = "", label: str = "", after: str = "", limit: int = 100, suspended: bool | None = None) -> Page:
         """Return the files whose name or description has `q` in it and that have the label; `after` is a file name."""
         entries = self.entries()

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from support.growth import grows_linearly
 
 from provisioning.core.dagu.text import (
-    CURRENT_RULES,
     LONGEST_CHARS,
     Rules,
     Scope,
@@ -20,6 +19,7 @@ from provisioning.core.dagu.text import (
 )
 from provisioning.errors import ConfigError
 
+CURRENT_RULES = Rules(escapes=True, keeps_backslash=False)
 SCOPE = Scope(
     variables={
         "NAME": "world",
