@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support import nursery
+from support.nursery import Call, Forked, run
 
 LONG_S = 30.0  # nothing in a test takes that long
 
@@ -51,18 +49,9 @@ class Engine:
         return {**kept, **places, "PYTHONDONTWRITEBYTECODE": "1", **more}
 
     @contextmanager
-    def started(self, *words: str, **more: str) -> Iterator[subprocess.Popen[str]]:
+    def started(self, *words: str, **more: str) -> Iterator[Forked]:
         """Start it, and end it afterwards."""
-        command = [sys.executable, "-m", "provisioning_cli.engine_main", *words]
-        with subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            cwd=self.folder,
-            env=self.environment(**more),
-        ) as running:
+        with Forked(self.call(*words, **more)) as running:
             try:
                 yield running
             finally:
@@ -70,14 +59,13 @@ class Engine:
 
     def __call__(self, *words: str, **more: str) -> Ended:
         """Run it to its end."""
-        call = nursery.Call(
-            module="provisioning_cli.engine_main",
-            arguments=words,
-            folder=str(self.folder),
-            environment=self.environment(**more),
-        )
-        code, out, err = nursery.run(call, limit_s=LONG_S)
+        code, out, err = run(self.call(*words, **more), limit_s=LONG_S)
         return Ended(code=code, out=out, err=err)
+
+    def call(self, *words: str, **more: str) -> Call:
+        """Return what it is called with."""
+        environment = self.environment(**more)
+        return Call(module="provisioning_cli.engine_main", arguments=words, folder=str(self.folder), environment=environment)
 
     def status(self, ref: str) -> Any:
         """Return the JSON of `status`, whatever it exits with."""

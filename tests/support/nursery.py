@@ -2,7 +2,7 @@
 
 Whatever is called here is a process of its own, in a session of its own, with the folder, environment and streams that it
 is given, and ends as the program ends. Only the imports are not made anew: of a short call they are nine tenths. What a
-start costs, and that it works, is for other tests (`tests/cli/test_start.py`), and so is whatever is started to be killed.
+start costs, and that it works, is for other tests (`tests/cli/test_start.py`, and `RealWorkspace.start`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import pkgutil
+import select
 import selectors
 import signal
 import socket
@@ -26,8 +27,10 @@ from functools import cache
 from typing import NoReturn
 
 LOADED = ("provisioning_cli", "provisioning")  # with all that is in them, except:
-NOT_LOADED = ("provisioning.api", "provisioning.adapters.nats", "provisioning.operations.cluster", "provisioning_cli.server")
+NOT_LOADED = ("provisioning.adapters.nats", "provisioning.operations.cluster")
+OF_SERVERS = ("provisioning.api", "provisioning_cli.server")  # only for these
 AT_USE = ("paramiko", "rich.console", "rich.table", "rich.live", "rich.tree", "jsonschema", "networkx", "sqlite3")
+SERVES = "server"
 READ_BYTES = 65_536
 
 
@@ -41,52 +44,109 @@ class Call:
     environment: Mapping[str, str]
 
 
-def run(call: Call, *, limit_s: float) -> tuple[int, str, str]:
-    """Run a program to its end; return exit code (or signal, negative), output and messages.
+class Forked:
+    """A program that was called: what tests use of `subprocess.Popen[str]`, and the same in all of it.
 
-    As with a pipe of the shell, the end is when nobody holds the streams any more.
+    `err` is where its messages go if not to a pipe.
+    """
+
+    def __init__(self, call: Call, *, err: int | None = None) -> None:
+        self.args = list(call.arguments)
+        self.returncode: int | None = None
+        (out, its_out), (told, its_attendant) = os.pipe(), os.pipe()
+        errors, its_err = os.pipe() if err is None else (None, os.dup(err))
+        given = (its_out, its_err, its_attendant)
+        with os.fdopen(os.memfd_create("call"), "w") as asked:
+            json.dump(asdict(call), asked)
+            asked.flush()
+            socket.send_fds(_nursery(serves=SERVES in call.arguments), [b"!"], [asked.fileno(), *given])
+        for one in given:
+            os.close(one)
+        self.stdout, self._told = os.fdopen(out), os.fdopen(told)
+        self.stderr = None if errors is None else os.fdopen(errors)
+        self.pid = int(self._told.readline())
+
+    def __enter__(self) -> Forked:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pipe in (self.stdout, self.stderr):
+            if pipe is not None:
+                pipe.close()
+        self.wait()
+        self._told.close()
+
+    def poll(self) -> int | None:
+        """Return the exit code, or a signal's number, negative; None as long as it goes on."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. Raises subprocess.TimeoutExpired."""
+        if self.returncode is None:
+            if not select.select([self._told], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self.returncode = int(self._told.readline())
+        return self.returncode
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """Wait until nobody holds its streams any more and it has ended; return what it printed. Raises as `wait` does."""
+        until_s = time.monotonic() + timeout
+        pipes = [pipe for pipe in (self.stdout, self.stderr) if pipe is not None]
+        found = [part.decode() for part in _read([pipe.fileno() for pipe in pipes], until_s, self.args)]
+        self.wait(max(0.0, until_s - time.monotonic()))
+        return found[0], found[1] if len(found) > 1 else ""
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, if there still is somebody to hear it."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it, and nothing that it has started."""
+        self.send_signal(signal.SIGKILL)
+
+
+def run(call: Call, *, limit_s: float) -> tuple[int, str, str]:
+    """Run a program to its end; return exit code, output and messages.
 
     Raises:
         subprocess.TimeoutExpired: it did not end; its session was killed.
     """
-    pipes = [os.pipe() for _ in range(3)]  # output, messages, and what the attendant says: process id, exit code
-    with os.fdopen(os.memfd_create("call"), "w") as asked:
-        json.dump(asdict(call), asked)
-        asked.flush()
-        socket.send_fds(_nursery(), [b"!"], [asked.fileno(), *(theirs for _, theirs in pipes)])
-    for _, theirs in pipes:
-        os.close(theirs)
-    ended, (out, err, told) = _read([ours for ours, _ in pipes], limit_s)
-    if not ended:
-        os.killpg(int(told.split()[0]), signal.SIGKILL)
-        raise subprocess.TimeoutExpired(list(call.arguments), limit_s, out, err)
-    return int(told.split()[1]), out.decode(), err.decode()
+    with Forked(call) as running:
+        try:
+            out, err = running.communicate(limit_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            raise
+        return running.wait(), out, err
 
 
-def _read(pipes: Sequence[int], limit_s: float) -> tuple[bool, list[bytes]]:
-    """Return whether all pipes came to their ends, and what was in them."""
-    until_s, found = time.monotonic() + limit_s, {pipe: bytearray() for pipe in pipes}
+def _read(pipes: Sequence[int], until_s: float, args: Sequence[str]) -> list[bytes]:
+    """Return what is in the pipes up to their ends."""
+    found = {pipe: bytearray() for pipe in pipes}
     with selectors.DefaultSelector() as ready:
         for pipe in pipes:
             ready.register(pipe, selectors.EVENT_READ)
-        while ready.get_map() and time.monotonic() < until_s:
-            for key, _ in ready.select(until_s - time.monotonic()):
+        while ready.get_map():
+            left_s = until_s - time.monotonic()
+            if left_s < 0:
+                raise subprocess.TimeoutExpired(args, left_s)
+            for key, _ in ready.select(left_s):
                 part = os.read(key.fd, READ_BYTES)
                 found[key.fd] += part
                 if not part:
                     ready.unregister(key.fd)
-        ended = not ready.get_map()
-    for pipe in pipes:
-        os.close(pipe)
-    return ended, [bytes(part) for part in found.values()]
+    return [bytes(part) for part in found.values()]
 
 
 @cache
-def _nursery() -> socket.socket:
-    """Return the way to the process that is forked, one for each process of tests. It ends when the way is closed."""
+def _nursery(*, serves: bool) -> socket.socket:
+    """Return the way to the process that is forked; each process of tests has its own. It ends when the way is closed."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     given = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
-    words = [sys.executable, __file__, str(its.fileno())]
+    words = [sys.executable, __file__, str(its.fileno()), *([SERVES] if serves else [])]
     process = subprocess.Popen(words, pass_fds=[its.fileno()], env=given, stdin=subprocess.DEVNULL, start_new_session=True)
     its.close()
 
@@ -101,9 +161,9 @@ def _nursery() -> socket.socket:
 # ---------------------------------------------------------------- in the process that is forked
 
 
-def attend(asked: socket.socket) -> None:
+def attend(asked: socket.socket, *, serves: bool) -> None:
     """Fork a program whenever somebody asks for one, until nobody can any more."""
-    for name in [*_modules(), *AT_USE]:
+    for name in [*_modules(() if serves else OF_SERVERS), *AT_USE]:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
@@ -126,11 +186,11 @@ def _let_rest() -> None:
             pass
 
 
-def _modules() -> Iterator[str]:
+def _modules(but: tuple[str, ...]) -> Iterator[str]:
     for name in LOADED:
         package = importlib.import_module(name)
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
-            if not module.name.startswith(NOT_LOADED):
+            if not module.name.startswith((*NOT_LOADED, *but)):
                 yield module.name
 
 
@@ -165,4 +225,4 @@ def _become(call: Call, out: int, err: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    attend(socket.socket(fileno=int(sys.argv[1])))
+    attend(socket.socket(fileno=int(sys.argv[1])), serves=SERVES in sys.argv)

@@ -8,8 +8,6 @@ import re
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from support.dagengine import LONG_S, Engine
+from support.nursery import Forked
 from support.served import PASSWORD, quick_passwords
 
 from provisioning import wiring
@@ -120,9 +119,8 @@ def outside(
 ) -> Iterator[Outside]:
     """Serve an engine's folder for as long as the block takes, and end it in order. `known` are tokens of an earlier one."""
     said = engine.folder / "server.log"
-    command = [sys.executable, "-m", "provisioning_cli.engine_main", "server", "--port", str(port), *words]
     found = dict(known) if known is not None else tokens(engine)
-    with said.open("wb") as log, subprocess.Popen(command, cwd=engine.folder, env=engine.environment(), stderr=log) as running:
+    with said.open("wb") as log, Forked(engine.call("server", "--port", str(port), *words), err=log.fileno()) as running:
         try:
             where = _listening(said, running)
             yield Outside(port=where, pid=running.pid, tokens=found, trusted=trusted)
@@ -134,7 +132,7 @@ def outside(
                 running.kill()
 
 
-def _listening(said: Path, running: subprocess.Popen[bytes]) -> int:
+def _listening(said: Path, running: Forked) -> int:
     end_s = time.monotonic() + LONG_S
     while (match := re.search(r"listening on https?://[^\s]*:(\d+)", said.read_text())) is None:
         assert running.poll() is None, said.read_text()

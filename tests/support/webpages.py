@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from support.dagengine import LONG_S, Engine
+from support.nursery import Forked
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
@@ -27,7 +27,7 @@ class Serving:
 
     address: str
     token: str
-    running: subprocess.Popen[str]
+    running: Forked
 
     @property
     def port(self) -> str:
