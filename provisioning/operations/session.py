@@ -124,17 +124,7 @@ async def open_session(project: Project, options: RunOptions, listener: Listener
         stack.callback(store.close)
         hosts = project.connect(project.folder, project.infra.servers, project.settings)
         stack.push_async_callback(hosts.close)
-        slots = options.max_parallel or project.settings.run.max_parallel
-        worker = Worker(
-            "local",
-            store,
-            wiring.actions(project.infra, project.folder, hosts, lineage=book.lineage, token=token),
-            wiring.log_store(project.folder, project.settings),
-            clock,
-            place=Place(slots=slots),
-            watcher=audience.on_output,
-        )
-        worker.hide(wiring.declared_secrets(project.infra, project.folder))
+        worker = _worker(project, options, store, hosts, audience, lineage=book.lineage, token=token)
         runner = Runner(
             store,
             clock,
@@ -156,6 +146,30 @@ async def open_session(project: Project, options: RunOptions, listener: Listener
         )
         await catch_up(store, recorder, clock, token, audience.on_note)
         yield session
+
+
+def _worker(
+    project: Project,
+    options: RunOptions,
+    store: SqliteStore,
+    hosts: Hosts,
+    audience: Audience,
+    *,
+    lineage: str,
+    token: int,
+) -> Worker:
+    """Return who does the steps, and shows none of the secrets that the workspace names."""
+    worker = Worker(
+        "local",
+        store,
+        wiring.actions(project.infra, project.folder, hosts, lineage=lineage, token=token),
+        wiring.log_store(project.folder, project.settings),
+        wiring.clock(),
+        place=Place(slots=options.max_parallel or project.settings.run.max_parallel),
+        watcher=audience.on_output,
+    )
+    worker.hide(wiring.declared_secrets(project.infra, project.folder))
+    return worker
 
 
 async def _warm(session: Session, plan: Plan) -> None:

@@ -25,6 +25,7 @@ from provisioning.api.shapes.workspaces import (
     WorkspaceList,
 )
 from provisioning.api.table import API, Endpoint
+from provisioning.core import plan as planned
 from provisioning.core.access import Role
 from provisioning.core.plan import Selection
 from provisioning.core.resources import ResourceBook
@@ -108,23 +109,23 @@ def get_plan(
         reset_prerequisites=reset_prerequisites,
     )
     plan = project.plan(asked)
-    steps = [
-        PlanStep(
-            id=one.id,
-            formula=one.formula,
-            server=one.server,
-            taskserv=one.taskserv,
-            kind=one.kind,
-            action=one.action.value,
-            because=one.because,
-            runs=one.runs,
-            profile=one.profile,
-            operation=one.operation,
-            depends_on=list(one.depends_on),
-        )
-        for one in plan.steps
-    ]
-    return Plan(infra=plan.infra, has_dag=plan.has_dag, notes=list(plan.notes), steps=steps)
+    return Plan(infra=plan.infra, has_dag=plan.has_dag, notes=list(plan.notes), steps=[_planned(one) for one in plan.steps])
+
+
+def _planned(one: planned.PlanStep) -> PlanStep:
+    return PlanStep(
+        id=one.id,
+        formula=one.formula,
+        server=one.server,
+        taskserv=one.taskserv,
+        kind=one.kind,
+        action=one.action.value,
+        because=one.because,
+        runs=one.runs,
+        profile=one.profile,
+        operation=one.operation,
+        depends_on=list(one.depends_on),
+    )
 
 
 def get_workspace_graph(host: TheHost, name: WorkspaceName, infra: Filter = None) -> Graph:

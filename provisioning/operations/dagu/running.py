@@ -201,7 +201,7 @@ class _Session:
 @asynccontextmanager
 async def _session(catalogue: Catalogue, run_id: str, settings: Settings, listener: Listener) -> AsyncIterator[_Session]:
     """Take the run's lock and open its store."""
-    data, clock, audience = catalogue.places.data, wiring.clock(), Audience(listener)
+    data, audience = catalogue.places.data, Audience(listener)
     async with AsyncExitStack() as stack:
         lock = wiring.run_lock(data, run_id)
         lock.acquire_sync()
@@ -210,26 +210,7 @@ async def _session(catalogue: Catalogue, run_id: str, settings: Settings, listen
         stack.callback(store.close)
         tools = wiring.dagu_tools(catalogue.places.dags, settings, lambda: functions_of(catalogue.places), readers())
         stack.push_async_callback(_close, tools)
-        at_hand: list[Worker] = []
-        runner = Runner(
-            store,
-            clock,
-            roll=random.random,
-            stop_work=lambda run: at_hand[0].cancel(run),  # noqa: PLW0108 - the worker is made after the runner
-            projections=(audience,),
-            fence=None,
-            poll_s=POLL_S,
-        )
-        worker = Worker(
-            "local",
-            store,
-            wiring.dagu_actions(tools, runner, Files(catalogue)),
-            wiring.log_store(data, settings),
-            clock,
-            place=Place(slots=AT_ONCE),
-            watcher=audience.on_output,
-        )
-        at_hand.append(worker)
+        runner, worker = _engine(catalogue, settings, store, tools, audience)
         yield _Session(
             catalogue=catalogue,
             run_id=run_id,
@@ -239,6 +220,28 @@ async def _session(catalogue: Catalogue, run_id: str, settings: Settings, listen
             audience=audience,
             actor=wiring.identity(),
         )
+
+
+def _engine(
+    catalogue: Catalogue, settings: Settings, store: SqliteStore, tools: Tools, audience: Audience
+) -> tuple[Runner, Worker]:
+    """Return what decides of a run, and what does its steps."""
+    clock = wiring.clock()
+    at_hand: list[Worker] = []
+    runner = Runner(
+        store,
+        clock,
+        roll=random.random,
+        stop_work=lambda run: at_hand[0].cancel(run),  # noqa: PLW0108 - the worker is made after the runner
+        projections=(audience,),
+        fence=None,
+        poll_s=POLL_S,
+    )
+    actions = wiring.dagu_actions(tools, runner, Files(catalogue))
+    logs = wiring.log_store(catalogue.places.data, settings)
+    worker = Worker("local", store, actions, logs, clock, place=Place(slots=AT_ONCE), watcher=audience.on_output)
+    at_hand.append(worker)
+    return runner, worker
 
 
 async def _close(tools: Tools) -> None:
