@@ -9,12 +9,12 @@ import subprocess
 from pathlib import Path
 
 from support.calls import Caller
-from support.programs import DRIVER, LONG_S, SLOW, command, program, run_json, until
+from support.nursery import Forked
+from support.programs import DRIVER, LONG_S, SLOW, called, command, program, run_json, until
 
 
-def watching(folder: Path, *options: str) -> subprocess.Popen[str]:
-    words = command("-w", str(folder), "run", "watch", "r-1", *options)
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def watching(folder: Path, *options: str) -> Forked:
+    return called(folder, "-w", str(folder), "run", "watch", "r-1", *options)
 
 
 def test_a_run_is_paused_resumed_and_signalled_while_two_others_watch_it(cli: Caller, tmp_path: Path) -> None:
@@ -126,11 +126,11 @@ def test_a_replay_that_nobody_else_drives_runs_here_and_ends_with_its_code(tmp_p
         run_json(tmp_path, "run", "signal", "r-1", "go")
         assert first.wait(LONG_S) == 0
 
-    words = command("deadletter", "replay", "1", "--import", "wired", "-o", "json")
-    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=LONG_S)
+    with called(tmp_path, "deadletter", "replay", "1", "--import", "wired", "-o", "json") as ended:
+        out, err = ended.communicate(LONG_S)
 
-    assert ended.returncode == 0, ended.stderr
-    document = json.loads(ended.stdout)
+    assert ended.wait() == 0, err
+    document = json.loads(out)
     assert (document["status"], document["outputs"]["b"]) == ("succeeded", 2)
 
 
@@ -139,18 +139,17 @@ def test_what_a_function_prints_is_not_among_the_results(tmp_path: Path) -> None
         run_json(tmp_path, "run", "signal", "r-1", "go")
         assert running.wait(LONG_S) == 0
 
-    words = command("run", "retry", "r-1", "--from", "a", "-o", "json")
-    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=LONG_S)
+    with called(tmp_path, "run", "retry", "r-1", "--from", "a", "-o", "json") as ended:
+        out, err = ended.communicate(LONG_S)
 
-    assert (ended.returncode, json.loads(ended.stdout)["status"]) == (0, "succeeded")
-    assert "this is no result" in ended.stderr
+    assert (ended.wait(), json.loads(out)["status"]) == (0, "succeeded")
+    assert "this is no result" in err
 
 
 def test_ctrl_c_cancels_what_is_driven_here(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     subprocess.run([*command()[:1], "slow.py"], cwd=tmp_path, check=True, timeout=LONG_S)
-    words = command("run", "retry", "slow-1")
-    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ours:
+    with called(tmp_path, "run", "retry", "slow-1") as ours:
         assert ours.stderr is not None
         while "s  started" not in ours.stderr.readline():
             assert ours.poll() is None

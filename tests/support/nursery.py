@@ -27,8 +27,7 @@ from functools import cache
 from typing import NoReturn
 
 LOADED = ("provisioning_cli", "provisioning")  # with all that is in them, except:
-NOT_LOADED = ("provisioning.adapters.nats", "provisioning.operations.cluster")
-OF_SERVERS = ("provisioning.api", "provisioning_cli.server")  # only for these
+OF_SERVERS = ("provisioning.api", "provisioning_cli.server")
 AT_USE = ("paramiko", "rich.console", "rich.table", "rich.live", "rich.tree", "jsonschema", "networkx", "sqlite3")
 SERVES = "server"
 READ_BYTES = 65_536
@@ -190,7 +189,7 @@ def _modules(but: tuple[str, ...]) -> Iterator[str]:
     for name in LOADED:
         package = importlib.import_module(name)
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
-            if not module.name.startswith((*NOT_LOADED, *but)):
+            if not module.name.startswith(but):
                 yield module.name
 
 

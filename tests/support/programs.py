@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from support.nursery import Call, Forked
 
 LONG_S = 60.0  # nothing in a test takes that long
 
@@ -101,10 +104,18 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "provisioning_cli.main", *arguments]
 
 
+def called(folder: Path, *arguments: str) -> Forked:
+    """Start the command line in a folder."""
+    call = Call(module="provisioning_cli.main", arguments=arguments, folder=str(folder), environment=dict(os.environ))
+    return Forked(call)
+
+
 def run_json(folder: Path, *arguments: str) -> Any:
     """Call the command line and return its JSON."""
-    words = command("-w", str(folder), *arguments, "-o", "json")
-    return json.loads(subprocess.run(words, capture_output=True, text=True, check=True, timeout=LONG_S).stdout)
+    with called(folder, "-w", str(folder), *arguments, "-o", "json") as running:
+        out, err = running.communicate(LONG_S)
+        assert running.wait() == 0, err
+    return json.loads(out)
 
 
 def until(holds: Callable[[], bool]) -> None:
