@@ -17,6 +17,7 @@ from provisioning import wiring
 from provisioning.builder.workflow import Workflow
 from provisioning.client.engine import Engine, Options, Parts
 from provisioning.client.records import Debug, Info, run_debug, run_info, summary_info
+from provisioning.codec import CodecError, encode
 from provisioning.core import model
 from provisioning.core.decide import Extent
 from provisioning.core.declare import NAME_PATTERN
@@ -69,12 +70,15 @@ class Client:
         self, type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop. Runs that have not ended go on with the next engine on the same store."""
-        await self._open.__aexit__(type, error, trace)
+        try:
+            await self._open.__aexit__(type, error, trace)
+        finally:
+            self._opened, self._engine = None, None
 
     @property
     def _parts(self) -> Parts:
         if self._opened is None:
-            raise RuntimeError("use the client with `async with`")
+            raise RuntimeError("use the client with `async with`, and inside it")
         return self._opened
 
     # ------------------------------------------------------------ submit
@@ -89,8 +93,11 @@ class Client:
     ) -> str:
         """Start a run, durably, and return its id. The same `idempotency_key` of the same workflow is the same run.
 
-        Raises UsageError for a workflow that cannot be, ExistsError for a run id that is taken.
+        Raises UsageError for a workflow that cannot be and for what JSON cannot hold, ExistsError for a run id that is taken.
         """
+        if params is not None and not (isinstance(params, Mapping) and all(isinstance(name, str) for name in params)):
+            raise UsageError(f"params is {params!r:.80}, expected a mapping from names to values")
+        _refuse_unstorable("params", params)
         flow = workflow.build() if isinstance(workflow, Workflow) else workflow
         if run_id is not None and idempotency_key is not None:
             raise UsageError("a run has either an id or an idempotency key", hint="the key makes the id")
@@ -100,6 +107,10 @@ class Client:
         _check_run_id(name)
         try:
             await self._create(name, flow, params or {})
+        except CodecError:
+            for step in flow.steps:
+                _refuse_unstorable(f"an argument of step {step.id}", step.args)
+            raise
         except StaleRevision:
             if idempotency_key is None:
                 raise ExistsError(f"run {name} exists already", hint="leave the id out to get a new one") from None
@@ -127,6 +138,8 @@ class Client:
     ) -> tuple[Info, ...]:
         """Return the newest runs first, without their steps: those in a status, of a workflow, with all of `labels`."""
         await self._catch_up()
+        if status is not None and status not in set(RunState):
+            raise UsageError(f"no such status {status!r}; there are: {', '.join(RunState)}")
         found = self._parts.store.history.list_runs(limit, state=status, workflow=workflow, labels=labels)
         return tuple(summary_info(one) for one in found)
 
@@ -192,6 +205,7 @@ class Client:
     async def debug(self, run_id: str) -> Debug:
         """Return where a run stands: counts, durations, and what keeps each step that waits. Raises NotFoundError."""
         await self._catch_up()
+        self._summary(run_id)
         store = self._parts.store
         run = await load(store, run_id)
         others = [await load(store, other) for other in await store.open_runs() if other != run_id]
@@ -232,11 +246,16 @@ class Client:
         await self._ask(run_id, "resume", {})
 
     async def signal(self, run_id: str, name: str, payload: object = None) -> None:
-        """Deliver a signal. The first delivery counts; it may come before the step that waits for it is there."""
+        """Deliver a signal. The first delivery counts; it may come before the step that waits for it is there.
+
+        Raises UsageError for a payload that JSON cannot hold, as `approve` does.
+        """
+        _refuse_unstorable("payload", payload)
         await self._ask(run_id, "open_gate", {"kind": "signal", "name": name, "payload": payload})
 
     async def approve(self, run_id: str, name: str, payload: object = None) -> None:
         """Open an approval gate."""
+        _refuse_unstorable("payload", payload)
         await self._ask(run_id, "open_gate", {"kind": "approval", "name": name, "payload": payload})
 
     async def release(self, run_id: str, name: str) -> None:
@@ -244,11 +263,19 @@ class Client:
         await self._ask(run_id, "open_gate", {"kind": "hold", "name": name})
 
     async def continue_(self, run_id: str, step_id: str | None = None) -> None:
-        """Go on from the breakpoints at which steps stop now, or at which one step does. They stay armed for a retry."""
+        """Go on from the breakpoints at which steps stop now, or at which one step does. They stay armed for a retry.
+
+        Raises NotFoundError for a step that there is not.
+        """
+        if step_id is not None:
+            await self._catch_up()
+            self._step(run_id, step_id, or_none=False)
         await self._ask(run_id, "continue", {"step": step_id or ""})
 
     async def retry(self, run_id: str, from_step: str | None = None) -> None:
         """Run what failed of an ended run again, or a step and all below it. Raises UsageError, NotFoundError."""
+        await self._catch_up()
+        self._summary(run_id)
         runner = self._runner()
         if runner is not None:
             await runner.retry(run_id, from_step=from_step, actor=self._actor)
@@ -338,6 +365,14 @@ class Client:
         except TimeoutError:
             return min(look_s * 2, LONGEST_LOOK_S)
         return FIRST_LOOK_S
+
+
+def _refuse_unstorable(what: str, value: object) -> None:
+    """Raise UsageError for what JSON cannot hold."""
+    try:
+        encode(value)
+    except CodecError as error:
+        raise UsageError(f"{what} cannot be stored: {error}", hint="give numbers, texts, lists and mappings") from error
 
 
 def _until(timeout_s: float | None) -> float | None:
