@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from provisioning.core.collecting import uncollected
 from provisioning.core.declare import Condition, DepKind, Formula, HealthGate, Infra, Node, OnError, Taskserv
 from provisioning.core.edges import GATE, Part, conditional, in_order, step_edges, step_id
 from provisioning.core.frozen import dataclass
@@ -19,6 +20,7 @@ from provisioning.core.scope import formulas_of
 NODE_TIMEOUT_S = 1800.0
 
 
+@uncollected()
 def compile_plan(plan: Plan, infra: Infra, *, keep_going: bool = False, max_parallel: int = 0) -> Workflow:
     """Return the workflow of a plan that was made for `infra`.
 
@@ -146,11 +148,11 @@ def _parts(plan: Plan, formulas: Mapping[str, Formula]) -> dict[str, Part]:
     for formula in formulas.values():
         if formula.id not in used:
             continue
-        nodes = tuple(node for node in formula.nodes if step_id(formula.id, node.id) in planned)
+        steps = [(node, planned.get(step_id(formula.id, node.id))) for node in formula.nodes]
+        nodes = tuple([node for node, step in steps if step is not None])
+        idle = frozenset([node.id for node, step in steps if step is not None and not step.runs])
         last = planned.get(step_id(formula.id, GATE))
-        gate = last is not None and last.kind == "gate"
-        idle = frozenset(node.id for node in nodes if not planned[step_id(formula.id, node.id)].runs)
-        parts[formula.id] = Part(formula=formula, nodes=nodes, gate=gate, idle=idle)
+        parts[formula.id] = Part(formula=formula, nodes=nodes, gate=last is not None and last.kind == "gate", idle=idle)
     return parts
 
 
@@ -162,7 +164,9 @@ def _late(parts: Mapping[str, Part]) -> frozenset[str]:
             late.update(step_id(id, node.id) for node in part.nodes)
             late.update([step_id(id, GATE)] if part.gate else [])
             continue
-        maybe = conditional(in_order(part.formula, part.nodes)) if any(node.depends_on for node in part.nodes) else frozenset()
+        if not any(node.depends_on for node in part.nodes):
+            continue
+        maybe = conditional(in_order(part.formula, part.nodes))
         for node in part.nodes:
             if node.id in maybe or any(dep.kind is not DepKind.ON_SUCCESS for dep in node.depends_on):
                 late.add(step_id(id, node.id))

@@ -14,7 +14,7 @@ would have waited for is passed on: a prerequisite's gate is awaited by the firs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 
 from provisioning.core.declare import Condition, DepKind, Formula, Node, OnError
@@ -44,7 +44,7 @@ class Part:
 class _Ends:
     complete: Edges
     healthy: Edges
-    last: Iterable[str]  # once these have ended, all has
+    last: tuple[str, ...]  # once these have ended, all has
 
 
 def step_id(formula: str, node: str) -> str:
@@ -100,10 +100,13 @@ def conditional(nodes: tuple[Node, ...]) -> frozenset[str]:
 
 
 def _entry(formula: Formula, ends: Mapping[str, _Ends]) -> Edges:
+    """Return the edges that a formula begins with. Not to be changed: those of a single prerequisite are its own."""
+    awaited = [_awaited(end, dep.condition) for dep in formula.depends_on if (end := ends.get(dep.formula_id))]
+    if len(awaited) == 1:
+        return awaited[0]
     entry: Edges = {}
-    for dep in formula.depends_on:
-        if end := ends.get(dep.formula_id):
-            _merge(entry, _awaited(end, dep.condition))
+    for some in awaited:
+        _merge(entry, some)
     return entry
 
 
@@ -153,7 +156,7 @@ class _Walk:
         if self.part.gate:
             self.open = dict(complete)
             self._add(step_id(self.part.formula.id, GATE), complete, lenient=False, idle=False)
-        return _Ends(complete=complete, healthy=self.open, last=self.loose or self.entry)
+        return _Ends(complete=complete, healthy=self.open, last=tuple(self.loose or self.entry))
 
     def _into(self, node: Node) -> Edges:
         """Return the edges into a node: its own `depends_on`, else its place in the order, else the formula's entry."""
@@ -168,8 +171,8 @@ class _Walk:
         return own
 
     def _implied(self, node: Node) -> Edges:
-        if self.part.formula.parallel:
-            return dict(self.entry)
+        if self.part.formula.parallel or not self.loose:  # the first one
+            return self.entry
         idle = {step: on for step, on in self.open.items() if step in self.loose and step in self.idle}
         # it waits for nothing any more, so it need not repeat what is passed on: its place in the order is enough
         return idle if idle and node.id in self.part.idle else dict(self.open)

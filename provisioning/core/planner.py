@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import field
 
+from provisioning.core.collecting import uncollected
 from provisioning.core.declare import Infra, Node, Taskserv
 from provisioning.core.edges import GATE, Part, step_edges, step_id
 from provisioning.core.frozen import dataclass
@@ -37,6 +38,7 @@ class _Verdict:
     told: str = ""  # what the book says, in words
 
 
+@uncollected()
 def make_plan(infra: Infra, selection: Selection, book: ResourceBook | None) -> Plan:
     """Return the plan for `selection`. `book` None means that nothing was ever recorded.
 

@@ -130,7 +130,9 @@ def _held(infra: Infra, formulas: tuple[Formula, ...], selection: Selection) -> 
     """Return who holds the name: as a taskserv, or where no node has such a taskserv, as the id of a node."""
     name = selection.name
     if not name:
-        return {formula.id: frozenset(node.id for node in formula.nodes) for formula in formulas}
+        same: dict[tuple[str, ...], frozenset[str]] = {}  # formulas that hold the same share one set
+        ids = ((formula.id, tuple([node.id for node in formula.nodes])) for formula in formulas)
+        return {id: same.setdefault(nodes, frozenset(nodes)) for id, nodes in ids}
     by_taskserv = _holders((formula.id, (node.id for node in formula.nodes if node.taskserv == name)) for formula in formulas)
     held = by_taskserv or _holders((formula.id, (node.id for node in formula.nodes if node.id == name)) for formula in formulas)
     if not held:
