@@ -61,11 +61,11 @@ def access(settings: Settings, base: Path | None = None) -> Access | None:
 
     Raises ConfigError for wrong settings, UsageError where the extra is not installed.
     """
-    from provisioning.adapters.nats.connect import Access
-
     nats = settings.nats
     if nats.url in {"", OFF}:
         return None
+    from provisioning.adapters.nats.connect import Access
+
     _installed()
     path = _paths(base or Path.cwd())
     secret = _secrets(base or Path.cwd())

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.cost import counted
 
 from provisioning.adapters.ssh.config import known_name
 from provisioning.adapters.ssh.hostkeys import HostKey, KnownHosts, add_known_host
@@ -161,3 +162,23 @@ def test_what_was_added_is_seen_by_the_next_reading(tmp_path: Path) -> None:
     add_known_host(tmp_path / "known_hosts", "web-0", ONE)
 
     KnownHosts([tmp_path / "known_hosts"]).check("web-0", ONE, server="web-0")
+
+
+def test_the_lines_that_speak_of_a_host_keep_their_order_whatever_they_look_like(tmp_path: Path) -> None:
+    text = (
+        line("*", RSA) + line("web-0", TWO) + line("db-0") + line("other,web-0,!db-*", ONE) + line("WEB-0", key("x", "ecdsa"))
+    )
+
+    assert known(tmp_path, text).types("web-0") == ("ssh-rsa", "ssh-ed25519", "ecdsa")
+    assert known(tmp_path, text).types("db-0") == ("ssh-rsa", "ssh-ed25519")
+
+
+def test_finding_a_host_among_ten_times_as_many_takes_no_longer(tmp_path: Path) -> None:
+    lines = []
+    for size in (100, 1000):
+        book = known(tmp_path, "".join(line(f"[10.0.{n // 250}.{n % 250}]:2222") for n in range(size)))
+        with counted() as cost:
+            book.check("[10.0.0.7]:2222", ONE, server="web-7")
+        lines.append(cost.lines)
+
+    assert lines[0] == lines[1]

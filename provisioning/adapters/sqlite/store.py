@@ -9,14 +9,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.tasks import TaskQueue
 from provisioning.adapters.memory.timers import TimerHeap
 from provisioning.adapters.sqlite import journal
-from provisioning.adapters.sqlite.backfills import SqliteBackfills
 from provisioning.adapters.sqlite.history import SqliteHistory
 from provisioning.adapters.sqlite.schedules import SqliteSchedules
 from provisioning.adapters.sqlite.writer import Writer
@@ -24,6 +24,9 @@ from provisioning.codec import encode
 from provisioning.core.events import Event
 from provisioning.core.model import Workflow
 from provisioning.core.ports import Clock, Commit, Report, Request, Task, Timer
+
+if TYPE_CHECKING:
+    from provisioning.adapters.sqlite.backfills import SqliteBackfills
 
 
 class SqliteStore:
@@ -39,13 +42,19 @@ class SqliteStore:
         self.history = SqliteHistory(path)
         self._writer = Writer(path)
         self.schedules = SqliteSchedules(self._writer)
-        self.backfills = SqliteBackfills(self._writer)
         self._workflows = journal.Workflows()
         self._tasks = TaskQueue()
         self._clock = clock or SystemClock()
         self._timers = TimerHeap(self._clock)
         self._restored = False
         self._taken: set[int] = set()  # ids of requests that were returned and are still stored
+
+    @cached_property
+    def backfills(self) -> SqliteBackfills:
+        """Return the backfills, of which only servers know."""
+        from provisioning.adapters.sqlite.backfills import SqliteBackfills
+
+        return SqliteBackfills(self._writer)
 
     def close(self) -> None:
         """Finish what was submitted and close the file."""

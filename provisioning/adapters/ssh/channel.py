@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from paramiko import Channel
 
 _PIECE_BYTES = 64 * 1024
+_AT_ONCE_BYTES = 16 * 1024  # less than any socket that can be written to has room for
 _ASIDE_BYTES = 2048
 _REFUSED_S = 0.05
 _OPEN_S = 15.0
@@ -44,12 +45,14 @@ class Bell:
 
     def __init__(self, there: Callable[[], None]) -> None:
         self._loop, self._there = asyncio.get_running_loop(), there
-        self._silent = False
+        self._silent = self._rung = False
 
     def set(self) -> None:
-        """There is something."""
-        with contextlib.suppress(RuntimeError):  # the loop has been closed
-            self._loop.call_soon_threadsafe(self._call)
+        """There is something. Said again before somebody has looked, it wakes nobody: that costs a system call."""
+        if not self._rung:
+            self._rung = True
+            with contextlib.suppress(RuntimeError):  # the loop has been closed
+                self._loop.call_soon_threadsafe(self._call)
 
     def clear(self) -> None:
         """There is nothing any more. The next reader finds that out."""
@@ -63,6 +66,7 @@ class Bell:
         self._silent = True
 
     def _call(self) -> None:
+        self._rung = False  # before looking: what comes from here on is announced anew
         if not self._silent:
             self._there()
 
@@ -88,7 +92,16 @@ class ChannelWire:
     async def write(self, data: bytes) -> None:
         """See Wire."""
         async with self._turn:
-            await made_in_thread(self._threads, lambda: self._send(data), lambda _: None)
+            if self._goes_at_once(len(data)):  # a thread would cost more than what it does
+                self._send(data)
+            else:
+                await made_in_thread(self._threads, lambda: self._send(data), lambda _: None)
+
+    def _goes_at_once(self, size: int) -> bool:
+        """Whether nothing would have to be waited for: the server's window, new keys, room in the socket."""
+        if size > _AT_ONCE_BYTES or size > self._channel.out_window_size:
+            return False
+        return self._connection.transport.clear_to_send.is_set() and self._connection.ears.takes_at_once()
 
     def _send(self, data: bytes) -> None:
         try:

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from provisioning.adapters.ssh.lean import allow_commands, load_paramiko
 from provisioning.core.declare import Become, Server, SshLogin
 from provisioning.core.frozen import dataclass
 from provisioning.errors import ConfigError, HostError
@@ -55,15 +56,17 @@ class SshConfig:
         ]
         options = [_option(line) for line in self._lines]
         self._blocks = [_words(rest) for word, rest in options if word == "host"]
+        self._has_match = any(word == "match" for word, _ in options)
         self._same_for_all = not any("%" in rest or word in _BY_NAME for word, rest in options)
         self._found: dict[tuple[bool, ...], Mapping[str, object]] = {}
 
     def lookup(self, *names: str) -> Mapping[str, object]:
         """Return the options, keys in lower case, for a host known by any of `names`; the first is %h and %n."""
-        from paramiko.ssh_exception import ConfigParseError
-
         if not self._lines:
             return {}
+        load_paramiko()
+        from paramiko.ssh_exception import ConfigParseError
+
         try:
             return self._options(tuple(_matches(patterns, names) for patterns in self._blocks), names[0])
         except ConfigParseError as wrong:
@@ -81,6 +84,8 @@ class SshConfig:
         """Parse, once for all hosts that the same blocks are for."""
         from paramiko import SSHConfig
 
+        if self._has_match:
+            allow_commands()
         if chosen not in self._parsed:
             self._parsed[chosen] = SSHConfig.from_text("\n".join(_decided(self._lines, chosen)))
         return self._parsed[chosen]
@@ -93,6 +98,7 @@ class Resolver:
         self._config = config
         self._servers = {server.hostname: server for server in servers}
         self._known_hosts = tuple(known_hosts)
+        self._named: dict[str, tuple[Path, ...]] = {}  # files by how the configuration names them: nearly always the same
 
     def target(self, server: Server, *, address: str | None = None) -> Target:
         """Return the target of a server. Raises HostError when it has no such address."""
@@ -126,11 +132,23 @@ class Resolver:
             host_key_name=str(options.get("hostkeyalias", "")) or known_name(host, port),
             key_paths=(Path(login.key_path).expanduser(),) if login.key_path else tuple(_identities(options)),
             only_these=bool(login.key_path) or options.get("identitiesonly") == "yes",
-            known_hosts=(*self._known_hosts, *_known_hosts(options, self._config.home)),
+            known_hosts=(*self._known_hosts, *self._files_of_keys(options)),
             jumps=self._jumps(jump, depth=depth),
             become=login.become,
             connect_timeout_s=_number("ConnectTimeout", str(timeout), most=86400) if timeout not in {None, "none"} else None,
         )
+
+    def _files_of_keys(self, options: Mapping[str, object]) -> Iterator[Path]:
+        """Yield the files that OpenSSH would read. `none` and /dev/null are empty, not a reason to accept anything."""
+        home = self._config.home
+        for key, default in (
+            ("userknownhostsfile", f"{home}/known_hosts {home}/known_hosts2"),
+            ("globalknownhostsfile", "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"),
+        ):
+            text = str(options.get(key, default))
+            if text not in self._named:
+                self._named[text] = tuple(Path(name).expanduser() for name in _words(text) if name != "none")
+            yield from self._named[text]
 
     def _jumps(self, text: str, *, depth: int) -> tuple[Target, ...]:
         """Return the hops. Only the first may bring jumps of its own, as in OpenSSH: the others are reached through it."""
@@ -175,17 +193,6 @@ def _identities(options: Mapping[str, object]) -> Iterator[Path]:
     for path in value if isinstance(value, list) else ():
         if path != "none":
             yield Path(os.path.expandvars(path)).expanduser()
-
-
-def _known_hosts(options: Mapping[str, object], home: Path) -> Iterator[Path]:
-    """Yield the files that OpenSSH would read. `none` and /dev/null are empty, not a reason to accept anything."""
-    for key, default in (
-        ("userknownhostsfile", f"{home}/known_hosts {home}/known_hosts2"),
-        ("globalknownhostsfile", "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"),
-    ):
-        for name in _words(str(options.get(key, default))):
-            if name != "none":
-                yield Path(name).expanduser()
 
 
 def _read(path: Path, base: Path, depth: int = 0) -> Iterator[str]:

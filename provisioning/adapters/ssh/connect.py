@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from provisioning.adapters.ssh.config import Target, known_name
+from provisioning.adapters.ssh.ears import Ears
 from provisioning.adapters.ssh.hostkeys import HostKey, KnownHosts
 from provisioning.adapters.ssh.keys import KeyRing
+from provisioning.adapters.ssh.lean import load_paramiko
 from provisioning.core.frozen import dataclass
 from provisioning.core.text import plain_text
 from provisioning.errors import LoginRefused, Unreachable
@@ -29,23 +31,6 @@ _POLL_S = 2.0  # how often paramiko's thread looks up although nothing came: eac
 
 class Busy(Unreachable):
     """The server hung up before it greeted: too many logins at once (MaxStartups). Worth more patience than other errors."""
-
-
-class Ears:
-    """A socket, or a channel through a jump host, that remembers when it last heard something."""
-
-    def __init__(self, inner: Any) -> None:  # noqa: ANN401 - paramiko takes whatever behaves like a socket
-        self._inner = inner
-        self.heard_s = time.monotonic()
-
-    def recv(self, size: int) -> bytes:
-        """Return what comes."""
-        data: bytes = self._inner.recv(size)
-        self.heard_s = time.monotonic()
-        return data
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self._inner, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +98,7 @@ class Connector:
 
     def _greet(self, target: Target, through: Connection | None, known: Sequence[str]) -> tuple[Transport, Ears]:
         """Exchange keys."""
+        load_paramiko()
         from paramiko import SSHException, Transport
 
         _silence_paramiko()

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from provisioning.core.frozen import dataclass
 from provisioning.errors import ConfigError, HostKeyError
+
+_NOT_PLAIN = re.compile(r"[*?]|^[!|]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +48,32 @@ class Entry:
         return any(_names(pattern, name) for pattern in self.patterns)
 
 
+class Entries:
+    """The entries of one file. Asked for every server: those with plain names are found by name."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._all = entries
+        self._others: list[int] = []  # places of those with patterns or hashes
+        self._by_name: dict[str, list[int]] = {}
+        for place, entry in enumerate(entries):
+            plain = not any(_NOT_PLAIN.search(pattern) for pattern in entry.patterns)
+            for places in [self._of(pattern) for pattern in entry.patterns] if plain else [self._others]:
+                places.append(place)
+
+    def about(self, name: str) -> list[Entry]:
+        """Return those that speak of a host, in the order of the file."""
+        others = [place for place in self._others if self._all[place].names(name)]
+        return [self._all[place] for place in sorted({*self._by_name.get(name.lower(), ()), *others})]
+
+    def _of(self, name: str) -> list[int]:
+        return self._by_name.setdefault(name.lower(), [])
+
+
 class KnownHosts:
     """Some known_hosts files, each parsed once. Files that do not exist are empty."""
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        self._entries = [entry for path in paths for entry in load(path)]
+        self._files = [load(path) for path in paths]
 
     def types(self, name: str) -> tuple[str, ...]:
         """Return the types of the keys we know of a host: asking for another type would look like a changed key."""
@@ -57,7 +81,7 @@ class KnownHosts:
 
     def revoked(self, name: str, key: HostKey) -> bool:
         """Whether this key of a host must not be used any more."""
-        return any(entry.revoked and entry.key == key and entry.names(name) for entry in self._entries)
+        return any(entry.revoked and entry.key == key for entry in self._about(name))
 
     def check(self, name: str, key: HostKey, *, server: str) -> None:
         """Accept a key that we know. Raises HostKeyError: unknown, changed or revoked."""
@@ -79,7 +103,7 @@ class KnownHosts:
         )
 
     def _about(self, name: str) -> list[Entry]:
-        return [entry for entry in self._entries if entry.names(name)]
+        return [entry for file in self._files for entry in file.about(name)]
 
     def _knows_without_port(self, name: str, key: HostKey) -> bool:
         """Whether a host without an entry for its port is known by this key without one; OpenSSH accepts that, too."""
@@ -100,21 +124,21 @@ def _changed(known: Sequence[Entry], key: HostKey, *, name: str, server: str) ->
 
 
 @cache
-def _load(path: Path, stamp: tuple[int, int, int]) -> tuple[Entry, ...]:
+def _load(path: Path, stamp: tuple[int, int, int]) -> Entries:
     del stamp  # only tells one state of the file from another
     try:
         lines = path.read_text("utf-8", "replace").splitlines()
     except OSError as wrong:
         raise ConfigError(f"{path} cannot be read: {wrong.strerror}") from wrong
-    return tuple(entry for number, line in enumerate(lines, 1) for entry in parse(line, place=f"{path}:{number}"))
+    return Entries([entry for number, line in enumerate(lines, 1) for entry in parse(line, place=f"{path}:{number}")])
 
 
-def load(path: Path) -> tuple[Entry, ...]:
+def load(path: Path) -> Entries:
     """Return the entries of a file, none when it is not there. Raises ConfigError when it cannot be read."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return ()
+        return Entries(())
     except OSError as wrong:
         raise ConfigError(f"{path} cannot be read: {wrong.strerror}") from wrong
     return _load(path, (found.st_ino, found.st_size, found.st_mtime_ns))
