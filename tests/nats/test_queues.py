@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -175,12 +176,16 @@ async def test_pools_and_the_limit_of_runs_are_those_of_the_worker_that_decides(
     assert runs_at_once == 2
 
 
-async def test_a_queue_holds_and_goes_on_when_whoever_decides_is_killed_again_and_again(
-    tmp_path: Path, nats_access: Access
+SOAK = (pytest.mark.soak, pytest.mark.timeout(1800))
+
+
+@pytest.mark.parametrize("rounds", [pytest.param(2, id="quick"), pytest.param(24, id="soak", marks=SOAK)])
+async def test_a_queue_holds_and_goes_on_while_those_who_decide_are_killed_and_frozen_by_turns(
+    tmp_path: Path, nats_access: Access, rounds: int
 ) -> None:
     marks, options = tmp_path / "marks", reach(nats_access)
     dags = dag_folder(tmp_path / "dags", etl=dag(marks, head="queue: etl\nworker_selector: {does: work}", seconds=0.5))
-    runs = [f"r{number}" for number in range(8)]
+    runs: list[str] = []
     with ExitStack() as stack:
 
         def start(name: str, *more: str) -> WorkerProcess:
@@ -189,18 +194,30 @@ async def test_a_queue_holds_and_goes_on_when_whoever_decides_is_killed_again_an
         start("hands", "--no-scheduler", "--label", "does=work")
         leader = start("d0")
         async with submitter(nats_access, dags) as one:
-            for run in runs:
-                await one.start("etl", run)
-            for number in (1, 2):
-                await until_marked(marks, 2 * number)
-                leader, dead = start(f"d{number}"), leader
-                dead.process.kill()
+            for number in range(1, rounds + 1):
+                leader, before = start(f"d{number}"), leader
+                for _ in range(8):
+                    runs.append(f"r{len(runs)}")
+                    await one.start("etl", runs[-1])
+                await some_more(marks, 1)
+                if number % 2:
+                    before.process.kill()
+                    continue
+                before.process.send_signal(signal.SIGSTOP)
+                await some_more(marks, 3)  # of which the other one has started at least one
+                before.process.send_signal(signal.SIGCONT)
+                await some_more(marks, 1)
+                before.process.kill()
             ended, order = await one.ended(*runs), one.order(runs)
 
     assert ended == {"succeeded": len(runs)}
     assert order == runs
     assert peak(marks) == 2
     assert Counter(began(marks)) == dict.fromkeys(runs, 1)
+
+
+async def some_more(marks: Path, count: int) -> None:
+    await until_marked(marks, len(began(marks)) + count)
 
 
 @pytest.mark.parametrize("word", ["db", "db=", "=4", "db=0", "db=many", "db=12345678"])
