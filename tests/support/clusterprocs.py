@@ -12,9 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from support.nursery import Call, Forked
+
 from provisioning.adapters.nats.connect import Access
 
 COMMAND = str(Path(sys.executable).with_name("provisioning"))
+MODULES = {"provisioning": "provisioning_cli.main", "dag-engine": "provisioning_cli.engine_main"}
 ENDS_WITHIN_S = 60.0
 
 
@@ -38,9 +41,9 @@ class Shell:
 
     def __call__(self, *arguments: str, program: str = COMMAND) -> subprocess.CompletedProcess[str]:
         """Call a program, and return what it said."""
-        return subprocess.run(
-            [program, *arguments], cwd=self.folder, env=environment(self.folder), capture_output=True, text=True, check=False
-        )
+        with _forked(self.folder, program, *arguments) as running:
+            out, err = running.communicate()
+            return subprocess.CompletedProcess([program, *arguments], running.wait(), out, err)
 
     def facts(self, noun: str, verb: str, *arguments: str) -> Any:
         """Return what a command says as JSON."""
@@ -48,12 +51,14 @@ class Shell:
         assert done.stdout, done.stderr
         return json.loads(done.stdout)
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+    def begin(self, *arguments: str) -> Forked:
         """Call the command, and return at once."""
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            [COMMAND, *arguments], cwd=self.folder, env=environment(self.folder), stdout=pipe, stderr=pipe, text=True
-        )
+        return _forked(self.folder, COMMAND, *arguments)
+
+
+def _forked(folder: Path, program: str, *arguments: str) -> Forked:
+    call = Call(module=MODULES[Path(program).name], arguments=arguments, folder=str(folder), environment=environment(folder))
+    return Forked(call)
 
 
 class WorkerProcess:

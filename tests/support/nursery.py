@@ -24,13 +24,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 LOADED = ("provisioning_cli", "provisioning")  # with all that is in them, except:
 OF_SERVERS = ("provisioning.api", "provisioning_cli.server")
 AT_USE = ("paramiko", "rich.console", "rich.table", "rich.live", "rich.tree", "jsonschema", "networkx", "sqlite3")
 SERVES = "server"
 READ_BYTES = 65_536
+FOREVER_S = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +70,9 @@ class Forked:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for pipe in (self.stdout, self.stderr):
-            if pipe is not None:
-                pipe.close()
+        self._close(self.stdout, self.stderr)
         self.wait()
-        self._told.close()
+        self._close(self._told)
 
     def poll(self) -> int | None:
         """Return the exit code, or a signal's number, negative; None as long as it goes on."""
@@ -89,12 +88,13 @@ class Forked:
             self.returncode = int(self._told.readline())
         return self.returncode
 
-    def communicate(self, timeout: float) -> tuple[str, str]:
+    def communicate(self, timeout: float = FOREVER_S) -> tuple[str, str]:
         """Wait until nobody holds its streams any more and it has ended; return what it printed. Raises as `wait` does."""
         until_s = time.monotonic() + timeout
         pipes = [pipe for pipe in (self.stdout, self.stderr) if pipe is not None]
         found = [part.decode() for part in _read([pipe.fileno() for pipe in pipes], until_s, self.args)]
         self.wait(max(0.0, until_s - time.monotonic()))
+        self._close(*pipes, self._told)
         return found[0], found[1] if len(found) > 1 else ""
 
     def send_signal(self, number: int) -> None:
@@ -105,6 +105,11 @@ class Forked:
     def kill(self) -> None:
         """Kill it, and nothing that it has started."""
         self.send_signal(signal.SIGKILL)
+
+    def _close(self, *pipes: TextIO | None) -> None:
+        for pipe in pipes:
+            if pipe is not None:
+                pipe.close()
 
 
 def run(call: Call, *, limit_s: float) -> tuple[int, str, str]:
