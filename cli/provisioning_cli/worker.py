@@ -31,7 +31,10 @@ def worker() -> None:
 @click.option("--slots", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Steps at once.")
 @click.option("--import", "modules", multiple=True, metavar="MODULE", help="A module that registers tasks; repeatable.")
 @click.option(
-    "--dags", metavar="DIR", type=click.Path(path_type=Path), help="Its own DAG files; others get from it what they lack."
+    "--dags",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Its own DAG files; others get from it what they lack.",
 )
 @click.option("--name", metavar="NAME", help="What it is called; its machine and process if nothing is said.")
 @click.option("--pool", "pools", multiple=True, metavar="NAME=N", help="Slots of a pool that all runs share; repeatable.")
@@ -74,12 +77,14 @@ def start(
     from provisioning_cli.following import import_modules
 
     import_modules(Path.cwd(), modules)
+    if dags is not None and not dags.is_dir():  # it may be mounted later
+        app.say(f"there is no folder {dags} now: until there is, its DAGs cannot be read")
     found, folder = settings(app)
     home = folder if app.asked("workspace") is not None and folder is not None else Path.cwd()
     duty = Duty(
         name=_checked_name(name) if name is not None else clusters.worker_name(),
         slots=slots,
-        targets=None if EVERY in targets else targets,
+        targets=None if EVERY in targets else _targets(targets),
         labels=_labels(labels),
         decides=not no_scheduler,
         home=home,
@@ -203,6 +208,14 @@ def _document(ready: Ready) -> dict[str, object]:
 
 def _labelled(labels: Mapping[str, str]) -> str:
     return ", labels " + ", ".join(f"{name}={value}" for name, value in labels.items()) if labels else ""
+
+
+def _targets(words: Sequence[str]) -> tuple[str, ...]:
+    from provisioning.errors import UsageError
+
+    if any(not word.strip() for word in words):  # an unset variable in a script must not mean: no site
+        raise UsageError("--target is empty", hint="without it, a worker takes the steps for any worker")
+    return tuple(dict.fromkeys(words))
 
 
 def _checked_name(name: str) -> str:

@@ -173,6 +173,8 @@ async def test_a_worker_without_the_function_fails_the_step_with_its_name(trial:
         (["--nats", "nats://127.0.0.1:9", "--with-server"], 2, "are two clusters"),
         (["--with-server", "--label", "x"], 2, "expected K=V"),
         (["--with-server", "--name", "a b"], 2, "found the worker's name"),
+        (["--with-server", "--target", ""], 2, "--target is empty"),
+        (["--nats", "nats://127.0.0.1:9", "--dags", "/no/such/folder"], 1, "there is no folder /no/such/folder now"),
         (["--with-server", "--import", "no_such_module"], 2, "no_such_module cannot be imported"),
     ],
 )

@@ -8,6 +8,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import pytest
+
 from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.nats.connect import Access, Cluster
 from provisioning.adapters.nats.presence import Beat, Workers, list_workers
@@ -113,3 +115,27 @@ async def test_a_killed_worker_is_forgotten_when_its_time_is_over(nats_access: A
 
 async def test_where_nobody_works_nobody_is_listed(nats_access: Access) -> None:
     assert await list_workers(Cluster(nats_access)) == ()
+
+
+async def test_two_workers_of_one_name_are_told_so_and_the_one_that_stays_is_still_known(
+    nats_access: Access, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = [0, 0]
+
+    def speaks(number: int) -> Callable[[], Presence]:
+        def presence() -> Presence:
+            said[number] += 1
+            return Presence(name="twin", capacity=number)
+
+        return presence
+
+    async with beating(nats_access, speaks(0)):
+        await until(lambda: said[0] > 2)
+        assert caplog.messages == []
+        async with beating(nats_access, speaks(1)):
+            await until(lambda: min(said) > 3)
+        told = [message for message in caplog.messages if "another worker is called twin" in message]
+        assert 1 <= len(told) <= 2
+        seen = said[0]
+        await until(lambda: said[0] > seen)
+        assert [worker.name for worker in await list_workers(Cluster(nats_access))] == ["twin"]

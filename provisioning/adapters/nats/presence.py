@@ -11,7 +11,7 @@ from provisioning.adapters.nats.connect import Cluster
 from provisioning.adapters.nats.names import token
 from provisioning.adapters.nats.reading import Reading
 from provisioning.adapters.nats.streams import bucket, ensure
-from provisioning.adapters.nats.wire import TTL, Message, Stored
+from provisioning.adapters.nats.wire import TTL, Message, Refused, Stored, expected
 from provisioning.codec import CodecError, decode, encode
 from provisioning.core.ports import Clock
 from provisioning.core.presence import FRESH_S, Presence
@@ -30,6 +30,8 @@ class Beat:
     def __init__(self, cluster: Cluster, clock: Clock, *, ttl_s: float = FRESH_S) -> None:
         self._cluster, self._clock, self._ttl_s = cluster, clock, ttl_s
         self._prepared = False
+        self._newest, self._at_s = 0, 0.0  # what we said last: its sequence, 0 where that is not known, and when
+        self._told = False
 
     async def serve(self, said: Callable[[], Presence]) -> None:
         """Ask `said` before every beat. A server that does not answer is tried again with the next one."""
@@ -50,13 +52,30 @@ class Beat:
             if not self._prepared:
                 await _prepare(self._cluster)
                 self._prepared = True
-            await self._cluster.publish(message)
+            self._newest = await self._publish(message, presence.name)
+            self._at_s = self._clock.monotonic_s()
         except StoreError as error:
+            self._newest = 0
             LOG.warning("others may take worker %s for gone: %s", presence.name, error)
 
+    async def _publish(self, message: Message, name: str) -> int:
+        """Say it after what we said last; where somebody else has said something of this name, tell that, once."""
+        if not self._newest or self._clock.monotonic_s() - self._at_s >= self._ttl_s:  # it has been forgotten meanwhile
+            return await self._cluster.publish(message)
+        try:
+            return await self._cluster.publish(replace(message, headers={**message.headers, **expected(self._newest)}))
+        except Refused as error:
+            if not error.conflict:
+                raise
+        if not self._told:
+            LOG.warning("another worker is called %s, too: give each a --name of its own", name)
+            self._told = True
+        return await self._cluster.publish(message)
+
     async def _leave(self, name: str) -> None:
-        """Say that it is gone; where that cannot be said, silence says it."""
-        message = Message(subject=_subject(self._cluster, name), headers=_REMOVED)
+        """Say that it is gone, unless another one has this name; where that cannot be said, silence says it."""
+        last = expected(self._newest) if self._newest else {}
+        message = Message(subject=_subject(self._cluster, name), headers={**_REMOVED, **last})
         try:
             async with asyncio.timeout(1):
                 await self._cluster.publish(message)
