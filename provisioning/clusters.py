@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from provisioning.adapters.nats.turns import Turns
     from provisioning.adapters.sites import PackedSite, SiteFolder
     from provisioning.core.declare import Server
-    from provisioning.core.ports import Hosts
+    from provisioning.core.hosts import Hosts
     from provisioning.core.presence import Presence
     from provisioning.engine.actions import Action
     from provisioning.settings import NatsSettings, Settings

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from provisioning.core.dagu.placing import Here
     from provisioning.core.declare import Infra, Server
     from provisioning.core.errands import Filters, Mailer, RemoteShell
-    from provisioning.core.ports import Clock, Hosts, LogStore
+    from provisioning.core.hosts import Hosts
+    from provisioning.core.ports import Clock, LogStore
     from provisioning.engine.actions import Action
     from provisioning.engine.actions.dagu.runs import Definitions, Runs
     from provisioning.engine.actions.dagu.tools import Readers, Tools

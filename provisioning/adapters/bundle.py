@@ -20,7 +20,8 @@ from provisioning.adapters.prepare import DEFAULT_TIMEOUT_S, run_prepare
 from provisioning.adapters.render import Compiled, Renderer
 from provisioning.core.faults import Fault
 from provisioning.core.frozen import dataclass
-from provisioning.core.ports import Bundle, BundleRequest, Secrets
+from provisioning.core.hosts import Bundle, BundleRequest
+from provisioning.core.ports import Secrets
 from provisioning.core.shown import quote
 from provisioning.errors import ConfigError
 from provisioning.profiles import MAX_BYTES, PREPARE, ProfileFile, install_script, profile_files, too_big

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from provisioning.core.faults import Fault
-from provisioning.core.ports import BundleRequest
+from provisioning.core.hosts import BundleRequest
 from provisioning.core.shown import quote
 from provisioning.core.text import plain_text
 from provisioning.errors import ConfigError

@@ -33,8 +33,9 @@ from jinja2.utils import missing
 from provisioning.adapters.prepare import visible
 from provisioning.adapters.sandbox import Sandbox
 from provisioning.core.faults import Fault
+from provisioning.core.hosts import BundleRequest
 from provisioning.core.mask import Masker
-from provisioning.core.ports import BundleRequest, Secrets
+from provisioning.core.ports import Secrets
 from provisioning.core.shown import escaped, quote
 from provisioning.core.suggest import nearest
 from provisioning.errors import ConfigError

@@ -18,7 +18,7 @@ from provisioning.operations.cluster.recording import Recording
 
 if TYPE_CHECKING:
     from provisioning.clusters import Joined
-    from provisioning.core.ports import Hosts
+    from provisioning.core.hosts import Hosts
 
 SOURCE = "python"
 """What the state file says of where a change came from."""

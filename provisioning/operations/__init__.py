@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from provisioning.adapters.nats.connect import Access
     from provisioning.core.declare import Infra, Server
     from provisioning.core.history import RunDetail
+    from provisioning.core.hosts import Hosts
     from provisioning.core.plan import Plan, Selection
-    from provisioning.core.ports import Hosts
     from provisioning.core.resources import ResourceBook
 
     Connect = Callable[[Path, Sequence[Server], Settings], Hosts]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from provisioning.core.declare import Formula, HealthGate, Server
 from provisioning.core.health import gate_times, matches
+from provisioning.core.hosts import Hosts
 from provisioning.core.plan import Plan
-from provisioning.core.ports import Hosts
 from provisioning.core.text import plain_text
 from provisioning.errors import ProvisioningError
 from provisioning.operations import Project

@@ -29,7 +29,7 @@ from provisioning.operations.failure import explain, resume_command, retry_comma
 
 if TYPE_CHECKING:
     from provisioning.adapters.sqlite.store import SqliteStore
-    from provisioning.core.ports import Hosts
+    from provisioning.core.hosts import Hosts
 
 T = TypeVar("T")
 STOPPED = "what ran on the servers was stopped, and the next run goes on from there"

@@ -15,7 +15,7 @@ from support.cost import counted
 
 from provisioning.adapters.bundle import KEPT_BYTES, TarBundles
 from provisioning.adapters.render import Compiled, Renderer
-from provisioning.core.ports import Bundle
+from provisioning.core.hosts import Bundle
 from provisioning.errors import ConfigError
 
 SCRIPT = "install-redis.sh"

@@ -7,7 +7,7 @@ import pytest
 
 from provisioning.adapters.memory import Answer, FakeBundles, FakeClock, FakeHosts, FakeSecrets, MemoryLogs, MemoryResources
 from provisioning.core.declare import Server
-from provisioning.core.ports import Bundle, BundleRequest, Exit, HostLink, Unit
+from provisioning.core.hosts import Bundle, BundleRequest, Exit, HostLink, Unit
 from provisioning.errors import ConfigError, HostError, LoginRefused, StoreError, Unreachable
 
 CP, DB = Server(hostname="cp-0"), Server(hostname="db-0")

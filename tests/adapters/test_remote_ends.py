@@ -8,7 +8,7 @@ import pytest
 from support.remote import Heard, bundle_of, counting, local_link, runs, unit_folder, unit_of
 
 from provisioning.adapters.remote.link import RemoteLink
-from provisioning.core.ports import Exit
+from provisioning.core.hosts import Exit
 
 
 async def test_what_a_script_printed_goes_once_its_end_is_recorded(link: RemoteLink, home: Path) -> None:

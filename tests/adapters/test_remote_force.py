@@ -22,7 +22,7 @@ from support.remote import (
 )
 
 from provisioning.adapters.remote.link import RemoteLink
-from provisioning.core.ports import Exit
+from provisioning.core.hosts import Exit
 
 
 @pytest.mark.parametrize(

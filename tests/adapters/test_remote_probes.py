@@ -15,7 +15,7 @@ from support.remote import (
 )
 
 from provisioning.adapters.remote.link import RemoteLink
-from provisioning.core.ports import Bundle, Exit
+from provisioning.core.hosts import Bundle, Exit
 
 
 async def test_a_probe_returns_its_code_and_what_it_printed(link: RemoteLink) -> None:

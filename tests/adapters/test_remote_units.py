@@ -30,7 +30,7 @@ from provisioning.adapters.remote.frames import frame_bytes
 from provisioning.adapters.remote.link import RemoteLink
 from provisioning.adapters.remote.program import program_bytes
 from provisioning.adapters.remote.request import start_request
-from provisioning.core.ports import Bundle, Exit, Unit
+from provisioning.core.hosts import Bundle, Exit, Unit
 from provisioning.errors import HostError
 
 

@@ -13,7 +13,7 @@ from support.remote import Heard, alive_with, bundle_of, counting, members_of, r
 from support.ssh import QUICK, Wire, declared, ssh_hosts
 
 from provisioning.core.declare import Server
-from provisioning.core.ports import Exit
+from provisioning.core.hosts import Exit
 from provisioning.errors import Unreachable
 
 pytestmark = pytest.mark.sshd

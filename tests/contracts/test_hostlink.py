@@ -14,7 +14,7 @@ from support.ssh import declared, ssh_hosts
 
 from provisioning.adapters.memory.hosts import Answer, FakeHosts
 from provisioning.core.declare import Server
-from provisioning.core.ports import Exit, HostLink
+from provisioning.core.hosts import Exit, HostLink
 
 Linked = Callable[[Answer], AbstractAsyncContextManager[HostLink]]
 CHECK = "printf ready"

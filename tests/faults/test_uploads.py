@@ -15,7 +15,7 @@ from support.remote import Heard, bundle_of, unit_of
 from support.ssh import declared, ssh_hosts
 from support.taps import tapped
 
-from provisioning.core.ports import Bundle
+from provisioning.core.hosts import Bundle
 from provisioning.errors import HostError
 
 pytestmark = pytest.mark.sshd

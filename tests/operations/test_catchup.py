@@ -19,9 +19,10 @@ from provisioning.adapters.memory.resources import MemoryResources
 from provisioning.adapters.sqlite.store import SqliteStore
 from provisioning.adapters.statefile import StateFile
 from provisioning.core.events import Event, Kind
+from provisioning.core.hosts import Exit
 from provisioning.core.model import RunState
 from provisioning.core.plan import Selection
-from provisioning.core.ports import Exit, Outcome, Output, Report
+from provisioning.core.ports import Outcome, Output, Report
 from provisioning.core.resources import Actor, ResourceBook, ResourceState
 from provisioning.core.run import Run
 from provisioning.engine.recorder import Recorder

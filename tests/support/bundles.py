@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from provisioning.adapters.bundle import TarBundles
-from provisioning.core.ports import Bundle, BundleRequest
+from provisioning.core.hosts import Bundle, BundleRequest
 from provisioning.errors import ConfigError
 
 

@@ -20,7 +20,8 @@ from support.real import formula
 
 from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.hosts import Answer, FakeHosts
-from provisioning.core.ports import Exit, Output
+from provisioning.core.hosts import Exit
+from provisioning.core.ports import Output
 
 
 class NotedHosts(FakeHosts):

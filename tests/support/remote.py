@@ -18,7 +18,7 @@ from provisioning.adapters.local import LocalShell
 from provisioning.adapters.remote.link import RemoteLink
 from provisioning.adapters.remote.request import unit_name
 from provisioning.adapters.remote.wire import Shell, Wire
-from provisioning.core.ports import Bundle, Unit
+from provisioning.core.hosts import Bundle, Unit
 from provisioning.errors import Unreachable
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from support.bundles import build, contents, request_for
 
+from provisioning.core.hosts import BundleRequest
 from provisioning.core.params import fill_params, param_faults
-from provisioning.core.ports import BundleRequest
 from provisioning.formats.taskserv import load_catalogue
 from provisioning.profiles import SHIPPED
 

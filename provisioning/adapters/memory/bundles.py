@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 
 from provisioning.codec import canonical
-from provisioning.core.ports import Bundle, BundleRequest
+from provisioning.core.hosts import Bundle, BundleRequest
 from provisioning.errors import ConfigError
 
 
@@ -26,7 +26,7 @@ class FakeSecrets:
 
 
 class FakeBundles:
-    """Fulfils `ports.Bundles`: a bundle is its request as JSON, so equal requests have equal digests.
+    """Fulfils `hosts.Bundles`: a bundle is its request as JSON, so equal requests have equal digests.
 
     `broken` names the taskservs that cannot be rendered.
     """

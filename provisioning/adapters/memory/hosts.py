@@ -11,7 +11,8 @@ from provisioning.adapters.clock import SystemClock
 from provisioning.adapters.memory.bell import Bell
 from provisioning.core.declare import Server
 from provisioning.core.frozen import dataclass
-from provisioning.core.ports import Bundle, Clock, Exit, Output, Unit
+from provisioning.core.hosts import Bundle, Exit, Unit
+from provisioning.core.ports import Clock, Output
 from provisioning.errors import HostError
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ class Call:
 
 
 class FakeHosts:
-    """Fulfils `ports.Hosts`. Whatever has no script succeeds at once.
+    """Fulfils `hosts.Hosts`. Whatever has no script succeeds at once.
 
         hosts = FakeHosts(clock)
         hosts.on_start("etcd", Answer(code=1, output=b"no quorum\\n"), Answer(), server="db-0")  # fails once, then works
@@ -219,7 +220,7 @@ class FakeHosts:
 
 
 class FakeLink:
-    """Fulfils `ports.HostLink`; made by `FakeHosts.link`."""
+    """Fulfils `hosts.HostLink`; made by `FakeHosts.link`."""
 
     def __init__(self, hosts: FakeHosts, server: str, address: str | None) -> None:
         self._hosts = hosts

@@ -13,7 +13,8 @@ from provisioning.adapters.remote.frames import Frame, Verdict
 from provisioning.adapters.remote.request import forget_request, probe_request, start_request, stop_request, unit_name
 from provisioning.adapters.remote.session import Session, open_session
 from provisioning.adapters.remote.wire import LinkLost, Shell
-from provisioning.core.ports import Bundle, Exit, Output, Unit
+from provisioning.core.hosts import Bundle, Exit, Unit
+from provisioning.core.ports import Output
 from provisioning.errors import HostError, Unreachable
 
 STDOUT_KEPT_BYTES = 64 * 1024

@@ -13,7 +13,7 @@ from provisioning.adapters.remote.frames import fields, netstrings
 from provisioning.adapters.remote.quote import quote
 from provisioning.core.declare import NAME_PATTERN
 from provisioning.core.frozen import dataclass
-from provisioning.core.ports import Bundle, Unit
+from provisioning.core.hosts import Bundle, Unit
 from provisioning.errors import HostError
 
 Settings = dict[str, str | bytes | int]

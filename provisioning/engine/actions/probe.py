@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from provisioning.core.health import GateTimes, Move, Next, Probed, gate_times, matches, next_move
-from provisioning.core.ports import Exit, Hosts, Outcome, Task
+from provisioning.core.hosts import Exit, Hosts
+from provisioning.core.ports import Outcome, Task
 from provisioning.core.text import plain_text
 from provisioning.engine.actions import Context, Result, Traits
 from provisioning.engine.actions.taskserv import Site

@@ -7,10 +7,11 @@ from dataclasses import asdict
 
 from provisioning.core.declare import Server, Taskserv, Workspace
 from provisioning.core.frozen import dataclass
+from provisioning.core.hosts import BundleRequest, Bundles, Exit, Hosts, Unit
 from provisioning.core.inputs import profile_of
 from provisioning.core.params import fill_params
 from provisioning.core.plan import read_resumes
-from provisioning.core.ports import BundleRequest, Bundles, Exit, Hosts, Outcome, Task, Unit
+from provisioning.core.ports import Outcome, Task
 from provisioning.engine.actions import OK, Context, Result, Traits
 from provisioning.errors import NotFoundError
 

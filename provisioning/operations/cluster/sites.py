@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from provisioning import clusters, wiring
 from provisioning.core.frozen import dataclass
-from provisioning.core.ports import Hosts, Task
+from provisioning.core.hosts import Hosts
+from provisioning.core.ports import Task
 from provisioning.engine.actions import Action, Context, Result, Traits
 from provisioning.errors import ConfigError, NotFoundError
 from provisioning.settings import Settings
