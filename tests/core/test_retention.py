@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioning.core.retention import Ended, Keep, Reader, read_by_all, removable
+from provisioning.core.retention import GRACE_S, Content, Ended, Keep, Reader, read_by_all, removable, unused
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 KEEP = Keep(ended_s=3600, forget_s=86400)
@@ -50,3 +50,35 @@ def test_nothing_goes_that_a_living_reader_has_not_read(readers: list[tuple[int,
     if removable([ended(seq, 7200)], known, NOW, KEEP):
         assert all(one.seq >= seq for one in known if (NOW - one.at).total_seconds() <= KEEP.forget_s)
         assert read_by_all(known, NOW, KEEP) >= seq
+
+
+CONTENT = "sha256:w"
+MINUTES = st.floats(0, 240)
+
+
+@given(put=MINUTES, waits=MINUTES, commits=MINUTES, looks=st.lists(MINUTES, min_size=4, max_size=4), forgotten=st.booleans())
+def test_a_run_that_is_submitted_at_any_moment_keeps_what_it_refers_to(
+    put: float, waits: float, commits: float, looks: list[float], *, forgotten: bool
+) -> None:
+    """Whoever submits, and whoever removes, may stand still between any two of their steps for as long as they like.
+
+    The submitter has stored the workflow at `put`, wants it after `waits`, and its run is there after `commits`; one that has
+    `forgotten` that it stored it is another process. The remover reads when it was stored, the time, the runs, and removes.
+    """
+    stored = [put]  # when, oldest first; a sequence is an index
+    wanted = put + waits
+    if forgotten or waits * 60 > GRACE_S / 4:
+        stored.append(wanted)
+    committed = wanted + commits
+    if (committed - stored[-1]) * 60 > GRACE_S / 2:
+        return  # it is told to submit again
+    read, clock, listed, removes = sorted(looks)
+    seen = [number for number, at in enumerate(stored) if at <= read]
+    if not seen:
+        return
+    content = Content(digest=CONTENT, seq=seen[-1], at=NOW + timedelta(minutes=stored[seen[-1]]))
+    used = {CONTENT} if committed <= listed else set()
+    going = unused([content], used, NOW + timedelta(minutes=clock))
+    upto = going[0].seq if going else -1
+    left = [number for number, at in enumerate(stored) if number > upto or at > removes]
+    assert left, "the run has no workflow"

@@ -92,13 +92,13 @@ async def test_what_comes_after_a_claim_was_cancelled_goes_elsewhere(setting: Se
 async def test_workers_that_are_drained_at_any_moment_lose_no_task_and_no_time(setting: Setting, kind: str) -> None:
     """Drained at moments that fall together with everything a claim does; one worker stays."""
     dice = Random(SEED)
-    steps = [marking(f"s{number}", seconds=0.01, kind=kind) for number in range(150)]
+    steps = [marking(f"s{number}", seconds=0.01, kind=kind) for number in range(300)]
     drained = 0
     async with leader(setting) as store:
         await submitted(store, "r1", flow(*steps))
         ending = asyncio.create_task(until_ended(store, "r1", LEASE_S / 2))
-        while not ending.done() and drained < 30:
-            await drained_worker(other(setting, f"d{drained}"), dice.uniform(0.0, 0.12))
+        while not ending.done() and drained < 8:
+            await drained_worker(other(setting, f"d{drained}"), dice.uniform(0.0, 2.0))
             drained += 1
         with program("worker", other(setting, "stays")):
             run = await ending

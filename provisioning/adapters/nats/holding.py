@@ -25,7 +25,8 @@ ANSWER_S, ASKED = 0.6, 2
 """In this time a worker that lives answers; one that is just making its connection anew hears the second question."""
 REMEMBERED = 10_000  # tasks that were answered for
 PROLONG, DONE, BACK = b"+WPI", b"+ACK", b"-NAK"
-WHO = "who"
+WHO, ALL = "who", "*"
+TOLD = 2000  # tasks that were answered for, in an answer to ALL: it has to fit into a message
 
 
 def key_of(task: Task) -> Key:
@@ -104,6 +105,13 @@ class Holds:
                 found |= await self._ask(missing)
         return found
 
+    async def all_held(self) -> set[Key]:
+        """Return whatever processes which live have, or have lately answered for. Raises StoreError."""
+        found: set[Key] = set()
+        for _ in range(ASKED):
+            found |= _keys(await self._saying.ask(WHO, ALL, ANSWER_S, lambda _answers: False))
+        return found
+
     # ------------------------------------------------------------ parts
 
     async def _ask(self, missing: set[Key]) -> set[Key]:
@@ -116,6 +124,8 @@ class Holds:
         return found
 
     async def _answer(self, asked: Any) -> list[Key]:  # noqa: ANN401 - what somebody said
+        if asked == ALL:
+            return [*self._held, *list(self._over)[-TOLD:]]
         return [key for key in _keys([asked]) if self.has(key)]
 
     async def _beat(self) -> None:

@@ -45,6 +45,7 @@ class Delivered:
     deliveries: int  # 1 when nobody was sent it before
     old: bool  # it was there before its consumer: nobody can say any more to whom it was sent
     unsure: bool  # it was there before its server: to whom it was sent, and `deliveries`, may be forgotten
+    early: bool  # it was there before we came, who do not know since when there is this server: that may be so, too
 
 
 @dataclass(slots=True)
@@ -91,7 +92,7 @@ class Pulls:
         self._numbers = itertools.count(1)
         self._reconnected_s = float("-inf")
         self._searched_s = float("-inf")
-        self._server, self._server_since_ns = "", 0
+        self._server, self._server_since_ns, self._joined_ns = "", 0, 0
 
     async def ensure(self, target: str) -> str:
         """See to it that there is a consumer for a target; return its name."""
@@ -203,9 +204,11 @@ class Pulls:
         """Note since when we know this server process: what one knows of deliveries is not on its disk at once."""
         if server == self._server:
             return
+        info = await self._cluster.ask(f"STREAM.INFO.{self._cluster.names.work}")
         if self._server:
-            info = await self._cluster.ask(f"STREAM.INFO.{self._cluster.names.work}")
             self._server_since_ns = _nanoseconds(str(info["ts"]))
+        else:
+            self._joined_ns = _nanoseconds(str(info["ts"]))
         self._server = server
 
     def _came_back(self) -> None:
@@ -272,6 +275,7 @@ class Pulls:
             deliveries=int(parts[at + 1]),
             old=int(parts[at + 4]) < source.since_ns,
             unsure=int(parts[at + 4]) < self._server_since_ns,
+            early=int(parts[at + 4]) < self._joined_ns,
         )
         if self._subscription is None:
             self._unwanted([delivered])

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from provisioning.adapters.nats.blobs import Blobs
@@ -49,6 +49,7 @@ class NatsTasks:
         self._doubts: set[asyncio.Task[None]] = set()
         self._returning: set[asyncio.Task[None]] = set()
         self._ended = 0
+        self._before_us: set[Key] | None = None  # None: not asked yet
         self._me = uuid.uuid4().hex
 
     async def claim(
@@ -137,8 +138,9 @@ class NatsTasks:
         doubtful: dict[Key, tuple[Task, str]] = {}
         rest = deque(delivered)
         try:
+            others = await self._others(delivered, mutates)
             while rest:
-                await self._accept_one(rest[0], worker, mutates, tasks, doubtful)
+                await self._accept_one(rest[0], worker, mutates, tasks, doubtful, others)
                 rest.popleft()
         except BaseException:  # whoever claims has stopped: nobody would begin them
             self._return(rest, tasks)
@@ -154,18 +156,34 @@ class NatsTasks:
         mutates: Callable[[Task], bool],
         tasks: list[Task],
         doubtful: dict[Key, tuple[Task, str]],
+        others: Collection[Key],
     ) -> None:
         try:
             task = await self._task(one)
             key = key_of(task)
             if self.holds.has(key):  # it has come again to who has it: the sign of life was late
                 self.holds.hold(key, one.reply)
-            elif await self._is_ours(task, one, worker, mutates):
+            elif key not in others and await self._is_ours(task, one, worker, mutates):
                 tasks.append(task)
             else:
                 doubtful[key] = (task, one.reply)
         except StoreError as error:  # it comes again when its lease is over
             LOG.warning("a task could not be taken: %s", error)
+
+    async def _others(self, delivered: Sequence[Delivered], mutates: Callable[[Task], bool]) -> Collection[Key]:
+        """Return what others have of what was there before we came. The claim tells by itself where there is one."""
+        for one in delivered:
+            if one.early and one.deliveries == 1 and self._before_us is None:
+                with contextlib.suppress(StoreError):  # it is told where it is to be begun
+                    if not mutates(await self._task(one)):
+                        return await self._held_before_us()
+        return self._before_us or ()
+
+    async def _held_before_us(self) -> Collection[Key]:
+        """Ask once what others have: what is delivered later of what was there before, is known to have been."""
+        if self._before_us is None:
+            self._before_us = await self.holds.all_held()
+        return self._before_us
 
     def _return(self, rest: Iterable[Delivered], taken: Iterable[Task] = ()) -> None:
         """Leave to others what nobody has begun here, what is `taken` but not begun too."""
@@ -175,22 +193,26 @@ class NatsTasks:
 
     async def _give_back(self, rest: Sequence[Delivered], taken: Sequence[Task]) -> None:
         """Have them dispatched anew: who gets the same message again cannot know that it was not begun."""
-        unbegun = {key_of(task): task for task in taken}
-        replies: dict[Key, str] = {}
+        found = {key_of(task): (task, "") for task in taken}
+        early: dict[Key, tuple[Task, str]] = {}
         for one in rest:
             with contextlib.suppress(StoreError):
                 task = await self._task(one)
                 if one.deliveries > 1 or one.old or one.unsure:  # who had it before may have begun it
                     await self._cluster.send(Message(subject=one.reply, body=BACK))
                 else:
-                    unbegun[key_of(task)], replies[key_of(task)] = task, one.reply
-        said = (Report(task=task, worker="", outcome=Outcome.LOST, error_kind=RETURNED) for task in unbegun.values())
-        await self.reporting.ended(*said)
-        for key in unbegun:
+                    (early if one.early else found)[key_of(task)] = (task, one.reply)
+        with contextlib.suppress(StoreError):  # they come again when their lease is over
+            held = await self._held_before_us() if early else ()
+            found |= {key: value for key, value in early.items() if key not in held}
+        await self.reporting.ended(
+            *(Report(task=task, worker="", outcome=Outcome.LOST, error_kind=RETURNED) for task, _reply in found.values())
+        )
+        for key, (_task, reply) in found.items():
             await self.holds.let_go(key)
-        for reply in replies.values():
-            with contextlib.suppress(StoreError):
-                await self._cluster.send(Message(subject=reply, body=DONE))
+            if reply:
+                with contextlib.suppress(StoreError):
+                    await self._cluster.send(Message(subject=reply, body=DONE))
 
     async def _is_ours(self, task: Task, one: Delivered, worker: str, mutates: Callable[[Task], bool]) -> bool:
         key, ours = key_of(task), False
