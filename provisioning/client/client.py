@@ -210,7 +210,8 @@ class Client:
         run = await load(store, run_id)
         others = [await load(store, other) for other in await store.open_runs() if other != run_id]
         events = await store.events(run_id)
-        capacity, now = self._options.pools, self._parts.clock.now()
+        now = self._parts.clock.now()
+        capacity = self._options.pools if self._parts.there is None else None  # else they are those of whoever decides
         there = await self._parts.there() if self._parts.there is not None else None
         return run_debug(run, events, partial(blockers, held=holders([run, *others]), capacity=capacity, there=there), now)
 

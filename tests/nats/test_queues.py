@@ -139,6 +139,24 @@ async def test_a_queue_and_max_active_runs_hold_over_all_who_submit_and_the_olde
     assert peak(queued) == 2
 
 
+async def test_who_does_not_decide_does_not_say_how_many_slots_a_pool_has(tmp_path: Path, nats_access: Access) -> None:
+    marks, options = tmp_path / "marks", reach(nats_access)
+    steps = [replace(shell_step(f"s{number}", seconds=60, marks=marks), pools=("wide",)) for number in range(3)]
+    with worker(tmp_path / "w0", *options, "--name", "w0", "--pool", "wide=2"):
+        async with (
+            submitter(nats_access, tmp_path) as one,
+            connect(nats_access.urls[0], nats={"namespace": nats_access.namespace}) as client,
+        ):
+            await one.runs.submit("r1", Workflow(name="busy", steps=tuple(steps)))
+            async with asyncio.timeout(WITHIN_S):
+                while not (marks.exists() and len(marks.read_text("utf-8").splitlines()) == 2):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            waiting = (await client.debug("r1")).blockers
+            await client.cancel("r1")
+            assert await one.ended("r1") == {"cancelled": 1}
+    assert waiting["s2"][0].reason == "pool wide is taken (2 of its slots): r1/s0, r1/s1"
+
+
 async def test_a_run_that_waits_is_queued_says_for_whom_and_can_be_stopped(tmp_path: Path, nats_access: Access) -> None:
     marks = tmp_path / "marks"
     dags = dag_folder(tmp_path / "dags", first=dag(marks, seconds=30), second=dag(marks, seconds=0))
