@@ -23,7 +23,7 @@ from support.records import a_commit, created, event
 
 from provisioning.adapters.nats.connect import Access, Cluster
 from provisioning.adapters.nats.credentials import from_credentials, from_seed
-from provisioning.adapters.nats.streams import ensure, work_stream
+from provisioning.adapters.nats.streams import blob_stream, ensure, ensure_limited, work_stream
 from provisioning.core.events import Kind
 from provisioning.errors import ClusterUnreachable, ConfigError, ProvisioningError, StoreError
 
@@ -134,6 +134,17 @@ def test_a_stream_that_is_another_than_ours_is_refused(nats_access: Access) -> N
             await ensure(cluster, wanted)
 
     asyncio.run(run())
+
+
+async def test_a_stream_that_an_older_version_made_is_used_and_brought_up_to_date_by_who_may(nats_access: Access) -> None:
+    cluster = Cluster(nats_access)
+    wanted = blob_stream(cluster)
+    await cluster.ask(f"STREAM.CREATE.{wanted['name']}", {**wanted, "max_msgs_per_subject": -1})
+    assert (await ensure(cluster, wanted))["config"]["max_msgs_per_subject"] == -1
+    await ensure_limited(cluster, wanted)
+    config = (await ensure(cluster, wanted))["config"]
+    assert (config["max_msgs_per_subject"], config["subjects"]) == (1, wanted["subjects"])
+    await cluster.close()
 
 
 # ---------------------------------------------------------------- who we are

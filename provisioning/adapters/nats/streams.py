@@ -11,6 +11,7 @@ from provisioning.errors import ConfigError, StoreError
 
 SECOND_NS = 1_000_000_000
 DUPLICATES_S = 120
+PER_SUBJECT = "max_msgs_per_subject"
 MARKER_S = 60
 """How long an expired key is marked as such: that is how waiting contenders hear of it."""
 
@@ -30,14 +31,14 @@ def work_stream(cluster: Cluster) -> dict[str, object]:
 
 def blob_stream(cluster: Cluster) -> dict[str, object]:
     """Return the stream of workflows and long payloads. What is stored again replaces what was there: it is the same."""
-    return {**file_stream(cluster, cluster.names.blobs, (f"{cluster.names.namespace}.wf.blob.>",)), "max_msgs_per_subject": 1}
+    return {**file_stream(cluster, cluster.names.blobs, (f"{cluster.names.namespace}.wf.blob.>",)), PER_SUBJECT: 1}
 
 
 def bucket(cluster: Cluster, name: str, *, history: int = 1) -> dict[str, object]:
     """Return the stream of a key-value bucket whose keys may have a TTL each."""
     return {
         **file_stream(cluster, cluster.names.bucket(name), (cluster.names.key(name, ">"),)),
-        "max_msgs_per_subject": history,
+        PER_SUBJECT: history,
         "discard": "new",
         "allow_rollup_hdrs": True,
         "allow_msg_ttl": True,
@@ -79,6 +80,13 @@ async def ensure_aged(cluster: Cluster, wanted: Mapping[str, object], age_s: flo
         await cluster.ask(f"STREAM.UPDATE.{wanted['name']}", {**config, "max_age": aged["max_age"]})
 
 
+async def ensure_limited(cluster: Cluster, wanted: Mapping[str, object]) -> None:
+    """As `ensure`, and have a stream that an older version made keep what it is to keep of a subject now. Raises StoreError."""
+    config = (await ensure(cluster, wanted))["config"]
+    if config.get(PER_SUBJECT) != wanted[PER_SUBJECT]:
+        await cluster.ask(f"STREAM.UPDATE.{wanted['name']}", {**config, PER_SUBJECT: wanted[PER_SUBJECT]})
+
+
 async def _make(cluster: Cluster, name: str, wanted: Mapping[str, object]) -> dict[str, Any]:
     try:
         return await cluster.ask(f"STREAM.CREATE.{name}", wanted)
@@ -91,12 +99,14 @@ async def _make(cluster: Cluster, name: str, wanted: Mapping[str, object]) -> di
         ) from error
 
 
-_MUST = ("allow_atomic", "allow_msg_ttl", "allow_msg_schedules", "max_msgs_per_subject", "storage", "retention")
+_MUST = ("allow_atomic", "allow_msg_ttl", "allow_msg_schedules", PER_SUBJECT, "storage", "retention")
+_UNLIMITED = -1
+"""A stream of an older version keeps more than it has to, until somebody who may has limited it."""
 
 
 def _compare(name: str, wanted: Mapping[str, object], found: Mapping[str, object]) -> None:
     for key in _MUST:
-        if key in wanted and found.get(key) != wanted[key]:
+        if key in wanted and found.get(key) != wanted[key] and (key, found.get(key)) != (PER_SUBJECT, _UNLIMITED):
             raise ConfigError(
                 f"nats: stream {name} has {key} = {found.get(key)}, expected {wanted[key]}",
                 hint="it was made by something else: use another nats.namespace",

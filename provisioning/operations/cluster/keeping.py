@@ -66,13 +66,14 @@ async def _keep(joined: Joined, collector: LogCollector, leading: Callable[[], b
 
 
 async def _prepare(joined: Joined) -> None:
-    """Make every stream that clients and workers use: they may not be permitted to."""
+    """Make every stream that clients and workers use, as it is now: they may not be permitted to."""
     from provisioning.adapters.nats.logs import log_stream
     from provisioning.adapters.nats.permissions import BUCKETS
     from provisioning.adapters.nats.publicevents import events_stream
-    from provisioning.adapters.nats.streams import bucket, ensure
+    from provisioning.adapters.nats.streams import blob_stream, bucket, ensure, ensure_limited
 
     cluster = joined.cluster
+    await ensure_limited(cluster, blob_stream(cluster))
     for stream in (log_stream(cluster), events_stream(cluster), *(bucket(cluster, name) for name in BUCKETS)):
         await ensure(cluster, stream)
 
