@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from support.nursery import Call, Forked
 
@@ -56,15 +56,15 @@ class Shell:
         return _forked(self.folder, COMMAND, *arguments)
 
 
-def _forked(folder: Path, program: str, *arguments: str) -> Forked:
-    call = Call(module=MODULES[Path(program).name], arguments=arguments, folder=str(folder), environment=environment(folder))
-    return Forked(call)
+def _forked(folder: Path, program: str, *arguments: str, err: int | None = None, **variables: str) -> Forked:
+    seen = environment(folder, **variables)
+    return Forked(Call(module=MODULES[Path(program).name], arguments=arguments, folder=str(folder), environment=seen), err=err)
 
 
 class WorkerProcess:
     """`provisioning worker start`, which has said that it is ready."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str] | Forked, log: Path) -> None:
         self.process, self.log = process, log
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -87,18 +87,21 @@ def worker(folder: Path, *arguments: str, prefix: Sequence[str] = (), **variable
     """Have a worker at work whose home is `folder`; it is killed at the end if it is still there."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "messages"
+    words = ("worker", "start", "-o", "json", *arguments)
     with log.open("w", encoding="utf-8") as messages:
-        process = subprocess.Popen(
-            [*prefix, COMMAND, "worker", "start", "-o", "json", *arguments],
-            cwd=folder,
-            env=environment(folder, **variables),
-            stdout=subprocess.PIPE,
-            stderr=messages,
-            text=True,
-        )
+        process: subprocess.Popen[str] | Forked
+        if prefix:
+            process = _started([*prefix, COMMAND, *words], folder, messages, variables)
+        else:
+            process = _forked(folder, COMMAND, *words, err=messages.fileno(), **variables)
     try:
         yield WorkerProcess(process, log)
     finally:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def _started(words: Sequence[str], folder: Path, messages: IO[str], variables: Mapping[str, str]) -> subprocess.Popen[str]:
+    seen = environment(folder, **variables)
+    return subprocess.Popen(words, cwd=folder, env=seen, stdout=subprocess.PIPE, stderr=messages, text=True)

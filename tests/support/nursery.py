@@ -8,6 +8,7 @@ start costs, and that it works, is for other tests (`tests/cli/test_start.py`, a
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import importlib
 import json
@@ -24,6 +25,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 LOADED = ("provisioning_cli", "provisioning")  # with all that is in them, except:
@@ -32,6 +34,7 @@ AT_USE = ("paramiko", "rich.console", "rich.table", "rich.live", "rich.tree", "j
 SERVES = "server"
 READ_BYTES = 65_536
 FOREVER_S = 3600.0
+NETWORK = "/proc/thread-self/ns/net"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,7 @@ class Forked:
         self.returncode: int | None = None
         (out, its_out), (told, its_attendant) = os.pipe(), os.pipe()
         errors, its_err = os.pipe() if err is None else (None, os.dup(err))
-        given = (its_out, its_err, its_attendant)
+        given = (its_out, its_err, its_attendant, os.open(NETWORK, os.O_RDONLY))
         with os.fdopen(os.memfd_create("call"), "w") as asked:
             json.dump(asdict(call), asked)
             asked.flush()
@@ -172,7 +175,7 @@ def attend(asked: socket.socket, *, serves: bool) -> None:
     gc.collect()
     gc.freeze()
     while True:
-        _, given, _, _ = socket.recv_fds(asked, 1, 4)
+        _, given, _, _ = socket.recv_fds(asked, 1, 5)
         if not given:
             return
         if os.fork() == 0:
@@ -198,13 +201,13 @@ def _modules(but: tuple[str, ...]) -> Iterator[str]:
                 yield module.name
 
 
-def _attend_one(asked: int, out: int, err: int, told: int) -> NoReturn:
+def _attend_one(asked: int, out: int, err: int, told: int, network: int) -> NoReturn:
     os.lseek(asked, 0, os.SEEK_SET)
     with os.fdopen(asked) as file:
         call = Call(**json.load(file))
     program = os.fork()
     if program == 0:
-        _become(call, out, err)
+        _become(call, out, err, network)
     os.write(told, f"{program}\n".encode())
     os.close(out)
     os.close(err)
@@ -212,8 +215,11 @@ def _attend_one(asked: int, out: int, err: int, told: int) -> NoReturn:
     os._exit(0)
 
 
-def _become(call: Call, out: int, err: int) -> NoReturn:
+def _become(call: Call, out: int, err: int, network: int) -> NoReturn:
     os.setsid()
+    there = os.path.samestat(os.fstat(network), Path(NETWORK).stat())  # else a test has networks of its own
+    if not there and ctypes.CDLL(None).setns(network, 0):
+        os._exit(1)
     os.environ.clear()
     os.environ.update(call.environment)
     time.tzset()
