@@ -193,6 +193,16 @@ def test_a_server_that_does_not_sync_is_refused_with_the_setting_that_takes_the_
         assert "any_sync" in done.stderr
 
 
+def test_a_dag_whose_folder_is_too_large_to_travel_is_named(shell: Shell, nats_access: Access) -> None:
+    (shell.folder / "etl.yaml").write_text(DAG, "utf-8")
+    with (shell.folder / "large").open("wb") as large:
+        large.truncate(9 * 2**20)
+    done = shell("dag", "run", "etl.yaml", *reach(nats_access))
+    assert done.returncode == 3
+    assert "etl.yaml is too large to travel: its folder has 2 files of 9.0 MiB" in done.stderr
+    assert ".dagignore" in done.stderr
+
+
 @pytest.mark.soak
 async def test_what_is_not_over_when_the_time_to_drain_is_begins_again_elsewhere_as_the_same_attempt(
     tmp_path: Path, nats_access: Access

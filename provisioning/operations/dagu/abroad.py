@@ -17,7 +17,7 @@ from provisioning.core.model import Fallback, Placement
 from provisioning.engine.actions.dagu.loading import Loading
 from provisioning.engine.actions.dagu.runs import Definitions
 from provisioning.engine.actions.dagu.tools import Tools
-from provisioning.errors import ConfigError
+from provisioning.errors import ConfigError, TooLarge
 from provisioning.operations.dagu.catalogue import Catalogue
 from provisioning.operations.dagu.definitions import functions_in
 from provisioning.operations.dagu.fetching import Fetching, Kept, Travelling
@@ -56,7 +56,10 @@ async def pack_off(catalogue: Catalogue, ref: str, run: str, kept: Kept, package
 
     Raises NotFoundError, UsageError, ConfigError, TooLarge, StoreError.
     """
-    dag, data = await asyncio.to_thread(packed, catalogue, ref)
+    try:
+        dag, data = await asyncio.to_thread(packed, catalogue, ref)
+    except TooLarge as error:
+        raise TooLarge(f"{ref} is too large to travel: {error.message}", hint=error.hint) from error
     await asyncio.to_thread(kept.put, data)
     await packages.put(run, data)
     return dag
