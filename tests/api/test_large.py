@@ -92,7 +92,7 @@ def steps_of(path: Path, wanted: Wanted, limit: int = 50) -> int:
         Wanted(status="failed,succeeded", since=BEGAN + timedelta(days=2), until=BEGAN + timedelta(days=2, minutes=20)),
         Wanted(status="partially_succeeded"),
         Wanted(name="dag-0500", status="failed"),
-        Wanted(label="team=a"),
+        Wanted(labels=("team=a",)),
         Wanted(inside=True),
         Wanted(q="dag-0"),
         Wanted(q="dag-0999"),

@@ -37,7 +37,7 @@ class Wanted(Protocol):
     @property
     def rejected(self) -> frozenset[RunState]: ...  # noqa: D102
     @property
-    def label(self) -> str: ...  # noqa: D102
+    def labels(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def q(self) -> str: ...  # noqa: D102
     @property
@@ -200,7 +200,6 @@ def _terms(wanted: Wanted, *, few: bool) -> tuple[list[str], list[object]]:
 
     Times are looked up in their index to find the ids between them, which are in the order of time but for a moment's races.
     """
-    key, sign, value = wanted.label.partition("=")
     since, until = wanted.since, wanted.until
     terms: list[tuple[str, Sequence[object]]] = [
         ("name = ?", [wanted.name] if wanted.name is not None else []),
@@ -211,12 +210,17 @@ def _terms(wanted: Wanted, *, few: bool) -> tuple[list[str], list[object]]:
         ("id < (SELECT id FROM runs WHERE run = ?)", [wanted.before] if wanted.before is not None else []),
         (f"id IN (SELECT id {_OF_ID} UNION SELECT id {_OF_NAME})", [*_range(wanted.q)] * 2 if few else []),
         ("(substr(run, 1, length(?)) = ? OR substr(name, 1, length(?)) = ?)", [wanted.q] * 4 if wanted.q and not few else []),
-        ("json_type(labels, ?) IS NOT NULL", [f"$.{json.dumps(key)}"] if key and not sign else []),
-        ("json_extract(labels, ?) = ?", [f"$.{json.dumps(key)}", value] if key and sign else []),
+        *map(_label, wanted.labels),
     ]
     used = [(text, values) for text, values in terms if values]
     where = [text for text, _values in used] + ([] if wanted.inside else [f"NOT {INSIDE}"])
     return where, [each for _sql, values in used for each in values]
+
+
+def _label(text: str) -> tuple[str, Sequence[object]]:
+    key, sign, value = text.partition("=")
+    path = f"$.{json.dumps(key)}"
+    return ("json_extract(labels, ?) = ?", [path, value]) if sign else ("json_type(labels, ?) IS NOT NULL", [path])
 
 
 def _range(q: str) -> tuple[str, str]:

@@ -56,10 +56,19 @@ def list_runs(
     `status` may be several words with commas between; `q` is the beginning of a run's id or of its name.
     """
     wanted = Wanted(
-        name=dag, workspace=workspace, status=status, label=label, q=q, since=since, until=until, inside=inside, before=cursor
+        name=dag,
+        workspace=workspace,
+        status=status,
+        labels=(label,) if label.partition("=")[0] else (),
+        q=q,
+        since=since,
+        until=until,
+        inside=inside,
+        before=cursor,
     )
     found, following = host.reading.page(wanted, limit)
-    runs = [shown.run_item(run, status=word, workspace=workspace or "") for run, word in found]
+    of = host.reading.workspace_of
+    runs = [shown.run_item(run, status=word, workspace=workspace or of(run)) for run, word in found]
     return RunPage(runs=runs, next=following)
 
 

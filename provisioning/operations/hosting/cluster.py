@@ -3,83 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from provisioning import clusters, wiring
 from provisioning.clusters import Joined
 from provisioning.core.dagu.declared import DagFile
 from provisioning.core.decide import Extent
 from provisioning.core.letters import refuse_replayed
-from provisioning.core.presence import Presence
+from provisioning.core.run import Run
 from provisioning.engine.runner import load
-from provisioning.errors import ExistsError, StaleRevision
-from provisioning.operations import Project
+from provisioning.errors import ExistsError, LockedError, StaleRevision, StoreError
 from provisioning.operations.cluster.dagu import send_off, service_of
 from provisioning.operations.cluster.keeping import keep
 from provisioning.operations.cluster.runs import ClusterRuns
 from provisioning.operations.cluster.scheduling import Scheduled
+from provisioning.operations.cluster.turning import Turning
 from provisioning.operations.dagu.catalogue import Catalogue
 from provisioning.operations.dagu.definitions import functions_of, readers
+from provisioning.operations.dagu.listing import SOURCE
 from provisioning.operations.dagu.places import Places
 from provisioning.operations.dagu.running import Start
 from provisioning.operations.hosting import steering
+from provisioning.operations.hosting.elsewhere import OfCluster, OnLoop, ReadElsewhere
 from provisioning.operations.hosting.host import Host, close_tools, guarded
-from provisioning.operations.hosting.places import Workspaces
 from provisioning.operations.hosting.schedules import Logged
 from provisioning.operations.orders import order, refuse_retry
 from provisioning.operations.scheduler import scheduler_of
-from provisioning.operations.steering import Store
 from provisioning.settings import Settings
 
 if TYPE_CHECKING:
     from provisioning.adapters.nats.connect import Access
     from provisioning.engine.actions.dagu.tools import Tools
 
-T = TypeVar("T")
-
-
-class OnLoop:
-    """Fulfils `steering.Reach` from any other thread than that of the server's event loop, over its connection."""
-
-    lasting = True
-
-    def __init__(self, joined: Joined) -> None:
-        self._joined, self._loop = joined, asyncio.get_running_loop()
-
-    def driven(self, _folder: Path) -> bool:
-        """Whether a process decides for the cluster now."""
-        return self._do(clusters.lease(self._joined).holder()) is not None
-
-    def there(self, _folder: Path) -> Sequence[Presence] | None:
-        """See `Reach`."""
-        return self._do(clusters.present(self._joined))
-
-    def within(self, _folder: Path, work: Callable[[Store], Coroutine[None, None, T]]) -> T:
-        """See `Reach`."""
-        return self._do(work(self._joined.store))
-
-    def delete_logs(self, _folder: Path, run_id: str) -> None:
-        """Remove the logs of a run, those that were brought here too."""
-        self._do(clusters.delete_logs(self._joined, run_id))
-
-    def _do(self, work: Coroutine[None, None, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-
-class OfCluster(Workspaces):
-    """The workspaces of this machine, whose servers the cluster's workers work on."""
-
-    def __init__(self, access: Access) -> None:
-        super().__init__()
-        self._access = access
-
-    def open(self, name: str, infra: str | None = None) -> Project:
-        """See `Workspaces`."""
-        return replace(super().open(name, infra), cluster=self._access)
+_log = logging.getLogger("provisioning.server")
 
 
 class ClusterHost(Host):
@@ -87,8 +47,11 @@ class ClusterHost(Host):
 
     def __init__(self, places: Places, settings: Settings, joined: Joined, tools: Tools) -> None:
         store = wiring.open_store(joined.folder)
-        workspaces = OfCluster(joined.cluster.access)
-        super().__init__(places, settings, store, tools, workspaces=workspaces, reach=OnLoop(joined))
+        self.collector = clusters.collector(joined)
+        reach = OnLoop(joined, self.collector)
+        workspaces = OfCluster(joined, reach)
+        reading = ReadElsewhere(places.data, store, workspaces, reach)
+        super().__init__(places, settings, store, tools, workspaces=workspaces, reading=reading)
         self.remembered = joined.store.schedules
         self.joined = joined
         self.runs = ClusterRuns(joined.store, wiring.clock(), wiring.identity())
@@ -96,11 +59,10 @@ class ClusterHost(Host):
 
     async def serve(self) -> None:
         """Bring history and logs here, say what we have, and answer workers that lack a file, until cancelled."""
-        collector = clusters.collector(self.joined)
         service = service_of(self.joined, self.places.dags, self.settings, clusters.worker_name())
         async with asyncio.TaskGroup() as group:
-            kept = keep(self.joined, collector, lambda: False)
-            for part in (collector.serve(), kept, service.serve(), self.feeds.serve()):
+            kept = keep(self.joined, self.collector, lambda: False)
+            for part in (self.collector.serve(), kept, service.serve(), self.feeds.serve(), self.backfills.adopt()):
                 group.create_task(part)
             if self.scheduling is not None:
                 group.create_task(self.scheduling.run())
@@ -114,14 +76,35 @@ class ClusterHost(Host):
             raise ExistsError(f"run {asked.run_id} exists already", hint="leave the run id out to get a new one") from error
 
     async def retry(self, run_id: str, actor: str, *, step: str | None = None, extent: Extent = Extent.BELOW) -> None:
-        """Have an ended run done again. Raises NotFoundError, UsageError."""
+        """Have an ended run done again. Raises NotFoundError, UsageError, LockedError where somebody works on its workspace."""
         run = await load(self.joined.store, run_id)
+        summary = await asyncio.to_thread(self.reading.summary, run_id)
+        extent = extent if summary.source == SOURCE else Extent.NEEDED
         refuse_retry(run, step, extent, wiring.clock())
-        await order(self.joined.store, "retry", actor, {"run": run_id, "from_step": step or "", "extent": extent.value})
-        await self.runs.reopened(run_id, run.seq)
+        asked = {"run": run_id, "from_step": step or "", "extent": extent.value}
+        workspace = self.reading.workspace_of(summary)
+        if not workspace:
+            await self._reopen(run, asked, actor)
+            return
+        turns, turning = clusters.turns(self.joined), Turning(joined=self.joined, workspace=workspace, actor=actor)
+        mine = await turning.take(run_id, _log.info, wait=False)
+        begun = await turns.take(workspace, mine, run_id, actor, begun=True)
+        if begun is None:
+            raise LockedError(f"workspace {workspace} was taken by somebody else meanwhile", hint="try again")
+        try:
+            await self._reopen(run, asked, actor)
+        except BaseException:
+            with suppress(StoreError):
+                await turns.give_back(workspace, begun)
+            raise
+
+    async def _reopen(self, run: Run, asked: Mapping[str, object], actor: str) -> None:
+        await order(self.joined.store, "retry", actor, asked)
+        await self.runs.reopened(run.id, run.seq)
 
     async def replay(self, number: int, actor: str, workspace: str | None) -> None:
         """Have a step that failed for good done again. Raises NotFoundError, UsageError."""
+        await self.joined.store.replica.caught_up()
         folder = await asyncio.to_thread(self.reading.folder, workspace)
         letter = await asyncio.to_thread(self.reading.pages(folder).history.dead_letter, number)
         refuse_replayed(letter)
@@ -129,7 +112,13 @@ class ClusterHost(Host):
 
     async def delete(self, run_id: str) -> None:
         """Remove an ended run from the cluster. Raises NotFoundError, UsageError for one that goes on."""
+        await self.joined.store.replica.caught_up()
         await asyncio.to_thread(steering.delete, self.reading, run_id)
+
+    async def _steer(self, ask: Any, run_id: str, actor: str, *more: object) -> None:  # noqa: ANN401
+        """Ask, knowing what anybody has done until now."""
+        await self.joined.store.replica.caught_up()
+        await super()._steer(ask, run_id, actor, *more)
 
 
 @asynccontextmanager
@@ -141,6 +130,7 @@ async def hosted_on(access: Access, places: Places, settings: Settings, *, sched
     async with AsyncExitStack() as stack:
         joined = await clusters.join(access)
         stack.push_async_callback(joined.aclose)
+        await joined.store.replica.start()  # also of a cluster in which nothing has run yet
         await joined.store.replica.caught_up()
         here = replace(places, data=joined.folder)
         tools = wiring.dagu_tools(places.dags, settings, lambda: functions_of(places), readers())

@@ -42,20 +42,16 @@ from provisioning.operations.hosting.library import Library, Shelved
 from provisioning.operations.hosting.logs import Logs
 from provisioning.operations.hosting.looking import Looker
 from provisioning.operations.hosting.places import Workspaces
-from provisioning.operations.hosting.reading import Reading
+from provisioning.operations.hosting.reading import FORMULA, Reading
 from provisioning.operations.hosting.schedules import HostRuns, Logged
 from provisioning.operations.scheduler import Scheduler, pausing, scheduler_of
 from provisioning.operations.scheduler.listing import Scheduled, list_schedules
-from provisioning.operations.steering import HERE, Reach
 from provisioning.settings import Settings
 
 if TYPE_CHECKING:
     from provisioning.adapters.sqlite.store import SqliteStore
     from provisioning.engine.actions.dagu.tools import Tools
     from provisioning.engine.runner import Store
-
-FORMULA = "formula"
-"""The source of runs of workspaces. All that are neither this nor of DAG files are of programs, which drive them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +95,7 @@ class Host:
         tools: Tools,
         *,
         workspaces: Workspaces | None = None,
-        reach: Reach = HERE,
+        reading: Reading | None = None,
     ) -> None:
         self.places, self.settings, self.store = places, settings, store
         self.remembered: Schedules = store.schedules
@@ -107,7 +103,7 @@ class Host:
         self._began_s = self._clock.monotonic_s()
         self.workspaces = workspaces or Workspaces()
         self.library = Library(places, settings)
-        self.reading = Reading(places.data, store, self.workspaces, reach)
+        self.reading = reading or Reading(places.data, store, self.workspaces)
         self.logs = Logs(self.reading)
         self.feeds = Feeds(Looker(self.reading, places.data, places.dags), self._clock)
         self.observers: list[Observe] = []  # of each commit

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 LOOKED_AT_MOST = 5_000  # runs, for one page
 REJECTED, WAITING = "rejected", "waiting"
+FORMULA = "formula"
+"""The source of runs of workspaces. All that are neither this nor of DAG files are of programs, which drive them."""
 _STATES: Mapping[str, tuple[RunState, ...]] = {
     "not_started": (RunState.CREATED,),
     "queued": (RunState.CREATED, RunState.QUEUED),
@@ -49,7 +51,7 @@ class Wanted:
     name: str | None = None
     workspace: str | None = None
     status: str = ""
-    label: str = ""
+    labels: tuple[str, ...] = ()  # KEY or KEY=VALUE
     q: str = ""
     since: datetime | None = None
     until: datetime | None = None
@@ -114,7 +116,7 @@ class Reading:
         The page is shorter where few of many runs are wanted: the rest is for the next one. Raises NotFoundError for an unknown
         workspace.
         """
-        folder = self.folder(wanted.workspace)
+        folder, wanted = self.folder(wanted.workspace), self.wanted_of(wanted)
         found: list[tuple[RunSummary, str]] = []
         before, looked = wanted.before, 0
         while len(found) < limit and looked < LOOKED_AT_MOST:
@@ -208,7 +210,15 @@ class Reading:
             self._pages[folder] = wiring.run_pages(folder)
         return self._pages[folder]
 
+    def workspace_of(self, summary: RunSummary) -> str:
+        """Return the workspace of a run as the run says it; nothing for one of a DAG file, or of a program."""
+        return summary.labels.get("workspace", "") if summary.source == FORMULA else ""
+
     # ------------------------------------------------------------ parts
+
+    def wanted_of(self, wanted: Wanted) -> Wanted:
+        """Return what is wanted of the runs in `folder`."""
+        return wanted
 
     def folder(self, workspace: str | None) -> Path:
         """Return the folder of a workspace, or that of the DAG files. Raises NotFoundError."""

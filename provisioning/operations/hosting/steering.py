@@ -82,7 +82,7 @@ def delete(reading: Reading, run_id: str) -> None:
     """Remove an ended run with its logs. Raises NotFoundError, UsageError for one that goes on, LockedError."""
     folder, workspace = reading.place(run_id)
     if workspace:
-        formulas.delete(folder, run_id, "", force=False)
+        formulas.delete(folder, run_id, "", force=False, reach=reading.reach_of(folder))
     elif not remove_run(folder, run_id, reading.reach_of(folder)):
         raise LockedError(f"somebody works with run {run_id}", hint="try again in a moment")
 
