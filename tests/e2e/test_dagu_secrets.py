@@ -93,3 +93,21 @@ def test_a_loop_over_secrets_shows_none(dagu: DaguRuns) -> None:
     steps = f"[{{name: each, foreach: {{items: ['a${{T}}'], as: IT, steps: [{{name: a, command: '{keep('IT')}'}}]}}}}]"
 
     assert_kept_secret(dagu, dagu.run(f"{FROM_A_FILE}steps: {steps}\n"))
+
+
+@pytest.mark.parametrize("given", ["V=${T}", "V=x$T", "V=${X}"])
+def test_who_starts_a_run_cannot_ask_for_a_secret(dagu: DaguRuns, given: str) -> None:
+    head = OF_ANOTHER_NAME + "params: [{name: V, default: x}]\nenv: {W: 'a${V}'}\n"
+    ran = dagu.run(f"{head}steps: [{{name: a, command: '{keep('W')}'}}]\n", given)
+
+    assert ran.status == "failed"
+    assert list(dagu.home.rglob("got")) == []
+    assert "the parameter V refers to the secret" in repr(ran.events)
+
+
+def test_a_step_cannot_ask_for_a_secret_of_the_dag_that_it_starts(dagu: DaguRuns) -> None:
+    child = f"---\nname: child\n{FROM_A_FILE}params: [{{name: GIVEN}}]\nsteps: [{{name: a, command: '{keep('GIVEN')}'}}]\n"
+    ran = dagu.run(f"type: chain\nsteps: [{{name: sub, call: child, params: {{GIVEN: '$V'}}}}]\nparams: [V=x]\n{child}", "V=$T")
+
+    assert ran.status == "failed"
+    assert list(dagu.home.rglob("got")) == []

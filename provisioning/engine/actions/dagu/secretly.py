@@ -23,8 +23,13 @@ def reference(secret: Secret) -> str:
 
 def without(variables: Mapping[str, str], declared: Iterable[Secret]) -> dict[str, str]:
     """Return variables of a process without those that are secrets: what is evaluated with them is kept in the history."""
-    secret = {name for one in declared for name in (one.name, _variable(one))}
+    secret = names(declared)
     return {name: value for name, value in variables.items() if name not in secret}
+
+
+def names(declared: Iterable[Secret]) -> frozenset[str]:
+    """Return what a file may call its secrets, the variables of the process that hold them among it."""
+    return frozenset(name for one in declared for name in (one.name, _variable(one)) if name)
 
 
 def every_name(declared: Iterable[Secret], values: Mapping[str, str]) -> dict[str, str]:

@@ -27,7 +27,7 @@ from provisioning.core.schedules import SCHEDULED_AT
 from provisioning.engine.actions import Context as Attempt
 from provisioning.engine.actions import Result, Traits
 from provisioning.engine.actions.dagu.containers import start_shared
-from provisioning.engine.actions.dagu.secretly import every_name, revealed, without
+from provisioning.engine.actions.dagu.secretly import every_name, names, revealed, without
 from provisioning.engine.actions.dagu.terms import CannotEvaluate, Terms, joined
 from provisioning.engine.actions.dagu.tools import Tools
 from provisioning.errors import ProvisioningError
@@ -91,6 +91,7 @@ class SetupAction:
 class _Setup:
     def __init__(self, tools: Tools, shared: Shared, task: Task, attempt: Attempt) -> None:
         self._given, self._depth, self._inside = _asked(task.args)
+        self._secret = names(shared.secrets if self._inside is None else self._inside.secrets)
         shared = replace(shared, secrets=(*shared.secrets, *_handed(task.args)))
         self._inherited = with_standard_path(tools.environment())
         inherited = without(self._inherited, shared.secrets)
@@ -147,6 +148,7 @@ class _Setup:
             self._inside = self._inside.moved_to(self._files)
 
     async def evaluate(self) -> Judgement:
+        self._refuse_references()
         if self._inside is not None:
             return await self._continue(self._inside)
         shared = self._shared
@@ -169,6 +171,13 @@ class _Setup:
         if met.met and shared.container is not None and shared.container.image is not None:
             await start_shared(self._terms, shared.container, self._run)
         return met
+
+    def _refuse_references(self) -> None:
+        """Whoever gives a parameter gives a value. One that refers to a secret would become it where a step uses it."""
+        for one in self._given:
+            if wrong := next((found.name for found in references(one.value) if found.name in self._secret), None):
+                where = f"the parameter {one.name}" if one.name else "a parameter"
+                raise CannotEvaluate(f"{where} refers to the secret {wrong}: only the DAG file may")
 
     async def _continue(self, inside: Context) -> Judgement:
         """Take over what the run around a loop's body has evaluated."""
