@@ -1,8 +1,9 @@
 """Mask declared secret values in a stream of output.
 
 A value is found as it is and in the forms in which programs print it: base64 (also inside a longer base64 text),
-URL-encoded, escaped for JSON or for a shell, and, for a value of several lines, each of its lines. Values and lines
-shorter than `MIN_BYTES` are not masked: they occur everywhere, and masking them would only tell the reader where.
+URL-encoded, escaped for JSON (also within JSON) or for a shell, and, for a value of several lines, each of its lines.
+Values and lines shorter than `MIN_BYTES` are not masked: they occur everywhere, and masking them would only tell the
+reader where.
 """
 
 from __future__ import annotations
@@ -112,6 +113,7 @@ def _encoded(value: str) -> Iterator[bytes]:
     text = raw.decode("utf-8", "replace")
     for escaped in (json.dumps(text), json.dumps(text, ensure_ascii=False)):
         yield escaped[1:-1].encode()
+        yield json.dumps(escaped[1:-1], ensure_ascii=False)[1:-1].encode()  # JSON within JSON
     for quoted in (quote(text, safe=""), quote(text), quote_plus(text)):
         yield quoted.encode()
         yield re.sub("%[0-9A-F]{2}", lambda code: code.group().lower(), quoted).encode()

@@ -31,6 +31,8 @@ def masked(values: list[str], *chunks: bytes) -> bytes:
         pytest.param(re.sub("%..", lambda code: code[0].lower(), quote(PASSWORD, safe="")), id="URL-encoded in lower case"),
         pytest.param(json.dumps(PASSWORD)[1:-1], id="escaped for JSON"),
         pytest.param(json.dumps(PASSWORD, ensure_ascii=False)[1:-1], id="escaped for JSON, letters kept"),
+        pytest.param(json.dumps(json.dumps(PASSWORD))[3:-3], id="escaped for JSON within JSON"),
+        pytest.param(json.dumps(json.dumps(PASSWORD), ensure_ascii=False)[3:-3], id="JSON within JSON, in two ways"),
         pytest.param(PASSWORD.replace("'", "'\\''"), id="as `set -x` prints it"),
     ],
 )
