@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from provisioning import userfile
 from provisioning.core.declare import Infra
@@ -346,12 +348,18 @@ def readable_secrets(site: PackedSite, home: Path) -> Mapping[str, str]:
 
 def _urls(text: str) -> tuple[str, ...]:
     urls = tuple(part.strip() for part in text.split(",") if part.strip())
-    wrong = next((url for url in urls if not is_url(url)), None)
+    wrong = next((url for url in urls if not (is_url(url) and _names_a_host(url))), None)
     if wrong is not None or not urls:
         shown = (wrong or text).rpartition("@")[2]  # not the password
         hint = "for example nats://10.0.0.1:4222; several have commas between them"
         raise ConfigError(f"nats.url: '{shown}' is no URL of a NATS server", hint=hint)
     return urls
+
+
+def _names_a_host(url: str) -> bool:
+    with suppress(ValueError):  # a port that is none, half a bracket
+        return bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+    return False
 
 
 def _paths(base: Path) -> Callable[[str], Path | None]:
@@ -383,5 +391,10 @@ def overridden(settings: Settings, nats: Mapping[str, object]) -> Settings:
 
     from provisioning.settings import resolve
 
-    given: NatsSettings = resolve(flags={f"nats.{name}": value for name, value in nats.items()}, environment={}).nats
+    try:
+        given: NatsSettings = resolve(flags={f"nats.{name}": value for name, value in nats.items()}, environment={}).nats
+    except ConfigError as error:  # a program shows its message alone
+        said = "; ".join(fault.message for fault in error.faults) or error.message
+        hint = next((fault.hint for fault in error.faults if fault.hint), error.hint)
+        raise ConfigError(said, hint=hint, faults=error.faults) from error
     return replace(settings, nats=replace(settings.nats, **{name: getattr(given, name) for name in nats}))

@@ -82,3 +82,13 @@ def test_settings_that_there_are_not_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         connect("nats://one", nats={"namespaces": "x"})
     assert "namespace" in caught.value.faults[0].hint
+
+
+@pytest.mark.parametrize(
+    ("nats", "said"),
+    [({"nope": 1}, "nats.nope"), ({"replicas": "x"}, "nats.replicas"), ({"namespace": "a b"}, "nats.namespace")],
+)
+async def test_a_wrong_setting_is_named_in_the_message(nats_server: NatsServer, nats: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        async with connect(nats_server.url, nats=nats):
+            raise AssertionError("it has connected")

@@ -168,6 +168,8 @@ async def test_a_worker_without_the_function_fails_the_step_with_its_name(trial:
     [
         (["--nats", "nats://127.0.0.1:9"], 1, "no NATS server answers at nats://127.0.0.1:9"),
         (["--nats", "http://127.0.0.1"], 3, "is no URL of a NATS server"),
+        (["--nats", "nats://"], 3, "'nats://' is no URL of a NATS server"),
+        (["--nats", "nats://me:secret@127.0.0.1:99999"], 3, "nats.url: '127.0.0.1:99999' is no URL of a NATS server"),
         (["--nats", ""], 2, "--nats is empty"),
         ([], 2, "no cluster is named"),
         (["--nats", "nats://127.0.0.1:9", "--with-server"], 2, "are two clusters"),
