@@ -59,6 +59,7 @@ async def work(
         if access is None:
             raise UsageError("no cluster is named", hint="give --nats URL, or --with-server for a trial on this machine")
         joined = await clusters.join(access)
+        joined.cluster.reconnected.add(lambda: say(f"{clusters.shown_urls(access)} answers again"))
         try:
             alert_at = settings.dead_letters.alert_at
             whole = replace(options, slots=duty.slots, worker=duty.name, alert_at=alert_at)

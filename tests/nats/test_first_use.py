@@ -205,6 +205,20 @@ def test_a_dag_whose_folder_is_too_large_to_travel_is_named(shell: Shell, nats_a
     assert ".dagignore" in done.stderr
 
 
+def test_a_worker_says_once_that_no_server_answers_and_when_one_does_again(tmp_path: Path) -> None:
+    from support.natsservers import running
+
+    with running() as server, worker(tmp_path, "--nats", server.url) as it:
+        server.kill()
+        until(lambda: "not driving" in it.messages or "no longer driving" in it.messages)
+        server.start()
+        until(lambda: "answers again" in it.messages)
+        lines = [line for line in it.messages.splitlines() if line.startswith("not driving")]
+        assert len(lines) == len(set(lines))
+        assert "Traceback" not in it.messages
+        assert it.end() == 0
+
+
 @pytest.mark.soak
 async def test_what_is_not_over_when_the_time_to_drain_is_begins_again_elsewhere_as_the_same_attempt(
     tmp_path: Path, nats_access: Access
