@@ -91,12 +91,12 @@ def free(name: str, path: Key, *, key: bool) -> bool:
     return ".".join(map(str, path)) + "!" * key in FREE[name]
 
 
-@pytest.mark.parametrize("share", [3, pytest.param(1, marks=pytest.mark.soak)], ids=["some", "all"])
+@pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.soak)], ids=["some", "all"])
 @pytest.mark.parametrize(("name", "path", "key", "number"), FIELDS)
 def test_no_field_takes_hostile_text_for_anything_but_text(
     spied: Spied, tmp_path: Path, name: str, path: Key, number: int, share: int, *, key: bool
 ) -> None:
-    """Neighbours get different thirds of the texts: together they get all of them."""
+    """Neighbours get different sixths of the texts: together they get all of them."""
     for what, text in list(HOSTILE.items())[number % share :: share]:
         changed = replaced(spied.documents[name], path, text, key=key)
         spied.change(**{name: changed})

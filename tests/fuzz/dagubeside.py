@@ -78,6 +78,6 @@ _lines = st.tuples(st.sampled_from(("A=", "export B=", "C: ", "1=", "#", "D='", 
 _env = st.lists(_lines, max_size=6).map(lambda lines: "\n".join(lines).encode("utf-8", "replace"))
 
 TARGETS = (
-    Target(name="dotenv", examples=damaged(_env, ENV_TOKENS), prepare=dotenv, quick=150),
-    Target(name="functions", examples=files(_files, as_toml, TOML_TOKENS), prepare=functions, quick=150),
+    Target(name="dotenv", examples=damaged(_env, ENV_TOKENS), prepare=dotenv, quick=50),
+    Target(name="functions", examples=files(_files, as_toml, TOML_TOKENS), prepare=functions, quick=50),
 )

@@ -286,13 +286,13 @@ odd_declarations = changed(taskservs | st.fixed_dictionaries({"params": st.dicti
 )
 
 TARGETS = (
-    Target(name="json-text", examples=files(dags() | servers() | values, as_json), prepare=json_text, quick=200),
-    Target(name="toml-text", examples=files(workspaces | taskservs, as_toml), prepare=toml_text, quick=150),
-    Target(name="workspace-file", examples=files(workspaces, as_toml), prepare=workspace_file, quick=120),
-    Target(name="user-file", examples=st.tuples(files(user_files, as_toml), environments), prepare=user_file, quick=120),
-    Target(name="servers-file", examples=files(servers(), as_json), prepare=servers_file, quick=120),
-    Target(name="dag-file", examples=files(dags(), as_json), prepare=dag_file, quick=120),
-    Target(name="taskserv-file", examples=files(taskservs, as_toml), prepare=taskserv_file, quick=120),
-    Target(name="taskserv-text", examples=odd_declarations, prepare=declaration_text, quick=120),
-    Target(name="params", examples=st.tuples(declared_params, given_params), prepare=params_given, quick=100),
+    Target(name="json-text", examples=files(dags() | servers() | values, as_json), prepare=json_text, quick=100),
+    Target(name="toml-text", examples=files(workspaces | taskservs, as_toml), prepare=toml_text, quick=50),
+    Target(name="workspace-file", examples=files(workspaces, as_toml), prepare=workspace_file, quick=60),
+    Target(name="user-file", examples=st.tuples(files(user_files, as_toml), environments), prepare=user_file, quick=60),
+    Target(name="servers-file", examples=files(servers(), as_json), prepare=servers_file, quick=60),
+    Target(name="dag-file", examples=files(dags(), as_json), prepare=dag_file, quick=60),
+    Target(name="taskserv-file", examples=files(taskservs, as_toml), prepare=taskserv_file, quick=60),
+    Target(name="taskserv-text", examples=odd_declarations, prepare=declaration_text, quick=60),
+    Target(name="params", examples=st.tuples(declared_params, given_params), prepare=params_given, quick=60),
 )

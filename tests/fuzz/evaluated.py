@@ -255,9 +255,9 @@ references = (
 
 TARGETS = (
     Target(name="nickel-file", examples=nickel_files, prepare=nickel_file, quick=6, limit_s=10),
-    Target(name="nickel-imports", examples=imports, prepare=nickel_imports, quick=80),
-    Target(name="nickel-messages", examples=messages, prepare=nickel_messages, quick=80),
-    Target(name="template", examples=st.tuples(templates, st.fixed_dictionaries({"x": values})), prepare=template, quick=80),
-    Target(name="gate-pattern", examples=st.tuples(patterns, outputs, st.booleans()), prepare=gate_pattern, quick=80),
+    Target(name="nickel-imports", examples=imports, prepare=nickel_imports, quick=50),
+    Target(name="nickel-messages", examples=messages, prepare=nickel_messages, quick=50),
+    Target(name="template", examples=st.tuples(templates, st.fixed_dictionaries({"x": values})), prepare=template, quick=50),
+    Target(name="gate-pattern", examples=st.tuples(patterns, outputs, st.booleans()), prepare=gate_pattern, quick=50),
     Target(name="secret-reference", examples=references, prepare=secret_reference, quick=60),
 )

@@ -24,7 +24,7 @@ Reads = Callable[[Sequence[Chunk]], Hashable]
 """Takes what a server sent, in the pieces in which it came; returns all that was understood, or raises an error of our own."""
 
 
-def from_server(name: str, reads: Reads, streams: SearchStrategy[bytes], *, quick: int = 100) -> Target:
+def from_server(name: str, reads: Reads, streams: SearchStrategy[bytes], *, quick: int = 60) -> Target:
     """Return the target of any reader of a server's bytes: what it understands does not depend on where they were cut."""
 
     def check(example: tuple[bytes, bytes, list[int]]) -> str:
@@ -160,7 +160,7 @@ TARGETS = (
         name="known-hosts",
         examples=st.tuples(known_files, st.sampled_from(("cp-0", "[cp-0]:2222"))),
         prepare=known_hosts,
-        quick=80,
+        quick=50,
     ),
-    Target(name="ssh-config", examples=st.tuples(damaged(config_files) | noise, logins), prepare=ssh_config, quick=80),
+    Target(name="ssh-config", examples=st.tuples(damaged(config_files) | noise, logins), prepare=ssh_config, quick=50),
 )

@@ -104,7 +104,7 @@ CODES = (
     b"\x1b[" * 50,
 )
 TARGETS = (
-    Target(name="drawings", examples=pictures(), prepare=drawings, quick=80, refuses=False),
+    Target(name="drawings", examples=pictures(), prepare=drawings, quick=50, refuses=False),
     Target(
         name="printed",
         examples=st.tuples(
@@ -120,7 +120,7 @@ TARGETS = (
         name="program-output",
         examples=st.lists(st.sampled_from(CODES), max_size=12).map(b"".join) | damaged(noise, CODES),
         prepare=program_output,
-        quick=100,
+        quick=60,
         refuses=False,
     ),
 )

@@ -380,16 +380,16 @@ foreign = st.fixed_dictionaries(
 )
 
 TARGETS = (
-    Target(name="state-file", examples=files(books, as_json), prepare=state_file, quick=100),
-    Target(name="state-import", examples=files(foreign | books, as_json), prepare=imported_state, quick=80),
+    Target(name="state-file", examples=files(books, as_json), prepare=state_file, quick=60),
+    Target(name="state-import", examples=files(foreign | books, as_json), prepare=imported_state, quick=50),
     Target(name="edit-log", examples=edit_lines, prepare=edit_log, quick=60, refuses=False),
-    Target(name="lock-files", examples=st.tuples(files(signatures, as_json), fences), prepare=lock_files, quick=80),
+    Target(name="lock-files", examples=st.tuples(files(signatures, as_json), fences), prepare=lock_files, quick=50),
     Target(
         name="attempt-log",
         examples=st.tuples(damaged(noise), st.none() | st.integers(1, 5)),
         prepare=attempt_log,
         refuses=False,
     ),
-    Target(name="stored-records", examples=_stored(), prepare=stored_records, quick=150),
+    Target(name="stored-records", examples=_stored(), prepare=stored_records, quick=50),
     Target(name="history-rows", examples=_accidents(), prepare=history_rows, quick=40, limit_s=10),
 )

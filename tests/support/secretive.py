@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from servers import ThrowawayServers
-from support.real import RealWorkspace, formula
+from support.real import Ended, RealWorkspace, formula
 from support.ssh import agent_with
 
 # Stands in for sudo: asks on standard error, reads one line, goes on with a clean environment.
@@ -78,6 +78,12 @@ class SecretiveWorkspace(RealWorkspace):
         self._write_taskservs()
         self._ask_for_a_password(secrets["secret_0"])
         self._lock_the_key(secrets["secret_1"])
+
+    def run(self, *arguments: str, timeout_s: float = 150) -> Ended:
+        """Run the program as a user does, whose environment is seen by whoever looks for it."""
+        with self.start(*arguments) as running:
+            out, err = running.communicate(timeout=timeout_s)
+            return Ended(code=running.returncode, out=out, err=err)
 
     @property
     def allowed(self) -> frozenset[Path]:
