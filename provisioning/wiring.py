@@ -177,6 +177,21 @@ def hosts(folder: Path, servers: Sequence[Server], settings: Settings, known: Se
     )
 
 
+def load_ahead() -> None:
+    """Import in the background what work on servers needs, while whoever is about to begin it waits for a disk."""
+    import threading
+    from contextlib import suppress
+
+    def load() -> None:
+        with suppress(ImportError):  # whoever needs it says so
+            from provisioning.adapters import bundle  # noqa: F401
+            from provisioning.adapters.ssh.lean import load_paramiko
+
+            load_paramiko()
+
+    threading.Thread(target=load, name="load-ahead", daemon=True).start()
+
+
 def _ssh_options(settings: Settings) -> SshOptions:
     from provisioning.adapters.ssh.connect import SshOptions
 

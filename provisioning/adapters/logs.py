@@ -10,7 +10,7 @@ from pathlib import Path
 from provisioning.adapters.capping import Capped
 from provisioning.adapters.files import PRIVATE_FILE, private_folder, run_name, slug, store_error, write_all
 from provisioning.core.text import plain_text
-from provisioning.errors import NotFoundError
+from provisioning.errors import NotFoundError, StoreError
 
 HEAD_BYTES = 8 * 1024 * 1024
 TAIL_BYTES = 2 * 1024 * 1024
@@ -33,11 +33,14 @@ class FileLogs:
 
     def open(self, run: str, step: str, attempt: int, *, kind: str = "log") -> FileLog:
         """Start a log. One that is there already, of an attempt whose worker was lost, is kept. Raises StoreError."""
-        folder = self._run_folder(run)
-        if not folder.is_dir():
+        folder, stem = self._run_folder(run), f"{slug(step)}.{attempt}"
+        made = _create(folder, stem, kind)
+        if made is None:  # the run's first log: nobody has made its folder
             private_folder(self.folder)
             private_folder(folder)
-        made = _create(folder, f"{slug(step)}.{attempt}", kind)
+            made = _create(folder, stem, kind)
+        if made is None:
+            raise StoreError(f"making the log: {folder} has been removed")
         return FileLog(*made, head_bytes=self._head_bytes, tail_bytes=self._tail_bytes)
 
     def place(self, run: str, parent: Path) -> None:
@@ -155,8 +158,11 @@ def _end_of(path: Path, size: int) -> bytes:
     return b""
 
 
-def _create(folder: Path, stem: str, kind: str) -> tuple[Path, int]:
-    """Create the first free name of `stem.log`, `stem.2.log`, ...; an `err` gets the number of the newest `out`."""
+def _create(folder: Path, stem: str, kind: str) -> tuple[Path, int] | None:
+    """Create the first free name of `stem.log`, `stem.2.log`, ...; an `err` gets the number of the newest `out`.
+
+    None where there is no such folder.
+    """
     count = _newest(folder, stem, "out") if kind == "err" else 1
     while True:
         path = _numbered(folder, stem, kind, count)
@@ -164,6 +170,8 @@ def _create(folder: Path, stem: str, kind: str) -> tuple[Path, int]:
             return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, PRIVATE_FILE)
         except FileExistsError:
             count += 1
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise store_error("making the log", path, error) from error
 

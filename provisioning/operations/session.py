@@ -108,6 +108,7 @@ async def retry(project: Project, run: str, options: RunOptions, listener: Liste
 @asynccontextmanager
 async def open_session(project: Project, options: RunOptions, listener: Listener) -> AsyncIterator[Session]:
     """Take the lock, open the stores, and bring the books up to date with what a killed runner left behind."""
+    wiring.load_ahead()
     clock = wiring.clock()
     actor = options.actor or wiring.identity()
     audience = Audience(listener)

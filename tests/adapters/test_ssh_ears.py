@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,3 +126,19 @@ def test_match_exec_runs_its_command_nevertheless(tmp_path: Path) -> None:
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
 
     assert said.strip() == "['deploy', None]"
+
+
+def test_a_handshake_is_limited_by_the_clock_and_not_by_a_thread() -> None:
+    from provisioning.adapters.ssh.packets import Packets
+
+    threads = threading.active_count()
+    slow, quick = Packets(Ears(Counting())), Packets(Ears(Counting()))
+    assert not slow.handshake_timed_out()  # none has begun
+
+    slow.start_handshake(-1.0)
+    quick.start_handshake(-1.0)
+    quick.complete_handshake()
+    quick.start_handshake(-1.0)  # keys are renewed
+
+    assert (slow.handshake_timed_out(), quick.handshake_timed_out()) == (True, False)
+    assert threading.active_count() == threads

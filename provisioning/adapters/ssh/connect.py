@@ -101,9 +101,11 @@ class Connector:
         load_paramiko()
         from paramiko import SSHException, Transport
 
+        from provisioning.adapters.ssh.packets import Packets
+
         _silence_paramiko()
         ears = Ears(self._reach(target, through))
-        transport = Transport(cast("socket.socket", ears))
+        transport = Transport(cast("socket.socket", ears), packetizer_class=Packets)
         transport.daemon = True
         transport.banner_timeout = self._options.greeting_s
         transport.handshake_timeout = self._options.greeting_s
