@@ -12,6 +12,7 @@ DEMO = Path(__file__).parents[2] / "workspaces" / "demo"
 PROGRAM = (sys.executable, "-m", "provisioning_cli.main")
 ENGINE = (sys.executable, "-m", "provisioning_cli.engine_main")
 BARE = (sys.executable, "-c", "pass")
+TRIES = 12
 
 
 def seconds(*command: str) -> float:
@@ -21,6 +22,12 @@ def seconds(*command: str) -> float:
     _pid, status, used = os.wait4(pid, 0)
     assert status == 0
     return used.ru_utime + used.ru_stime
+
+
+@pytest.fixture(scope="module")
+def bare_s() -> float:
+    """What an interpreter costs that does nothing."""
+    return min(seconds(*BARE) for _ in range(TRIES))
 
 
 @pytest.mark.parametrize(
@@ -33,9 +40,8 @@ def seconds(*command: str) -> float:
     ],
 )
 def test_a_call_costs_little_more_than_a_bare_interpreter(
-    program: tuple[str, ...], arguments: tuple[str, ...], limit_s: float
+    program: tuple[str, ...], arguments: tuple[str, ...], limit_s: float, bare_s: float
 ) -> None:
     seconds(*program, *arguments)  # the first call compiles
-    pairs = [(seconds(*BARE), seconds(*program, *arguments)) for _ in range(12)]
 
-    assert min(call for _bare, call in pairs) - min(bare for bare, _call in pairs) < limit_s
+    assert any(seconds(*program, *arguments) - bare_s < limit_s for _ in range(TRIES))
