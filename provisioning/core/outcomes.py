@@ -34,10 +34,12 @@ _JUDGED = {Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT}  # after these there m
 
 
 def on_report(decision: Decision, report: Report, roll: float) -> None:
-    """Take what a worker says. A report of an older epoch, or of a step that has ended, changes nothing."""
+    """Take what a worker says. One of an older epoch, of another target, or of a step that has ended, changes nothing."""
     task = report.task
     step = decision.run.steps.get(task.step)
-    if step is None or step.state not in ACTIVE or (step.attempt, step.epoch) != (task.attempt, task.epoch):
+    if step is None or step.state not in ACTIVE:
+        return
+    if (step.attempt, step.epoch, step.target) != (task.attempt, task.epoch, task.target):
         return
     if report.outcome is Outcome.LOST and report.error_kind == RETURNED:
         decision.emit(Kind.STEP_LEASE_LOST, step, {"reason": RETURNED})

@@ -99,7 +99,7 @@ def _begin(decision: Decision, step: StepRun, target: str) -> None:
 
 
 def _refusal(run: Run, step: StepRun, kind: str, message: str) -> Report:
-    task = _task(run, step, "", resolved=False)
+    task = _task(run, step, step.target, resolved=False)
     return Report(task=task, worker="", outcome=Outcome.FAILED, error_kind=kind, error=message)
 
 

@@ -61,7 +61,8 @@ def test_every_subject_of_a_run_is_covered_by_its_filters_and_by_none_of_another
         names.decision(run),
         names.fire(run),
         names.cancelled(run),
-        names.event(run, step, 1, 2, "end"),
+        names.claim(run, step, 1, 2),
+        names.end(run, step, 1, 2, step),
         names.timer(run, step, 1, "retry"),
         names.task(step, run, step, 1, 2),
     ]

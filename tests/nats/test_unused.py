@@ -13,6 +13,7 @@ import pytest
 from provisioning.adapters.memory import FakeClock
 from provisioning.adapters.nats.blobs import WORKFLOWS
 from provisioning.adapters.nats.connect import Access, Cluster
+from provisioning.adapters.nats.messages import blob_of
 from provisioning.adapters.nats.peers import Peer, answer
 from provisioning.adapters.nats.schedules import BUCKET as SCHEDULES
 from provisioning.adapters.nats.store import NatsStore
@@ -196,3 +197,14 @@ def test_the_moment_counts_in_which_something_was_stored_and_whether_a_run_refer
 
     contents = [content("used", 9000), content("young", 3600), content("old", 3601)]
     assert [one.digest for one in unused(contents, {"used"}, BEFORE)] == ["old"]
+
+
+async def test_a_long_body_that_somebody_has_replaced_is_refused(nats_access: Access, tmp_path: Path) -> None:
+    store = process(nats_access, tmp_path / "one")
+    body = b"x" * 400_000
+    packed, headers = await store.blobs.packed("r", body)
+    assert await store.blobs.unpacked(packed, headers) == body
+    await store.blobs.put("r", b"y" * 400_000, (blob_of(headers) or ("", ""))[1], anew=True)
+    with pytest.raises(StoreError, match="replaced by something else"):
+        await store.blobs.unpacked(packed, headers)
+    await store.aclose()

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from support.natsservers import running
 from support.natswork import Setting, begun, flow, leader, marking, marks, program, submitted, until, until_ended
 
 from provisioning.adapters.nats.connect import Access
+from provisioning.adapters.nats.messages import reports_body
 from provisioning.adapters.nats.store import NatsStore
+from provisioning.adapters.nats.wire import Message
 from provisioning.core.events import Kind
 from provisioning.core.model import Placement, RunState
 from provisioning.core.ports import Outcome, Report, Request, Task
@@ -194,6 +197,27 @@ async def test_an_end_that_comes_late_or_twice_changes_nothing(setting: Setting)
         Kind.STEP_STARTED,
         Kind.STEP_SUCCEEDED,
     ]
+
+
+async def test_an_end_that_somebody_tells_who_cannot_have_the_step_changes_nothing(setting: Setting) -> None:
+    """Of this attempt and epoch, but by a worker of another target: whatever it writes, its login permits one subject only."""
+    async with leader(setting) as store:
+        await submitted(store, "r1", flow(marking("a", placement=Placement(target="site a"))))
+        await until_handed_out(store, 1)
+        forging, names = worker(setting, "forging").store(), store.cluster.names
+        true = Task(run="r1", step="a", attempt=1, epoch=1, action=marking("a").action, target="site a")
+        await forging.report(Report(task=replace(true, target="site b"), worker="w0", outcome=Outcome.FAILED))
+        await forging.report(Report(task=replace(true, target=""), worker="w0", outcome=Outcome.OK))
+        pretended = reports_body([Report(task=true, worker="w0", outcome=Outcome.FAILED)])
+        await forging.cluster.publish(Message(subject=names.end("r1", "a", 1, 1, "site b"), body=pretended))
+        with program("worker", worker(setting, "w1", targets=("site a",))):
+            run = await until_ended(store, "r1")
+        await forging.aclose()
+        events = await store.events("r1")
+
+    assert run.state is RunState.SUCCEEDED
+    assert [event.data["worker"] for event in events if event.kind is Kind.STEP_STARTED] == ["w1"]
+    assert [event.kind for event in events if event.kind in {Kind.STEP_FAILED, Kind.STEP_LEASE_LOST}] == []
 
 
 async def test_a_run_is_cancelled_also_when_no_worker_lives(setting: Setting) -> None:

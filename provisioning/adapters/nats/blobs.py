@@ -61,9 +61,14 @@ class Blobs:
         return b"", blob_header(owner, await self.put(owner, body))
 
     async def unpacked(self, body: bytes, headers: Mapping[str, str]) -> bytes:
-        """Return the body that a message stands for."""
+        """Return the body that a message stands for. Raises NotFoundError, StoreError where it is not what was stored."""
         named = blob_of(headers)
-        return body if named is None else await self.get(*named)
+        if named is None:
+            return body
+        data = await self.get(*named)
+        if address(data) != named[1]:
+            raise StoreError(f"nats: blob {named[1]} was replaced by something else")
+        return data
 
     # ------------------------------------------------------------ parts
 

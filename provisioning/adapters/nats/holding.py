@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from provisioning.adapters.nats.connect import Cluster
@@ -40,6 +40,7 @@ class Holds:
     def __init__(self, cluster: Cluster, saying: Saying, lease_s: float) -> None:
         self._cluster, self._saying, self._lease_s = cluster, saying, lease_s
         self._held: dict[Key, str] = {}  # where to answer
+        self._kept: set[str] = set()  # where to answer for what is only kept from others for now
         self._over: dict[Key, None] = {}
         self._answering: set[asyncio.Task[None]] = set()
         self._beating: asyncio.Task[None] | None = None
@@ -76,6 +77,16 @@ class Holds:
         answering = asyncio.create_task(self._tell(reply, DONE))
         self._answering.add(answering)
         answering.add_done_callback(self._answering.discard)
+
+    @contextlib.contextmanager
+    def kept(self, replies: Iterable[str]) -> Iterator[None]:
+        """Keep messages from being sent to others meanwhile; nobody is told that we have them."""
+        mine = set(replies)
+        self._kept |= mine
+        try:
+            yield
+        finally:
+            self._kept -= mine
 
     async def prolong(self, key: Key) -> None:
         """Give a sign of life now."""
@@ -134,7 +145,7 @@ class Holds:
             self._awake_s = time.monotonic()
             if self._awake_s - prolonged_s >= self._lease_s / 3:
                 prolonged_s = self._awake_s
-                for reply in list(self._held.values()):
+                for reply in [*self._held.values(), *self._kept]:
                     await self._tell(reply, PROLONG)
             await asyncio.sleep(self._lease_s / 12)
 

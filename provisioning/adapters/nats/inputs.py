@@ -18,6 +18,7 @@ from provisioning.adapters.nats.blobs import Blobs
 from provisioning.adapters.nats.connect import Cluster
 from provisioning.adapters.nats.holding import Key, key_of
 from provisioning.adapters.nats.messages import head, reports_of, request_body, request_of, timer_of
+from provisioning.adapters.nats.names import token
 from provisioning.adapters.nats.reading import Reading
 from provisioning.adapters.nats.reporting import BEGAN
 from provisioning.adapters.nats.saying import Saying
@@ -215,8 +216,8 @@ class Inputs:
                 self._take_request(request_of(body, stored))
             elif kind == "fire":
                 self._timers.add([timer_of(body, stored)])
-            elif not stored.subject.endswith(".claim"):
-                self._take_reports(reports_of(body, stored), stored.seq)
+            elif (target := self._cluster.names.target_of(stored.subject)) is not None:
+                self._take_reports(reports_of(body, stored), stored.seq, target)
         except StoreError as error:
             LOG.warning("an input was left out: %s", error)
 
@@ -226,9 +227,13 @@ class Inputs:
         else:
             self._reports.append(request)
 
-    def _take_reports(self, reports: Sequence[Report], place: int) -> None:
+    def _take_reports(self, reports: Sequence[Report], place: int, target: str) -> None:
+        """Take what workers of a target (its token) may say: the server has seen to it that nobody else said it."""
         for report in reports:
-            if place > self._cursors.get(report.task.run, 0):
+            if token(report.task.target) != target:
+                run, step, *_ = key_of(report.task)
+                LOG.warning("an end of step %s of run %s was left out: it was told for another target", step, run)
+            elif place > self._cursors.get(report.task.run, 0):
                 self._listener(report)
                 self._reports.append(replace(report, seq=place))
 

@@ -98,9 +98,18 @@ class Names:
         """Return where the events of a run are."""
         return f"{self._wf}.dec.{self.shard}.{token(run)}"
 
-    def event(self, run: str, step: str, attempt: int, epoch: int, what: str) -> str:
-        """Return where a worker's `what` (claim, end, ...) of an attempt goes: a subject of its own."""
-        return f"{self._wf}.evt.{self.shard}.{token(run)}.{token(step)}.{attempt}-{epoch}.{what}"
+    def claim(self, run: str, step: str, attempt: int, epoch: int) -> str:
+        """Return where a worker says that it begins a dispatch: a subject of its own, so that one does."""
+        return f"{self._wf}.evt.{self.shard}.{token(run)}.{token(step)}.{attempt}-{epoch}.claim"
+
+    def end(self, run: str, step: str, attempt: int, epoch: int, target: str) -> str:
+        """Return where workers of a target say how a dispatch has ended; others may be permitted to say nothing there."""
+        return f"{self._wf}.evt.{self.shard}.{token(run)}.{token(step)}.{attempt}-{epoch}.end.{token(target)}"
+
+    def target_of(self, subject: str) -> str | None:
+        """Return the token of the target whose workers may say something there; None where it is no end of a dispatch."""
+        _run, _step, _dispatch, what, *target = subject.removeprefix(f"{self._wf}.evt.{self.shard}.").split(".")
+        return target[0] if what == "end" and target else None
 
     def task(self, target: str, run: str, step: str, attempt: int, epoch: int) -> str:
         """Return where a dispatch goes: a subject of its own, so that sending it again changes nothing."""
@@ -132,6 +141,15 @@ class Names:
     def events(self) -> str:
         """Everything that workers say."""
         return f"{self._wf}.evt.{self.shard}.>"
+
+    @property
+    def claims(self) -> str:
+        """Everything that workers begin."""
+        return f"{self._wf}.evt.{self.shard}.*.*.*.claim"
+
+    def ends(self, target: str) -> str:
+        """Return everything that workers of a target end."""
+        return f"{self._wf}.evt.{self.shard}.*.*.*.end.{token(target)}"
 
     @property
     def fires(self) -> str:

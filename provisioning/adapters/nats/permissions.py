@@ -107,9 +107,10 @@ def of_server(names: Names, inbox: str) -> Permissions:
 def of_worker(names: Names, inbox: str, targets: Sequence[str], worker: str = "") -> Permissions:
     """Return what a worker of these targets needs that decides nothing and starts no runs. `worker` is its name, if fixed.
 
-    It reads no tasks of other targets. It can say what became of any step, and read any blob: those do not know targets.
+    It reads no tasks of other targets, and says nothing of how they ended. It can claim any step, and read any blob: those do
+    not know targets.
     """
-    takes = [(names.durable(one), names.tasks(one)) for one in ("", *targets, *([worker_target(worker)] if worker else []))]
+    takes = [(names.durable(one), names.tasks(one)) for one in targets_of(targets, worker)]
     streams = (names.work, names.blobs, names.stream(LOG), names.bucket(presence.BUCKET))
     blob = f"{names.namespace}.wf.blob"
     return Permissions(
@@ -118,8 +119,9 @@ def of_worker(names: Names, inbox: str, targets: Sequence[str], worker: str = ""
             *(f"$JS.API.STREAM.INFO.{stream}" for stream in streams),
             *(one for durable, subject in takes for one in _pull(names.work, durable, subject)),
             f"$JS.API.STREAM.MSG.GET.{names.blobs}",
-            f"$JS.API.DIRECT.GET.{names.work}.{names.events}",
-            names.events,
+            f"$JS.API.DIRECT.GET.{names.work}.{names.claims}",
+            names.claims,
+            *(names.ends(one) for one in targets_of(targets, worker)),
             f"{names.namespace}.wf.log.{names.shard}.>",
             f"{blob}.>",
             names.key(presence.BUCKET, token(worker) if worker else "*"),
@@ -129,6 +131,11 @@ def of_worker(names: Names, inbox: str, targets: Sequence[str], worker: str = ""
         subscribe=(f"{inbox}.>", *(names.signal(one) for one in ("cancel", "who"))),
         deny_publish=(f"{blob}.{token(WORKFLOWS)}.>",),
     )
+
+
+def targets_of(targets: Sequence[str], worker: str) -> tuple[str, ...]:
+    """Return every target that a worker takes tasks for: nobody in particular's, the ones it names, and its own."""
+    return ("", *targets, *([worker_target(worker)] if worker else []))
 
 
 def covers(pattern: str, subject: str) -> bool:

@@ -1,7 +1,7 @@
 """What workers say, on its way to whoever leads: ends are kept, beginnings are only told.
 
-What has come together while the last message was being stored goes as one message for each run: a server syncs once for each.
-An end is sent until the server has it, however long that takes.
+What has come together while the last message was being stored goes as one message for each run and target: a server syncs once
+for each. An end is sent until the server has it, however long that takes.
 """
 
 from __future__ import annotations
@@ -87,15 +87,15 @@ class Reporting:
         self._send()
 
     async def _store(self, waiting: Sequence[tuple[Report, bytes, asyncio.Future[None]]]) -> None:
-        groups: dict[str, list[tuple[Report, bytes, asyncio.Future[None]]]] = defaultdict(list)
+        groups: dict[tuple[str, str], list[tuple[Report, bytes, asyncio.Future[None]]]] = defaultdict(list)
         for item in waiting:
-            groups[item[0].task.run].append(item)
+            groups[item[0].task.run, item[0].task.target].append(item)
         await asyncio.gather(*(self._store_one(part) for group in groups.values() for part in _cut(group)))
 
     async def _store_one(self, part: Sequence[tuple[Report, bytes, asyncio.Future[None]]]) -> None:
         task = part[0][0].task
         body = b"[%b]" % b",".join(body for _report, body, _future in part)
-        subject = self._cluster.names.event(task.run, task.step, task.attempt, task.epoch, "end")
+        subject = self._cluster.names.end(task.run, task.step, task.attempt, task.epoch, task.target)
         headers = {MESSAGE_ID: uuid.uuid4().hex}  # for the case that it is stored, and nobody tells us
         while True:
             try:

@@ -176,7 +176,8 @@ class NatsTasks:
             if one.early and one.deliveries == 1 and self._before_us is None:
                 with contextlib.suppress(StoreError):  # it is told where it is to be begun
                     if not mutates(await self._task(one)):
-                        return await self._held_before_us()
+                        with self.holds.kept([each.reply for each in delivered]):
+                            return await self._held_before_us()
         return self._before_us or ()
 
     async def _held_before_us(self) -> Collection[Key]:
@@ -232,7 +233,7 @@ class NatsTasks:
 
     async def begin(self, task: Task, worker: str) -> bool:
         """Say, durably, that a task is begun; return whether nobody has said so before. Raises StoreError."""
-        subject = self._cluster.names.event(*key_of(task), "claim")
+        subject = self._cluster.names.claim(*key_of(task))
         body = f"{worker} {self._me}".encode()
         try:
             await self._cluster.publish(Message(subject=subject, body=body, headers=expected(0)))
