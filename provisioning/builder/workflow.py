@@ -48,6 +48,7 @@ class Workflow:
         self.name = name
         self._labels = dict(labels or {})
         self._pools = dict(rules.get("pools") or {})
+        _check_counts(name, self._pools, rules)
         self._policy = Policy(
             on_failure=_on_failure(name, on_failure),
             max_parallel=rules.get("max_parallel", 0),
@@ -101,6 +102,14 @@ class Workflow:
         spec = make_step(id, action, stored, wish_of(id, options, fn if isinstance(fn, Act) else None, handler))
         self._steps[id] = spec
         return Step(spec)
+
+
+def _check_counts(name: str, pools: Mapping[str, int], rules: Rules) -> None:
+    """Raise UsageError for a count with which no step would ever run."""
+    counts = [("max_parallel", rules.get("max_parallel", 0), 0), ("max_runs", rules.get("max_runs", 0), 0)]
+    for what, count, least in (*counts, *((f"pools[{pool!r}]", slots, 1) for pool, slots in pools.items())):
+        if not isinstance(count, int) or count < least:
+            raise UsageError(f"workflow {name}: {what} is {count!r}, expected a whole number from {least}")
 
 
 def _on_failure(name: str, value: str) -> OnFailure:

@@ -17,7 +17,7 @@ from provisioning import wiring
 from provisioning.builder.workflow import Workflow
 from provisioning.client.engine import Engine, Options, Parts
 from provisioning.client.records import Debug, Info, run_debug, run_info, summary_info
-from provisioning.codec import CodecError, encode
+from provisioning.codec import CodecError, decode, encode
 from provisioning.core import model
 from provisioning.core.decide import Extent
 from provisioning.core.declare import NAME_PATTERN
@@ -99,6 +99,7 @@ class Client:
             raise UsageError(f"params is {params!r:.80}, expected a mapping from names to values")
         _refuse_unstorable("params", params)
         flow = workflow.build() if isinstance(workflow, Workflow) else workflow
+        _refuse_misfit(flow)
         if run_id is not None and idempotency_key is not None:
             raise UsageError("a run has either an id or an idempotency key", hint="the key makes the id")
         name = run_id
@@ -107,10 +108,6 @@ class Client:
         _check_run_id(name)
         try:
             await self._create(name, flow, params or {})
-        except CodecError:
-            for step in flow.steps:
-                _refuse_unstorable(f"an argument of step {step.id}", step.args)
-            raise
         except StaleRevision:
             if idempotency_key is None:
                 raise ExistsError(f"run {name} exists already", hint="leave the id out to get a new one") from None
@@ -374,6 +371,16 @@ def _refuse_unstorable(what: str, value: object) -> None:
         encode(value)
     except CodecError as error:
         raise UsageError(f"{what} cannot be stored: {error}", hint="give numbers, texts, lists and mappings") from error
+
+
+def _refuse_misfit(flow: model.Workflow) -> None:
+    """Raise UsageError for what could be stored, and not be read again by whoever drives the run."""
+    try:
+        decode(encode(flow), model.Workflow, strict=False)
+    except CodecError as error:
+        for step in flow.steps:
+            _refuse_unstorable(f"an argument of step {step.id}", step.args)
+        raise UsageError(f"workflow {flow.name} cannot be: {error}") from error
 
 
 def _until(timeout_s: float | None) -> float | None:

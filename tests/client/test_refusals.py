@@ -90,3 +90,26 @@ async def test_a_step_or_a_status_that_there_is_not_is_refused(make: Make) -> No
             await client.list(status="done")
         await client.continue_(run, "a")
         assert await client.result(run, "a", timeout_s=30) == "stop"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"priority": "high"}, r"\.priority: expected 'int', got 'str'"),
+        ({"labels": {"a": 1}}, r"\.labels\.a: expected 'str', got 'int'"),
+        ({"on_target": 5}, r"\.target: expected 'str \| null', got 'int'"),
+    ],
+)
+async def test_what_whoever_drives_could_not_read_is_not_taken(make: Make, options: dict[str, Any], said: str) -> None:
+    flow = Workflow("misfit")
+    flow.step("a", same, 1, **options)
+    async with make() as client:
+        with pytest.raises(UsageError, match=said):
+            await client.submit(flow)
+        assert await client.list() == ()
+
+
+@pytest.mark.parametrize("rules", [{"max_parallel": -1}, {"max_runs": -1}, {"pools": {"db": 0}}, {"max_parallel": "2"}])
+def test_counts_with_which_nothing_would_ever_run_are_refused(rules: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="expected a whole number from"):
+        Workflow("counts", **rules)
