@@ -40,9 +40,11 @@ def show_why(app: App, runs: Runs, detail: RunDetail, step: str) -> None:
 
 
 def say_without_worker(app: App, runs: Runs, run_id: str) -> None:
-    """Say which steps of a run of a cluster wait for a worker that is not there."""
+    """Say which steps of a run of a cluster wait for a worker that is not there, or that nobody decides for it."""
     from provisioning.operations import steering
 
+    if runs.reach.lasting and not runs.reach.driven(runs.folder):
+        app.say(steering.NOBODY_DECIDES)
     for reason, steps in steering.without_worker(runs.folder, run_id, runs.reach).items():
         more = f" and {len(steps) - STEPS_SHOWN} more" if len(steps) > STEPS_SHOWN else ""
         app.say(output.cell(f"{', '.join(steps[:STEPS_SHOWN])}{more}: {reason}"))

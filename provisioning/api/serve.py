@@ -115,6 +115,8 @@ async def _until_asked(host: Host, people: People, listen: Listen, bound: socket
         )
     )
     _announce(people, listen, bound, say)
+    for line in host.about():
+        say(line)
     with _stopping(server, host):
         serving = asyncio.create_task(server.serve(sockets=[bound]))
         failing = asyncio.create_task(host.failed.wait())

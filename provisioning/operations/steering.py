@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CUT_OFF_HINT = "the next `provisioning taskserv create` records that and goes on from there"
+NOBODY_DECIDES = "nobody decides for the cluster: start a worker without --no-scheduler"
 STOPS_WITHIN_S = 60.0
 WAITING = frozenset({StepState.READY, StepState.DISPATCHED, StepState.RETRY_WAIT})
 
@@ -220,7 +221,12 @@ def why(folder: Path, run_id: str, step: str, reach: Reach = HERE) -> list[Block
         return blockers(run, step, holders([run, *others]), None, there)
 
     found = _in_store(folder, look)
-    return [_nobody(run_id, reach), *found] if found and not reach.driven(folder) else found
+    if not found or reach.driven(folder):
+        return found
+    return [
+        _nobody(run_id, reach),
+        *(one for one in found if (one.kind, one.name) != ("queued", run_id)),
+    ]  # nobody lets it wait
 
 
 def without_worker(folder: Path, run_id: str, reach: Reach) -> dict[str, list[str]]:
@@ -290,7 +296,7 @@ async def _ended(store: Store, run_id: str) -> None:
 def _nobody(run_id: str, reach: Reach) -> Blocker:
     reason = "no process drives the run"
     if reach.lasting:
-        reason = "nobody decides for the cluster: start a worker without --no-scheduler"
+        reason = NOBODY_DECIDES
     return Blocker(kind="runner", name=run_id, reason=reason)
 
 

@@ -113,6 +113,7 @@ def test_parameters_are_given_as_arguments_or_as_one_text(
     [
         (("run", "p", "--", "C=1"), 3, "C"),
         (("run", "said", "--", "WHOO=x"), 3, "did you mean WHO?"),
+        (("run", "said", "--", "WHOO=x"), 3, "said.yaml: 1 fault"),
         (("dry", "said", "--", "WHOO=x"), 3, 'there is no "WHOO"'),
         (("run", "p", "-p", "A=1", "--", "A=2"), 2, "given twice"),
         (("run", "p", "-p", "A='1"), 2, "never closed"),

@@ -17,6 +17,7 @@ from servers import ThrowawayServers
 from stage import set_up
 from support.clusterprocs import reach, worker
 from support.dagengine import LONG_S, Engine
+from support.natsservers import access, running
 from support.outside import Outside, outside
 
 from provisioning.adapters.nats.connect import Access
@@ -115,6 +116,39 @@ def test_a_run_begun_at_one_server_is_seen_followed_and_stopped_at_the_other(tmp
         assert listed == [[(run, "aborted")]] * 2
         answered(servers.other, "DELETE", f"/runs/{run}")
         until(lambda: servers.one.ask("GET", f"/api/v1/runs/{run}").status == 404)
+
+
+@pytest.mark.parametrize(
+    ("dags", "told"), [("dags", ""), ("none", ", a folder that is not there: name another one with --dags")]
+)
+def test_whoever_starts_a_server_is_told_which_cluster_it_is_of_and_where_its_dag_files_are(
+    tmp_path: Path, nats_access: Access, dags: str, told: str
+) -> None:
+    home = Engine(tmp_path)
+    with outside(home, *reach(nats_access), "--dags", str(tmp_path / dags)):
+        until(lambda: f"DAG files of {tmp_path / dags}{told}\n" in (tmp_path / "server.log").read_text("utf-8"))
+    where = nats_access.urls[0].replace("app:app@", "")
+    assert f"cluster {where}, namespace {nats_access.namespace}: " in (tmp_path / "server.log").read_text("utf-8")
+
+
+def test_while_nats_does_not_answer_a_server_shows_what_it_has_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
+    with running() as nats:
+        mine = access(nats.url)
+        with two_servers(tmp_path, mine, fast="steps:\n  - {name: one, command: echo one}\n") as servers:
+            run = servers.one.started("fast")
+            assert servers.other.until("ended", run)["status"] == "succeeded"
+            nats.kill()
+            assert [found["status"] for found in servers.get(f"/runs/{run}")] == ["succeeded"] * 2
+            refused = servers.one.ask("POST", "/api/v1/dags/fast/runs", body={})
+            assert (refused.status, refused.json["code"]) == (503, "cluster_unreachable"), refused.body
+            nats.start()
+            second = until(lambda: _begun(servers.one))
+            assert servers.other.until("ended", second)["status"] == "succeeded"
+
+
+def _begun(server: Outside) -> str:
+    answer = server.ask("POST", "/api/v1/dags/fast/runs", body={})
+    return str(answer.json["run_id"]) if answer.status == 202 else ""
 
 
 def test_a_log_is_not_called_complete_before_its_last_line_is_there(tmp_path: Path, nats_access: Access) -> None:

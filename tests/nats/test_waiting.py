@@ -13,9 +13,12 @@ from provisioning.adapters.nats.connect import Access
 from provisioning.builder import Workflow, task
 from provisioning.client import connect
 from provisioning.core.events import Kind
+from provisioning.operations.steering import NOBODY_DECIDES
 
 TO_START = "start one with `provisioning worker start --target west --label gpu=yes`"
 NOBODY = f"no worker of west with gpu=yes is there; there are one (without these labels): {TO_START}"
+
+ALONE = f"no worker of west with gpu=yes is there; there is no worker at all: {TO_START}"
 
 
 @task(name="waiting.it")
@@ -55,11 +58,14 @@ async def test_a_step_for_which_no_worker_is_there_says_who_is_missing_and_what_
             (waits,) = json.loads(out)["queue"]
             assert reasons(waits) == [NOBODY]
         one.end()
-    out, _ = await called(tmp_path, "run", "show", *options, run, "--why", "s", "-o", "json")
-    assert reasons(json.loads(out)) == [
-        "nobody decides for the cluster: start a worker without --no-scheduler",
-        f"no worker of west with gpu=yes is there; there is no worker at all: {TO_START}",
-    ]
+        one.end()
+        async with connect(nats_access.urls[0], nats={"namespace": nats_access.namespace}) as client:
+            queued = await client.submit(flow)
+    _, err = await called(tmp_path, "run", "show", *options, run)
+    assert err == f"{NOBODY_DECIDES}\ns: {ALONE}\n"
+    for each, more in ((run, [ALONE]), (queued, [])):
+        out, _ = await called(tmp_path, "run", "show", *options, each, "--why", "s", "-o", "json")
+        assert reasons(json.loads(out)) == [NOBODY_DECIDES, *more]
 
 
 def reasons(one: Any) -> list[str]:

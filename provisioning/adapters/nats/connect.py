@@ -280,7 +280,7 @@ class Cluster:
     def _login_refused(self) -> ConfigError:
         return ConfigError(
             f"nats: {self._where()} refused the login",
-            hint="check the user and password in the URL, nats.token, nats.credentials or nats.nkey",
+            hint="check nats.user and nats.password, or those in the URL, nats.token, nats.credentials or nats.nkey",
         )
 
     def _where(self) -> str:

@@ -122,7 +122,8 @@ def check_params(dag: DagFile, given: Sequence[Given]) -> None:
     known = [replace(one, required=one.required and one.default is None and one.evaluated is None) for one in declared(dag)]
     faults = resolve(known, [None] * len(known), given, finds).faults
     if faults:
-        raise ConfigError(f"{dag.name} cannot be run with these parameters", faults=faults)
+        shown = [replace(one, file=Path(dag.file).name) for one in faults]
+        raise ConfigError(f"{dag.name} cannot be run with these parameters", faults=shown)
 
 
 # ---------------------------------------------------------------- one run

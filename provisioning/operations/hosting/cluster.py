@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,15 @@ class ClusterHost(Host):
         self.joined = joined
         self.runs = ClusterRuns(joined.store, wiring.clock(), wiring.identity())
         self.catalogue = Catalogue(places, default_type=settings.dagu.default_type)
+
+    def about(self) -> Sequence[str]:
+        """See `Host`."""
+        access, dags = self.joined.cluster.access, self.places.dags
+        found = "" if dags.is_dir() else ", a folder that is not there: name another one with --dags"
+        return (
+            f"cluster {clusters.shown_urls(access)}, namespace {access.namespace}: its workers run what is started here",
+            f"DAG files of {dags}{found}",
+        )
 
     async def serve(self) -> None:
         """Bring history and logs here, say what we have, and answer workers that lack a file, until cancelled."""

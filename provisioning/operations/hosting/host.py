@@ -138,6 +138,10 @@ class Host:
         """Return the time, UTC."""
         return self._clock.now()
 
+    def about(self) -> Sequence[str]:
+        """Return what whoever starts the server is told beside where it listens."""
+        return ()
+
     def uptime_s(self) -> float:
         """Return how long the server has been there."""
         return self._clock.monotonic_s() - self._began_s
