@@ -28,10 +28,8 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-LOADED = ("provisioning_cli", "provisioning")  # with all that is in them, except:
-OF_SERVERS = ("provisioning.api", "provisioning_cli.server")
+LOADED = ("provisioning_cli", "provisioning")  # with all that is in them
 AT_USE = ("paramiko", "rich.console", "rich.table", "rich.live", "rich.tree", "jsonschema", "networkx", "sqlite3")
-SERVES = "server"
 READ_BYTES = 65_536
 FOREVER_S = 3600.0
 NETWORK = "/proc/thread-self/ns/net"
@@ -62,7 +60,7 @@ class Forked:
         with os.fdopen(os.memfd_create("call"), "w") as asked:
             json.dump(asdict(call), asked)
             asked.flush()
-            socket.send_fds(_nursery(serves=SERVES in call.arguments), [b"!"], [asked.fileno(), *given])
+            socket.send_fds(_nursery(), [b"!"], [asked.fileno(), *given])
         for one in given:
             os.close(one)
         self.stdout, self._told = os.fdopen(out), os.fdopen(told)
@@ -149,11 +147,11 @@ def _read(pipes: Sequence[int], until_s: float, args: Sequence[str]) -> list[byt
 
 
 @cache
-def _nursery(*, serves: bool) -> socket.socket:
+def _nursery() -> socket.socket:
     """Return the way to the process that is forked; each process of tests has its own. It ends when the way is closed."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     given = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
-    words = [sys.executable, __file__, str(its.fileno()), *([SERVES] if serves else [])]
+    words = [sys.executable, __file__, str(its.fileno())]
     process = subprocess.Popen(words, pass_fds=[its.fileno()], env=given, stdin=subprocess.DEVNULL, start_new_session=True)
     its.close()
 
@@ -168,9 +166,9 @@ def _nursery(*, serves: bool) -> socket.socket:
 # ---------------------------------------------------------------- in the process that is forked
 
 
-def attend(asked: socket.socket, *, serves: bool) -> None:
+def attend(asked: socket.socket) -> None:
     """Fork a program whenever somebody asks for one, until nobody can any more."""
-    for name in [*_modules(() if serves else OF_SERVERS), *AT_USE]:
+    for name in [*_modules(), *AT_USE]:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
@@ -193,12 +191,10 @@ def _let_rest() -> None:
             pass
 
 
-def _modules(but: tuple[str, ...]) -> Iterator[str]:
+def _modules() -> Iterator[str]:
     for name in LOADED:
         package = importlib.import_module(name)
-        for module in pkgutil.walk_packages(package.__path__, f"{name}."):
-            if not module.name.startswith(but):
-                yield module.name
+        yield from (module.name for module in pkgutil.walk_packages(package.__path__, f"{name}."))
 
 
 def _attend_one(asked: int, out: int, err: int, told: int, network: int) -> NoReturn:
@@ -235,4 +231,4 @@ def _become(call: Call, out: int, err: int, network: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    attend(socket.socket(fileno=int(sys.argv[1])), serves=SERVES in sys.argv)
+    attend(socket.socket(fileno=int(sys.argv[1])))
