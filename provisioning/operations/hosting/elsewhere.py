@@ -57,11 +57,17 @@ class OnLoop:
         self._do(clusters.delete_logs(self._joined, run_id))
 
     def catch_up(self) -> None:
-        """Have all in the copy of the history that anybody has committed until now. Raises StoreError."""
-        self._do(self._joined.store.replica.caught_up())
+        """Have all in the copy of the history that anybody has committed until now. Raises StoreError.
+
+        In the server's event loop itself nothing can be waited for: what is here has to do.
+        """
+        if not self._is_here():
+            self._do(self._joined.store.replica.caught_up())
 
     def bring_logs(self, run_id: str) -> None:
-        """Have all here that was stored of the logs of a run until now, as far as that can be soon."""
+        """Have all here that was stored of the logs of a run until now, as far as that can be soon. See `catch_up`."""
+        if self._is_here():
+            return
         try:
             self._do(asyncio.wait_for(self._collector.caught_up(run_id), LOGS_WITHIN_S))
         except TimeoutError:  # they come later
@@ -74,6 +80,12 @@ class OnLoop:
     def holder(self, workspace: str) -> str:
         """Return who works on a workspace; nothing where nobody does. Raises StoreError."""
         return self._do(Turning(joined=self._joined, workspace=workspace, actor="").holder())
+
+    def _is_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
 
     def _do(self, work: Coroutine[None, None, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
