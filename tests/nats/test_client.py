@@ -18,6 +18,11 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
+@task(name="nats.length")
+def length(text: str) -> int:
+    return len(text)
+
+
 @task(name="nats.fail")
 def fail() -> None:
     raise ValueError("no")
@@ -92,3 +97,13 @@ async def test_a_wrong_setting_is_named_in_the_message(nats_server: NatsServer, 
     with pytest.raises(ConfigError, match=said):
         async with connect(nats_server.url, nats=nats):
             raise AssertionError("it has connected")
+
+
+async def test_what_a_signal_brings_may_be_longer_than_a_message(nats_access: Access) -> None:
+    flow, payload = Workflow("long"), "x" * 3_000_000
+    flow.step("takes", length, flow.signal("go"))
+    url, nats = nats_access.urls[0], options(nats_access)
+    async with connect(url, nats=nats) as client, connect(url, nats=nats, execute=True, slots=4):
+        run = await client.submit(flow)
+        await client.signal(run, "go", payload)
+        assert await client.result(run, "takes", timeout_s=30) == len(payload)

@@ -58,7 +58,8 @@ class Inputs:
 
     async def request(self, request: Request) -> None:
         """Store a request, durably."""
-        message = Message(subject=self._cluster.names.request(request.run), body=request_body(request))
+        body, more = await self._blobs.packed(request.run, request_body(request))
+        message = Message(subject=self._cluster.names.request(request.run), body=body, headers=more)
         self._newest = max(self._newest, await self._cluster.publish(message))
 
     async def handled(self, requests: Sequence[Request]) -> None:
