@@ -14,6 +14,7 @@ import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from provisioning.adapters.prepare import DEFAULT_TIMEOUT_S, run_prepare
@@ -164,10 +165,16 @@ def _check_size(request: BundleRequest, count: int, total_bytes: int) -> None:
 
 def _member(name: str, data: bytes, *, executable: bool) -> bytes:
     """Return a file as it stands in an archive, without anything that differs between two machines: times, owners, umask."""
+    return _header(name, len(data), executable=executable) + data + b"\0" * (-len(data) % tarfile.BLOCKSIZE)
+
+
+@lru_cache(maxsize=1024)
+def _header(name: str, size_bytes: int, *, executable: bool) -> bytes:
+    """Return what stands before a file; what is rendered for one server is often as long as for another."""
     info = tarfile.TarInfo(name)
-    info.size = len(data)
+    info.size = size_bytes
     info.mode = 0o755 if executable else 0o644
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8") + data + b"\0" * (-len(data) % tarfile.BLOCKSIZE)
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8")
 
 
 def _archive(members: Mapping[str, bytes]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Protocol
@@ -41,7 +42,7 @@ class AttemptOutput:
         self._step, self._start_log, self._watcher = step, start_log, watcher
         self._hidden = tuple(hidden)
         self._out = self._err = _Stream()  # one and the same while they are together
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self._refusal: StoreError | None = None
 
     @property
@@ -175,7 +176,9 @@ class AttemptOutput:
             stream.log.write(data)
 
     def _show(self, text: str) -> None:
-        self._loop.call_soon_threadsafe(self._watcher, self._step, text)
+        here = threading.get_ident() == self._thread  # then nobody has to be woken
+        soon = self._loop.call_soon if here else self._loop.call_soon_threadsafe
+        soon(self._watcher, self._step, text)
 
     def _to_log(self, act: Callable[[], None]) -> None:
         try:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -132,7 +133,7 @@ def test_a_handshake_is_limited_by_the_clock_and_not_by_a_thread() -> None:
     from provisioning.adapters.ssh.packets import Packets
 
     threads = threading.active_count()
-    slow, quick = Packets(Ears(Counting())), Packets(Ears(Counting()))
+    slow, quick = (Packets(cast("socket.socket", Ears(Counting()))) for _ in range(2))
     assert not slow.handshake_timed_out()  # none has begun
 
     slow.start_handshake(-1.0)

@@ -119,15 +119,14 @@ class ChannelWire:
 
     def read(self) -> bytes | None:
         """See Wire."""
-        data = self._piece()
-        if data and self._bell is not None:
-            self._bell.ring()  # there may be more, and paramiko tells us only of the first
+        early, self._early = self._early, b""
+        data = early or self._piece()
+        over = self._channel.eof_received or self._channel.closed
+        if data and self._bell is not None and (early or len(data) == _PIECE_BYTES or over):
+            self._bell.ring()  # there may be more, or the end, of which we have been told already
         return data
 
     def _piece(self) -> bytes | None:
-        if self._early:
-            data, self._early = self._early, b""
-            return data
         while self._channel.recv_stderr_ready():  # a login script's; its window must not fill up
             self._aside = (self._aside + self._channel.recv_stderr(_PIECE_BYTES))[-_ASIDE_BYTES:]
         ended = self._channel.eof_received or self._channel.closed
