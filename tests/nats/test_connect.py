@@ -100,17 +100,22 @@ def test_a_server_that_acknowledges_before_it_syncs_is_refused_unless_one_says_s
         connected(access(server.url, any_sync=True))
 
 
-def test_where_nobody_says_how_the_server_syncs_its_monitoring_port_is_asked_or_it_is_refused() -> None:
+def test_where_nobody_says_how_the_server_syncs_its_monitoring_port_is_asked_or_it_is_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     monitor_port = free_port()
     with running(askable=False, monitor_port=monitor_port) as server:
         connected(access(server.url, monitor=f"http://127.0.0.1:{monitor_port}"))
         connected(access(server.url, any_sync=True))
+        assert caplog.messages == []
         message, _ = refusal(access(server.url, monitor=f"http://127.0.0.1:{free_port()}"), ConfigError)
         assert "nats.monitor" in message
-        message, hint = refusal(access(server.url), ConfigError)
-        assert "does not say whether it syncs" in message
-        assert "nats.monitor" in hint
-        assert "nats.any_sync" in hint
+        for _ in range(2):
+            connected(access(server.url))
+    (warning,) = caplog.messages
+    assert "does not say whether it syncs" in warning
+    assert "nats.monitor" in warning
+    assert "nats.any_sync" in warning
     with running(askable=False, sync='"2m"', monitor_port=monitor_port) as server:
         message, _ = refusal(access(server.url, monitor=f"http://127.0.0.1:{monitor_port}"), ConfigError)
         assert "sync_interval is not `always`" in message

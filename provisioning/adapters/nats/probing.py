@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import urllib.request
+from functools import cache
 from typing import TYPE_CHECKING
 
 from provisioning.errors import ConfigError
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from provisioning.adapters.nats.connect import Access
 
+LOG = logging.getLogger("provisioning")
 OLDEST = (2, 12)
 """Atomic batches, schedules and message TTLs in one stream came with it."""
 ASK = "$SYS.REQ.SERVER.PING.JSZ"
@@ -29,7 +32,8 @@ HOW = (
 async def check_server(client: Client, access: Access) -> None:
     """Raise ConfigError for a server that is too old, has no JetStream, or acknowledges before it syncs.
 
-    An ordinary account may not ask how a server syncs, and by default none syncs always: who does not say is refused as well.
+    An ordinary account may not ask how a server syncs: of one that does not say we warn, once in a process. To refuse it would
+    be to refuse most servers that do as we ask.
     """
     version = client.connected_server_version
     where = client.connected_url.netloc.rpartition("@")[2] if client.connected_url else "?"
@@ -45,13 +49,18 @@ async def check_server(client: Client, access: Access) -> None:
     if synced is None and access.monitor:
         synced = await asyncio.to_thread(_monitored, access.monitor)
     if synced is None:
-        raise ConfigError(f"nats: the server at {where} does not say whether it syncs before it acknowledges", hint=HOW)
-    if not synced:
+        _warn(where)
+    elif not synced:
         raise ConfigError(
             f"nats: the server at {where} acknowledges before it syncs: sync_interval is not `always`, "
             "so a power cut loses what was acknowledged",
             hint=HOW,
         )
+
+
+@cache
+def _warn(where: str) -> None:
+    LOG.warning("nats: the server at %s does not say whether it syncs before it acknowledges; %s", where, HOW)
 
 
 async def _asked(client: Client) -> bool | None:
