@@ -15,7 +15,7 @@ PACKAGE = ROOT / "provisioning"
 ROWS = [f"{number:02}" for number in range(1, 35)]
 
 HARMLESS = (
-    "__future__ base64 bisect collections contextlib dataclasses datetime decimal difflib enum functools graphlib hashlib"
+    "__future__ base64 bisect collections contextlib dataclasses datetime decimal difflib enum functools gc graphlib hashlib"
     " heapq ipaddress itertools json math operator re re2 shlex statistics string textwrap types typing unicodedata"
     " urllib.parse warnings zlib"
 )
