@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from provisioning.adapters.nats.connect import Access
+from provisioning.adapters.nats.logcollector import LogCollector
+from provisioning.adapters.nats.wire import Stored
 from provisioning.client import connect
 from provisioning.core.dagu.report import RunReport
 from provisioning.errors import NotFoundError
@@ -105,3 +108,25 @@ async def test_a_schedule_is_paused_for_the_whole_cluster(tmp_path: Path, nats_a
         (one,) = await host.schedules()
         assert (one.kept.paused_by, one.entry.suspended) == ("ann", True)
         assert (await host.joined.store.schedules.kept())["due"].paused_by == "ann"
+
+
+async def test_a_log_of_a_step_that_has_ended_is_shown_once_all_of_it_is_here(
+    tmp_path: Path, nats_access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_write, write = threading.Event(), LogCollector._write
+
+    def late(self: LogCollector, messages: Iterable[Stored]) -> None:
+        assert may_write.wait(PATIENCE_S)
+        write(self, messages)
+
+    monkeypatch.setattr(LogCollector, "_write", late)
+    async with served(tmp_path, nats_access) as host:
+        run_id = await begun(host, "hello")
+        await ended(host, run_id, "succeeded")
+        asked = asyncio.create_task(asyncio.to_thread(host.logs.of_step, run_id, "hello", "stdout"))
+        await asyncio.wait([asked], timeout=0.5)
+        waits = not asked.done()
+        may_write.set()
+        log = await asked
+        assert waits
+        assert (log.complete, b"".join(log.chunks(0, log.size))) == (True, b"hello world\n")
