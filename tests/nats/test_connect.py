@@ -277,6 +277,8 @@ def test_the_library_prints_nothing_whatever_goes_wrong() -> None:
 
 
 async def test_a_reconnection_that_was_cancelled_ends_with_its_next_failure_even_if_it_lost_the_cancellation() -> None:
+    from nats.aio.client import Client
+
     cluster = Cluster(access("nats://127.0.0.1:9"))
     begun = asyncio.Event()
 
@@ -285,7 +287,7 @@ async def test_a_reconnection_that_was_cancelled_ends_with_its_next_failure_even
         while True:
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
-            await cluster._heard(OSError("refused"))
+            await cluster._heard(Client(), OSError("refused"))
 
     task = asyncio.create_task(reconnecting())
     await begun.wait()

@@ -17,9 +17,6 @@ from provisioning.adapters.nats.wire import Message
 from provisioning.core.events import Kind
 from provisioning.errors import ClusterUnreachable, LockedError
 
-# nats-py leaves the socket of a failed attempt to reconnect to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*Transport:pytest.PytestUnraisableExceptionWarning")
-
 KILLS = 3
 RUNS = 4
 COMMITS_BETWEEN = 40

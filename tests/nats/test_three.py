@@ -14,9 +14,6 @@ from support.records import a_commit, a_task, created, event
 from provisioning.adapters.nats.store import NatsStore
 from provisioning.core.events import Kind
 
-# nats-py leaves the socket of a failed attempt to reconnect to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*Transport:pytest.PytestUnraisableExceptionWarning")
-
 BEFORE, AFTER = 30, 30
 
 
@@ -34,7 +31,6 @@ async def leader(store: NatsStore, nodes: Sequence[NatsServer]) -> NatsServer:
     return next(node for node in nodes if node.name == found["cluster"]["leader"])
 
 
-@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["leader", "other"])
 async def test_a_node_that_is_killed_loses_no_commit_and_the_others_go_on(tmp_path: Path, which: str) -> None:

@@ -5,20 +5,29 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import logging
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from provisioning.adapters.nats.closing import closed, closed_with_loop, dropped, heed_cancellation
 from provisioning.adapters.nats.credentials import from_credentials, from_seed
 from provisioning.adapters.nats.heeding import heeded
 from provisioning.adapters.nats.names import Names, checked_namespace
 from provisioning.adapters.nats.probing import check_server
-from provisioning.adapters.nats.wire import NOT_FOUND_MESSAGE, NOT_FOUND_STREAM, Message, NobodyAnswers, Refused, Stored
+from provisioning.adapters.nats.wire import (
+    NOT_FOUND_MESSAGE,
+    NOT_FOUND_STREAM,
+    Message,
+    NoAnswer,
+    NobodyAnswers,
+    Refused,
+    Stored,
+)
 from provisioning.core.frozen import dataclass
 from provisioning.errors import ClusterUnreachable, ConfigError, ProvisioningError, StoreError
 
@@ -91,7 +100,7 @@ class Cluster:
         """Close the connection. The next call makes another one."""
         client, self._client = self._client, None
         if client is not None and self._loop is asyncio.get_running_loop():
-            await _close(client)
+            await closed(client)
 
     async def connected(self, within_s: float) -> bool:
         """Wait for a connection that was lost; say whether it is there."""
@@ -194,14 +203,14 @@ class Cluster:
             await self._connect(client)
             self._up.set()
             await check_server(client, self.access)
-            self._guard = _closed_with_loop(client)
+            self._guard = closed_with_loop(client)
             await anext(self._guard)
             self._client = client
             if self.prepare is not None:
                 await self.prepare()
         except BaseException:
             self._client = None
-            await _close(client)
+            await closed(client)
             raise
         return client
 
@@ -214,7 +223,7 @@ class Cluster:
             await asyncio.wait({connecting, refused}, timeout=self.access.timeout_s, return_when=asyncio.FIRST_COMPLETED)
             self._judge(connecting)
         except Exception as error:
-            await _close(client)
+            await closed(client)
             raise self._error(error, "") from error
         finally:
             for task in (connecting, refused):
@@ -231,7 +240,7 @@ class Cluster:
         await client.connect(
             list(self.access.urls),
             name="provisioning",
-            error_cb=self._heard,
+            error_cb=partial(self._heard, client),
             disconnected_cb=self._lost,
             reconnected_cb=self._back,
             allow_reconnect=True,
@@ -245,14 +254,16 @@ class Cluster:
             **_identity(client, self.access),
         )
 
-    async def _heard(self, error: Exception) -> None:
+    async def _heard(self, client: Client, error: Exception) -> None:
+        if not client.is_connected:
+            dropped(client)
         self._said = str(error) or type(error).__name__
         denied = _DENIED.search(self._said)
         if denied is not None:
             self._denied.add(denied[1].lower())
         elif "authorization" in self._said.lower() or "authentication" in self._said.lower():
             self._refused.set()
-        _heed_cancellation()
+        heed_cancellation()
 
     async def _lost(self) -> None:
         """Have whoever waits for an answer hear at once that it will not come: nats-py would let them wait for their time."""
@@ -306,7 +317,8 @@ class Cluster:
         if isinstance(error, errors.MaxPayloadError):
             return StoreError(f"nats: a message to {subject} is longer than the server takes", hint="raise its max_payload")
         lost = isinstance(error, errors.OutboundBufferLimitError)  # what nats-py says of whatever it cannot send at once
-        return ClusterUnreachable(
+        kind = NoAnswer if subject and isinstance(error, errors.TimeoutError) else ClusterUnreachable
+        return kind(
             f"there is no connection to {self._where()} now"
             if lost
             else f"the connection to {self._where()} does not work: {error or type(error).__name__}",
@@ -361,29 +373,3 @@ def _tls(access: Access) -> ssl.SSLContext:
 def _without_password(url: str) -> str:
     scheme, mark, rest = url.rpartition("://")
     return scheme + mark + rest.rpartition("@")[2]
-
-
-async def _close(client: Client) -> None:
-    try:
-        await client.close()
-    except Exception as error:  # a connection that is gone cannot be closed well, and nothing depends on it
-        logging.getLogger("nats").debug("closing: %s", error)
-
-
-def _heed_cancellation() -> None:
-    """Raise CancelledError in a task that was cancelled and goes on.
-
-    nats-py tells us of each attempt to reconnect that failed; where `asyncio.wait_for` swallowed a cancellation in it, as it
-    may before Python 3.12, it would try for ever, and so keep the event loop from ending.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
-async def _closed_with_loop(client: Client) -> AsyncIterator[None]:
-    """Close the connection when its event loop ends, whoever forgot to: a loop closes the generators it has begun."""
-    try:
-        yield
-    finally:
-        await _close(client)

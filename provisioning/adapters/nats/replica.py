@@ -15,6 +15,7 @@ from provisioning.adapters.nats import replicarows as rows
 from provisioning.adapters.nats.blobs import WORKFLOWS, Blobs
 from provisioning.adapters.nats.connect import Cluster
 from provisioning.adapters.nats.messages import Unreadable, events_of, head
+from provisioning.adapters.nats.patience import passes, patiently
 from provisioning.adapters.nats.reading import Reading
 from provisioning.adapters.nats.wire import Stored
 from provisioning.adapters.sqlite import journal as sql
@@ -96,7 +97,8 @@ class Replica:
 
     async def caught_up(self) -> None:
         """Wait until everything is in that was stored before."""
-        newest = await self._cluster.last(self._cluster.names.work, self._cluster.names.decisions)
+        names = self._cluster.names
+        newest = await patiently(self._cluster, lambda: self._cluster.last(names.work, names.decisions))
         if newest is not None:
             await self.reached(newest.seq)
 
@@ -131,8 +133,9 @@ class Replica:
             try:
                 await self._follow_stream()
             except ProvisioningError as error:
-                self._tell(error)
-                await self._goes_on_at(0, error)
+                if not passes(error):  # who waits for what follows waits on
+                    self._tell(error)
+                    await self._goes_on_at(0, error)
             finally:
                 if self._reading is not None:
                     await self._reading.close()

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.patience import patiently
 from provisioning.adapters.nats.wire import NOT_FOUND_STREAM, Refused
-from provisioning.errors import ConfigError, StoreError
+from provisioning.errors import ClusterUnreachable, ConfigError, StoreError
 
 SECOND_NS = 1_000_000_000
 DUPLICATES_S = 120
@@ -63,7 +64,7 @@ async def ensure(cluster: Cluster, wanted: Mapping[str, object]) -> dict[str, An
     """Return the stream's info; make it if it is not there. Raises ConfigError when it is another than it has to be."""
     name = str(wanted["name"])
     try:
-        found = await cluster.ask(f"STREAM.INFO.{name}")
+        found = await patiently(cluster, lambda: cluster.ask(f"STREAM.INFO.{name}"))
     except Refused as error:
         if error.number != NOT_FOUND_STREAM:
             raise
@@ -92,6 +93,8 @@ async def _make(cluster: Cluster, name: str, wanted: Mapping[str, object]) -> di
         return await cluster.ask(f"STREAM.CREATE.{name}", wanted)
     except Refused as error:
         raise StoreError(f"nats: stream {name} cannot be made: {error.message}", hint=error.hint) from error
+    except ClusterUnreachable:
+        raise
     except StoreError as error:
         raise ConfigError(
             f"nats: stream {name} is not there, and this account may not make it",

@@ -7,7 +7,7 @@ from dataclasses import field
 from types import MappingProxyType
 
 from provisioning.core.frozen import dataclass
-from provisioning.errors import StoreError
+from provisioning.errors import ClusterUnreachable, StoreError
 
 WRONG_LAST_SEQUENCE, WRONG_LAST_SEQUENCE_TOO = 10071, 10164
 NOT_FOUND_MESSAGE, NOT_FOUND_STREAM, NOT_FOUND_CONSUMER = 10037, 10059, 10014
@@ -44,6 +44,10 @@ class NobodyAnswers(StoreError):
 
     code = "nobody_answers"
     retryable = True
+
+
+class NoAnswer(ClusterUnreachable):
+    """The connection is there, and no answer came in time: servers that choose a leader say nothing at all."""
 
 
 class Refused(StoreError):
