@@ -140,7 +140,7 @@ Place = tuple[str | int, ...]
 
 
 class LocalHosts:
-    """Fulfils `ports.Hosts`: every server is this machine, with a folder of its own."""
+    """Fulfils `hosts.Hosts`: every server is this machine, with a folder of its own."""
 
     def __init__(self, home: Path) -> None:
         self._link = local_link(environment={**os.environ, "PROVISIONING_HOME": str(home)})
