@@ -23,6 +23,7 @@ from provisioning.core.ports import Report, Task
 
 T = TypeVar("T")
 LARGE_BYTES = 1024 * 1024
+_WRITTEN_BY_US = frozenset({"id", "action", "args", "deps"})
 PLAIN = (None, None, None)  # the shape of text, numbers, and what may be anything
 
 
@@ -62,6 +63,22 @@ def plain(obj: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
 def digest(workflow: Workflow) -> str:
     """Return the address of a workflow, `sha256:` and 64 hex digits. Where it came from makes no difference."""
     return "sha256:" + hashlib.sha256(canonical(replace(workflow, source=None))).hexdigest()
+
+
+def refuse_misfit(workflow: Workflow) -> None:
+    """Raise CodecError for a workflow that could be written, and not be read again; the path begins with the step's id.
+
+    Step by step, and only what somebody has said is read: a hundred thousand leaves say nothing but what we write ourselves.
+    """
+    decode(encode(replace(workflow, steps=())), Workflow, strict=False)
+    for step in workflow.steps:
+        try:
+            said = _said_of(step)
+            data = _encode(said, order=None)
+            if not said.keys() <= _WRITTEN_BY_US:
+                decode(data, Step, strict=False)
+        except CodecError as error:
+            raise CodecError(error.detail, path=f"{step.id}{error.path[1:]}") from error
 
 
 def _encode(obj: object, order: Any) -> bytes:  # noqa: ANN401 - a literal of msgspec's

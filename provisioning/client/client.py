@@ -17,7 +17,7 @@ from provisioning import wiring
 from provisioning.builder.workflow import Workflow
 from provisioning.client.engine import Engine, Options, Parts
 from provisioning.client.records import Debug, Info, run_debug, run_info, summary_info
-from provisioning.codec import CodecError, decode, encode
+from provisioning.codec import CodecError, encode, refuse_misfit
 from provisioning.core import model
 from provisioning.core.decide import Extent
 from provisioning.core.declare import NAME_PATTERN
@@ -376,7 +376,7 @@ def _refuse_unstorable(what: str, value: object) -> None:
 def _refuse_misfit(flow: model.Workflow) -> None:
     """Raise UsageError for what could be stored, and not be read again by whoever drives the run."""
     try:
-        decode(encode(flow), model.Workflow, strict=False)
+        refuse_misfit(flow)
     except CodecError as error:
         for step in flow.steps:
             _refuse_unstorable(f"an argument of step {step.id}", step.args)
