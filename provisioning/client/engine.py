@@ -339,7 +339,7 @@ class Engine:
             for order in orders:
                 try:
                     await obey(runner, order, self._wanted)
-                except Fenced:
+                except StoreError:  # it was not followed, and may be: it stays, for whoever drives next
                     raise
                 except ProvisioningError as error:
                     LOG.info("order %s was not followed: %s", order.kind, error.message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,21 @@ async def test_a_process_that_is_refused_while_it_begins_to_decide_decides_a_lit
         runs = ClusterRuns(joined.store, SystemClock(), "test")
         await runs.submit("r1", flow)
         assert (await runs.ended("r1")).state is RunState.SUCCEEDED
+    await joined.aclose()
+
+
+@pytest.mark.parametrize("call", ["open_runs", "commit"])
+async def test_a_run_that_could_not_be_taken_up_for_a_moment_is_taken_up_later(
+    post: Post, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    joined, asking = post.joined(), replace(post, folder=f"{post.folder}-asking").joined()
+    flow = Workflow(name="one", steps=(python_step("a", seconds=0, marks=Path(post.marks)),))
+    async with asyncio.timeout(60), FaultNode(post, joined, Duty(name=post.name, slots=2, home=Path(post.folder))):
+        monkeypatch.setattr(joined.store, call, refusing(getattr(joined.store, call), 1))
+        runs = ClusterRuns(asking.store, SystemClock(), "test")
+        await runs.submit("r1", flow)
+        assert (await runs.ended("r1")).state is RunState.SUCCEEDED
+    await asking.aclose()
     await joined.aclose()
 
 
