@@ -178,7 +178,7 @@ TARGETS = (
         name="dagu-file",
         examples=st.tuples(files(dagu_documents, as_plain_yaml, YAML_TOKENS), _bases),
         prepare=dagu_file,
-        quick=50,
+        quick=150,
     ),
     Target(name="goyaml", examples=files(values, as_yaml, YAML_TOKENS), prepare=go_yaml, quick=100),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -121,8 +122,9 @@ def stopped(seconds: float) -> See:
 def _passes(go: Path, seconds: float) -> Moment:
     async def passes(live: Live) -> None:
         live.leap(seconds)
-        for _ in range(200):  # whatever is due now is done before the file is there
+        for _ in range(200):  # whatever is due now is done before the file is there,
             await asyncio.sleep(0)
+        await asyncio.to_thread(time.sleep, 0.2)  # by threads, too
         go.touch()
 
     return passes
