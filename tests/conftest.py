@@ -31,7 +31,6 @@ settings.load_profile("quick")
 
 ROOT = Path(__file__).parents[1]
 RUN_BY_MANY = ("provisioning", "cli", "tests/support", "tests/lab", "workspaces/demo")  # processes that tests start
-WAIT_MUCH = frozenset({"faults", "nats", "browser", "e2e", "api"})  # for servers, limits, pages
 
 PRIVATE = ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
 UNWANTED = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "SSH_AUTH_SOCK")
@@ -60,11 +59,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before `-m soak` chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the lab's tests and others that wait much: the rest fills that time. Properties are part of a soak."""
+    """Begin with the lab's tests: they wait much, and the others fill that time. Properties are part of a soak."""
     for item in items:
         if config.getoption("--soak") and isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
             item.add_marker("soak")
-    items.sort(key=lambda item: (item.get_closest_marker("lab") is None, item.path.parent.name not in WAIT_MUCH))
+    items.sort(key=lambda item: item.get_closest_marker("lab") is None)
 
 
 def pytest_collection_finish() -> None:
