@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.patience import patiently
 from provisioning.adapters.nats.reading import Reading
 from provisioning.adapters.nats.streams import bucket, ensure
 from provisioning.adapters.nats.wire import TTL, Message, Refused, Stored, expected
@@ -42,7 +43,7 @@ class NatsLease:
         """Return the fencing token, higher than every one before. Raises LockedError naming the holder, unless `wait`."""
         await ensure(self._cluster, bucket(self._cluster, BUCKET))
         while True:
-            found = await self._cluster.last(self._stream, self._subject)
+            found = await patiently(self._cluster, lambda: self._cluster.last(self._stream, self._subject))
             if _free(found):
                 token = await self._unbroken(found.seq if found is not None else 0)
                 if token:
