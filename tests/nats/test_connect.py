@@ -24,6 +24,7 @@ from support.records import a_commit, created, event
 from provisioning.adapters.nats.connect import Access, Cluster
 from provisioning.adapters.nats.credentials import from_credentials, from_seed
 from provisioning.adapters.nats.streams import blob_stream, ensure, ensure_limited, work_stream
+from provisioning.adapters.nats.wire import Message
 from provisioning.core.events import Kind
 from provisioning.errors import ClusterUnreachable, ConfigError, ProvisioningError, StoreError
 
@@ -71,6 +72,23 @@ async def test_what_is_asked_while_the_server_is_away_says_that_there_is_no_conn
         await until(lambda: not client.is_connected)
         with pytest.raises(ClusterUnreachable, match=rf"there is no connection to nats://127\.0\.0\.1:{server.port} now"):
             await cluster.ask("INFO")
+        await cluster.close()
+
+
+async def test_who_asks_again_and_again_does_not_keep_the_connection_from_coming_back() -> None:
+    with running() as server:
+        cluster = Cluster(access(server.url))
+        client = await cluster.client()
+        server.kill()
+        await until(lambda: not client.is_connected)
+        server.start()
+        asked = 0
+        async with asyncio.timeout(30):
+            while not client.is_connected:
+                asked += 1
+                with suppress(StoreError):
+                    await cluster.send(Message(subject="faults.nothing"))
+        assert asked > 0
         await cluster.close()
 
 

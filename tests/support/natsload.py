@@ -91,6 +91,7 @@ class Load:
                 await runs.submit(run_id, workflow(Path(self.post.marks), dice))
             except StoreError:  # it may be there or not: who asks is told that nobody knows
                 self.refused += 1
+                await asyncio.sleep(0.05)
                 continue
             self.runs.append(run_id)
             await self._until_ended(run_id)

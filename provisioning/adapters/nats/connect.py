@@ -123,6 +123,7 @@ class Cluster:
         try:
             await heeded(client.publish(message.subject, message.body, reply=reply, headers=dict(message.headers) or None))
         except Exception as error:
+            await asyncio.sleep(0)  # as below
             raise self._error(error, message.subject) from error
 
     async def request(self, message: Message, timeout_s: float | None = None) -> Msg:
@@ -138,6 +139,7 @@ class Cluster:
                 )
             )
         except Exception as error:
+            await asyncio.sleep(0)  # who asks again at once must not keep the connection from being made meanwhile
             raise self._error(error, message.subject) from error
 
     async def publish(self, message: Message, timeout_s: float | None = None) -> int:
