@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -62,17 +61,14 @@ def time_command(call: Call, home: Path, *, name: str, servers: int = 0, round: 
 
 
 def _once(contestant: Contestant, servers: ThrowawayServers, *, count: int, round: int) -> Timed:
-    home = Path(tempfile.mkdtemp(prefix="bench-"))
+    home = Path(tempfile.mkdtemp(prefix="b-", dir=servers.folder))  # deleted with the servers: see `prepare`
+    job = prepare(home / "job", servers, count)
+    timed = time_command(contestant.lay_out(job), home, name=contestant.name, servers=count, round=round)
     try:
-        job = prepare(home / "job", servers, count)
-        timed = time_command(contestant.lay_out(job), home, name=contestant.name, servers=count, round=round)
-        try:
-            verify(job)
-        except WorkError as wrong:
-            raise WorkError(f"{contestant.name}: {wrong}") from None
-        return timed
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+        verify(job)
+    except WorkError as wrong:
+        raise WorkError(f"{contestant.name}: {wrong}") from None
+    return timed
 
 
 def turned(some: Sequence[T], round: int) -> Sequence[T]:

@@ -7,7 +7,7 @@ server's DEMO_ROOT, so whatever a contestant claims, the effect is looked at aft
 from __future__ import annotations
 
 import json
-import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -86,8 +86,11 @@ def machines(servers: ThrowawayServers, count: int) -> tuple[Machine, ...]:
 
 
 def prepare(folder: Path, servers: ThrowawayServers, count: int) -> Job:
-    """Wipe the servers and lay out a job for a contestant: `bundles/` and `job.json`."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Give the servers empty folders and lay out a job for a contestant: `bundles/` and `job.json`.
+
+    What was there before is put aside and deleted with the servers: ext4 looks past what was deleted in the last minutes at
+    each file that it creates, so whoever came after a deletion would be timed for it.
+    """
     job = Job(
         folder=folder,
         machines=machines(servers, count),
@@ -96,7 +99,7 @@ def prepare(folder: Path, servers: ThrowawayServers, count: int) -> Job:
     )
     for machine in job.machines:
         for place in (machine.root, machine.home):
-            shutil.rmtree(place, ignore_errors=True)
+            _put_aside(Path(place), servers.folder / "aside")
         Path(machine.root).mkdir(parents=True)
     for number, name in enumerate(TASKSERVS):
         (job.bundles / name).mkdir(parents=True)
@@ -104,6 +107,12 @@ def prepare(folder: Path, servers: ThrowawayServers, count: int) -> Job:
             (job.bundles / name / file).write_text(text, "utf-8")
     (folder / "job.json").write_text(json.dumps(_facts(job)), "utf-8")
     return job
+
+
+def _put_aside(place: Path, aside: Path) -> None:
+    if place.exists():
+        aside.mkdir(exist_ok=True)
+        place.rename(Path(tempfile.mkdtemp(dir=aside)) / place.name)
 
 
 def bundle(name: str, port: int) -> Mapping[str, str]:

@@ -6,11 +6,14 @@ because it has what bash has not: waiting for a process and for output at once, 
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 
 HELLO = b"@provisioning hello"
-_PARTS = ("common", "places", "processes", "start", "supervise", "stop", "probe", "loop")
+_PARTS = ("common", "places", "processes", "start", "supervise", "loop")
+_LATER = ("earlier", "probe", "reap", "secrets", "service", "stop", "upload")  # compiled when they are needed
+_COMMENT = re.compile(r"(?:^| {2,})# .*|^#$")
 
 # Skips to the mark, because a password that sudo did not ask for may come first; then reads exactly the program, no byte
 # more. All words go to standard output: those on standard error may arrive before or after. No single quotes and no
@@ -40,6 +43,11 @@ def program_bytes(nonce: str) -> bytes:
 @cache
 def _program() -> bytes:
     """Return the parts without comments, and without the checks that are for where it is developed."""
-    text = "\n".join(files(__package__).joinpath("wrapper", f"{name}.pl").read_text("ascii") for name in _PARTS)
-    lines = (line.strip() for line in text.splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith(("#", "use ", "no "))).encode("ascii") + b"\n"
+    later = (f"$LATER{{{name}}} = <<'END_OF_{name}';\n{_part(name)}END_OF_{name}\n" for name in _LATER)
+    return "".join((*map(_part, _PARTS), *later)).encode("ascii")
+
+
+def _part(name: str) -> str:
+    text = files(__package__).joinpath("wrapper", f"{name}.pl").read_text("ascii")
+    lines = (_COMMENT.sub("", line).strip() for line in text.splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith(("use ", "no ")))

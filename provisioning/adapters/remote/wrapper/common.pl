@@ -7,16 +7,19 @@ our ($O_RDONLY, $O_WRONLY, $O_RDWR, $O_CREAT, $O_TRUNC, $O_APPEND, $O_NONBLOCK) 
 our ($LOCK_EX, $LOCK_NB, $LOCK_UN, $F_GETFL, $F_SETFL) = (2, 4, 8, 3, 4);
 our ($AF_UNIX, $SOCK_STREAM, $MSG_PEEK, $WNOHANG, $EINTR, $EAGAIN) = (1, 1, 2, 1, 4, 11);
 
-# The numbers of fsync, prctl and sync by the machine in the header of the program that runs us (ELF e_machine).
-our %CALLS = (
-    62  => [74,  157, 162],    # x86-64
-    183 => [82,  167, 81],     # aarch64
-    243 => [82,  167, 81],     # riscv
-    3   => [118, 172, 36],     # i386
-    40  => [118, 172, 36],     # arm
-    22  => [118, 172, 36],     # s390
-    21  => [118, 171, 36],     # ppc64
+# System calls, and their numbers by the machine in the header of the program that runs us (ELF e_machine).
+our @CALLS = qw(fsync prctl sync clock_gettime exit_group);
+our %NUMBERS = (
+    62  => [74,  157, 162, 228, 231],    # x86-64
+    183 => [82,  167, 81,  113, 94],     # aarch64
+    243 => [82,  167, 81,  113, 94],     # riscv
+    3   => [118, 172, 36,  265, 252],    # i386
+    40  => [118, 172, 36,  263, 248],    # arm
+    22  => [118, 172, 36,  260, 248],    # s390
+    21  => [118, 171, 36,  246, 234],    # ppc64
 );
+our %call;
+@call{@CALLS} = this_machine();
 our $PROGRAM;                        # our own text: a supervisor in a service of its own is started with it
 our $MARK   = 'PROVISIONING_UNIT';
 our $GRACE  = 3;                     # seconds between TERM and KILL
@@ -29,6 +32,23 @@ $SIG{PIPE} = 'IGNORE';
 # sshd gives non-login shells a path without them
 for my $place (qw(/usr/local/sbin /usr/sbin /sbin)) {
     $ENV{PATH} = join ':', grep { length } $ENV{PATH}, $place if index(":$ENV{PATH}:", ":$place:") < 0;
+}
+
+# ---------------------------------------------------------------- parts
+
+# What few units need is compiled when one of its functions is called for the first time.
+our %LATER;    # name of a part => its text
+
+sub AUTOLOAD {
+    my ($name) = our $AUTOLOAD =~ /(\w+)\z/;
+    my ($part) = grep { $LATER{$_} =~ /^sub $name\b/m } keys %LATER or die "no function $name\n";
+    load_part($part);
+    goto &{\&$AUTOLOAD};
+}
+
+sub load_part {
+    eval delete $LATER{$_[0]};
+    die $@ if $@;
 }
 
 # ---------------------------------------------------------------- words and frames
@@ -62,7 +82,13 @@ sub tell_peer {
     return 1;
 }
 
-sub finish { tell_peer('end', "@_"); exit 0 }
+sub finish { tell_peer('end', "@_"); leave() }
+
+# Ends without tidying up memory, which is thrown away as it is: that would be a tenth of a small unit's time.
+sub leave {
+    syscall $call{exit_group}, 0 if $call{exit_group};
+    exit 0;
+}
 
 # Takes whole frames from the front of a buffer. The word before the last one is a number in frames that come from a runner.
 sub next_frame {
@@ -77,10 +103,16 @@ sub next_frame {
 
 # ---------------------------------------------------------------- time
 
-# Seconds on a clock that never goes back, rounded down to a tick.
-our $TICK = 0.01;
+# Seconds on a clock that never goes back, and goes on while the machine sleeps. Where only /proc/uptime has it, it is rounded
+# down to a tick.
+our ($TICK, $CLOCK_BOOTTIME) = (0.01, 7);
 
 sub now {
+    my $time = pack 'l!2', 0, 0;
+    if (defined $call{clock_gettime} && syscall($call{clock_gettime}, $CLOCK_BOOTTIME, $time) == 0) {
+        my ($seconds, $nanoseconds) = unpack 'l!2', $time;
+        return $seconds + $nanoseconds / 1e9;
+    }
     open my $file, '<', '/proc/uptime' or return time;
     return (split ' ', <$file>)[0];
 }
@@ -115,10 +147,10 @@ sub append_line {
     return defined $count && $count == length($line) + 1 && close $file;
 }
 
-sub calls {
+sub this_machine {
     open my $file, '<', '/proc/self/exe' or return;
     sysread $file, my $header, 20;
-    return @{$CALLS{unpack 'x18 S', $header} // []};
+    return @{$NUMBERS{unpack 'x18 S', $header} // []};
 }
 
 # Files and folders, onto the disk. False when the disk refuses.
@@ -132,17 +164,14 @@ sub durable {
 
 sub sync_file {
     my ($file) = @_;
-    our $fsync;
-    ($fsync) = calls() unless $fsync;
-    return syscall($fsync, fileno $file) == 0 if $fsync;
+    return syscall($call{fsync}, fileno $file) == 0 if $call{fsync};
     require IO;
     return IO::Handle::sync($file);
 }
 
 # Everything that anybody has written.
 sub sync_all {
-    my (undef, undef, $sync) = calls();
-    return $sync ? syscall $sync : system 'sync';
+    return $call{sync} ? syscall $call{sync} : system 'sync';
 }
 
 sub waits_for_nothing {

@@ -8,8 +8,9 @@ sub serve_requests {
     ($incoming, $outgoing, $open) = ('', "\x1e\@$nonce ready\n", 1);
     waits_for_nothing($_, 1) for \*STDIN, \*STDOUT;
     open STDERR, '>', '/dev/null';    # it is one stream with our answers, which have begun
+    load_part($_) for has_systemd() ? qw(earlier service) : ();    # once, not in each child
     turn() while $open;
-    exit 0;
+    leave();
 }
 
 sub turn {
@@ -76,7 +77,7 @@ sub be_child {
     open STDIN,  '<', '/dev/null';
     open STDOUT, '>', '/dev/null';
     eval { %f = words($payload); $verb->(); 1 } or finish('refused', 0, "the wrapper failed: $@");
-    exit 0;
+    leave();
 }
 
 sub refuse { $outgoing .= "end $_[0] " . length("cut 0 $_[1]") . "\ncut 0 $_[1]" }

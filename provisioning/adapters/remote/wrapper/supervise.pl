@@ -176,7 +176,7 @@ sub conclude {
     unlink "$unit/serving";
     farewell();
     keep_on() if $pipe;
-    exit 0;
+    leave();
 }
 
 # Passes on what is left, then the verdict. Who takes nothing for some seconds has to ask again.
@@ -205,7 +205,7 @@ sub part {
 
 # A daemon that was left behind holds the output open. It keeps its reader, in a process that has nothing else.
 sub keep_on {
-    fork and exit 0;
+    fork and leave();
     waits_for_nothing($pipe, 0);
     1 while take_output();
 }
