@@ -6,15 +6,12 @@ because it has what bash has not: waiting for a process and for output at once, 
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from importlib.resources import files
 
 HELLO = b"@provisioning hello"
 _PARTS = ("common", "places", "processes", "start", "supervise", "loop")
 _LATER = ("earlier", "probe", "reap", "secrets", "service", "stop", "upload")  # compiled when they are needed
-_COMMENT = re.compile(r"(?:^| {2,})# .*|^#$")
-
 # Skips to the mark, because a password that sudo did not ask for may come first; then reads exactly the program, no byte
 # more. All words go to standard output: those on standard error may arrive before or after. No single quotes and no
 # backslashes inside, so that sh, bash, dash, zsh and fish read it alike.
@@ -49,5 +46,5 @@ def _program() -> bytes:
 
 def _part(name: str) -> str:
     text = files(__package__).joinpath("wrapper", f"{name}.pl").read_text("ascii")
-    lines = (_COMMENT.sub("", line).strip() for line in text.splitlines())
-    return "".join(f"{line}\n" for line in lines if line and not line.startswith(("use ", "no ")))
+    lines = (line.partition("  # ")[0].strip() for line in text.splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith(("#", "use ", "no ")))
