@@ -26,7 +26,7 @@ def serve(job: Mapping[str, Any], machine: Mapping[str, Any]) -> None:
     environment = Environment(loader=FileSystemLoader(job["bundles"]), keep_trailing_newline=True)
     inside = {**os.environ, "DEMO_ROOT": machine["root"]}
     for name in job["taskservs"]:
-        folder = Path(tempfile.mkdtemp())
+        folder = Path(tempfile.mkdtemp(dir=Path(machine["root"]).with_name("tmp")))
         for path in Path(job["bundles"], name).iterdir():
             rendered = environment.get_template(f"{name}/{path.name}").render(server=machine)
             (folder / path.name.removesuffix(".j2")).write_text(rendered, "utf-8")

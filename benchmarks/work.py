@@ -88,8 +88,7 @@ def machines(servers: ThrowawayServers, count: int) -> tuple[Machine, ...]:
 def prepare(folder: Path, servers: ThrowawayServers, count: int) -> Job:
     """Give the servers empty folders and lay out a job for a contestant: `bundles/` and `job.json`.
 
-    What was there before is put aside and deleted with the servers: ext4 looks past what was deleted in the last minutes at
-    each file that it creates, so whoever came after a deletion would be timed for it.
+    What was there before is put aside and deleted with the servers, for the reason that `rounds.spread` gives.
     """
     job = Job(
         folder=folder,

@@ -1,18 +1,22 @@
-"""Frozen dataclasses that are made in a fifth of the time.
+"""Frozen dataclasses that cost nothing until somebody makes one.
 
 `@dataclass(frozen=True)` writes and compiles six methods for every class, and a command that runs a DAG has two hundred: that
-was a quarter of what starting it took. Here each class has its own `__init__`, and all share the rest. That nobody assigns to
-a field is seen by the type checker, for which this is the standard decorator, and not once more at run time.
+was a quarter of what starting it took. Here a class has its slots at once, its `__init__` and its fields when they are first
+asked for, which most classes of most commands never are, and all classes share the rest. That nobody assigns to a field is
+seen by the type checker, for which this is the standard decorator, and not once more at run time.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
-T = TypeVar("T")
+_WRITTEN = ("__init__", "__dataclass_fields__", "__dataclass_params__", "__match_args__")  # by the standard decorator
+_SHARED = ("__eq__", "__hash__", "__repr__")
+_finishing = threading.RLock()
 
 if TYPE_CHECKING:
     from dataclasses import dataclass
@@ -22,32 +26,66 @@ else:
         """As `dataclasses.dataclass`."""
 
         def make(cls: type) -> type:
-            if not frozen:
-                return dataclasses.dataclass(cls, slots=slots, kw_only=kw_only)
-            return _with_shared(dataclasses.dataclass(cls, slots=slots, kw_only=kw_only, eq=False, repr=False))
+            if not (frozen and slots):
+                return dataclasses.dataclass(cls, frozen=frozen, slots=slots, kw_only=kw_only)
+            return _begun(cls, kw_only=kw_only)
 
         return make if cls is None else make(cls)
 
 
-def _with_shared(made: type[T]) -> type[T]:
-    """Give a class the methods that all have in common."""
-    fields = dataclasses.fields(made)  # type: ignore[arg-type]
+class _Later:
+    """Stands for an attribute of a class until it is asked for: then the class is finished."""
+
+    def __init__(self, name: str, finish: Callable[[], type]) -> None:
+        self._name, self._finish = name, finish
+
+    def __get__(self, instance: object, owner: type) -> Any:  # noqa: ANN401 - whatever it stands for
+        value = vars(self._finish())[self._name]
+        return value.__get__(instance, owner) if hasattr(value, "__get__") else value
+
+
+def _begun(written: type, *, kw_only: bool) -> type:
+    """Return the class with slots; what the standard decorator would write into it is written when it is asked for."""
+    annotated = vars(written).get("__annotations__", {})
+    own = [name for name, kind in annotated.items() if not str(kind).startswith("ClassVar")]
+    inherited = {name for base in written.__mro__[1:] for name in getattr(base, "__slots__", ())}
+    left_out = {*own, "__dict__", "__weakref__"}
+    body = {name: value for name, value in vars(written).items() if name not in left_out}
+    shared = [name for name in _SHARED if name not in body]
+    waiting = [*_WRITTEN, *shared]
+
+    def finish() -> type:
+        with _finishing:
+            if waiting:
+                names, waiting[:] = list(waiting), []
+                _finish(made, dataclasses.dataclass(written, kw_only=kw_only, eq=False, repr=False), names)
+        return made
+
+    body |= {name: _Later(name, finish) for name in waiting}
+    body["__slots__"] = tuple(name for name in own if name not in inherited)
+    made: type = type(written)(written.__name__, written.__bases__, body)
+    made.__qualname__ = written.__qualname__
+    return made
+
+
+def _finish(made: type, standard: type, names: list[str]) -> None:
+    """Give a class what it was waiting for: what the standard decorator wrote, and the methods that all have in common."""
+    fields = dataclasses.fields(standard)
     values = _getter([field.name for field in fields if field.compare])
     shown = [field.name for field in fields if field.repr]
 
-    def __eq__(self: T, other: object) -> bool:  # noqa: N807 - it becomes that method
+    def __eq__(self: object, other: object) -> bool:  # noqa: N807 - it becomes that method
         return values(self) == values(other) if other.__class__ is self.__class__ else NotImplemented
 
-    def __hash__(self: T) -> int:  # noqa: N807
+    def __hash__(self: object) -> int:  # noqa: N807
         return hash(values(self))
 
-    def __repr__(self: T) -> str:  # noqa: N807
+    def __repr__(self: object) -> str:  # noqa: N807
         return f"{type(self).__qualname__}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
-    for method in (__eq__, __hash__, __repr__):
-        if method.__name__ not in vars(made):
-            setattr(made, method.__name__, method)
-    return made
+    shared = {method.__name__: method for method in (__eq__, __hash__, __repr__)}
+    for name in names:
+        setattr(made, name, shared.get(name) or vars(standard)[name])
 
 
 def _getter(names: list[str]) -> Callable[[object], object]:

@@ -30,9 +30,31 @@ from provisioning.operations.failure import explain, resume_command, retry_comma
 if TYPE_CHECKING:
     from provisioning.adapters.sqlite.store import SqliteStore
     from provisioning.core.hosts import Hosts
+    from provisioning.core.ports import Clock
 
 T = TypeVar("T")
+_TURNS = 8  # of the event loop, until a connection is asked for
 STOPPED = "what ran on the servers was stopped, and the next run goes on from there"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """What there is as soon as we hold the workspace: its states, and the ways to its servers."""
+
+    project: Project
+    options: RunOptions
+    audience: Audience
+    actor: str
+    clock: Clock
+    token: int  # fencing token of the lock
+    recorder: Recorder
+    hosts: Hosts
+
+    async def warm(self, plan: Plan) -> None:
+        """Open the connections that a plan needs, all at once. What fails is told by the step that needs it."""
+        wanted = {step.server for step in plan.steps if step.runs}
+        with suppress(ProvisioningError):
+            await self.hosts.warm([server for server in self.project.infra.servers if server.hostname in wanted])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,22 +96,27 @@ async def provision(
 ) -> RunResult:
     """Plan and run. See `Project.provision`."""
     check_selection(project.infra, selection)
-    async with open_session(project, options, listener) as session:
-        plan = make_plan(project.infra, selection, session.recorder.book)
-        show(plan)
-        limit = options.max_parallel or project.settings.run.max_parallel
-        flow = compile_plan(plan, project.infra, keep_going=options.keep_going, max_parallel=limit)
-        warming = asyncio.create_task(_warm(session, plan))
-        run_id = wiring.new_run_id()
-        start = session.runner.submit(run_id, flow, trigger=options.source, actor=session.actor)
-        detail = await session.drive(run_id, start)
-        warming.cancel()
-        return _result(detail, resume_command(project.folder, project.infra, selection, options))
+    async with hold_workspace(project, options, listener) as held:
+        book = held.recorder.book
+        plan = make_plan(project.infra, selection, book)
+        warming = asyncio.create_task(held.warm(plan))
+        await _under_way()  # servers take their time to greet: meanwhile the rest is opened
+        async with open_session(held) as session:
+            if session.recorder.book is not book:  # a killed runner had left something
+                plan = make_plan(project.infra, selection, session.recorder.book)
+            show(plan)
+            limit = options.max_parallel or project.settings.run.max_parallel
+            flow = compile_plan(plan, project.infra, keep_going=options.keep_going, max_parallel=limit)
+            run_id = wiring.new_run_id()
+            start = session.runner.submit(run_id, flow, trigger=options.source, actor=session.actor)
+            detail = await session.drive(run_id, start)
+            warming.cancel()
+            return _result(detail, resume_command(project.folder, project.infra, selection, options))
 
 
 async def retry(project: Project, run: str, options: RunOptions, listener: Listener) -> RunResult:
     """Reopen an ended run. See `Project.retry`."""
-    async with open_session(project, options, listener) as session:
+    async with hold_workspace(project, options, listener) as held, open_session(held) as session:
         summary = session.store.history.run(run).summary
         if summary.workflow != project.infra.name:
             message = f"run {summary.run_id} is of infra {summary.workflow!r}, not {project.infra.name!r}"
@@ -106,12 +133,10 @@ async def retry(project: Project, run: str, options: RunOptions, listener: Liste
 
 
 @asynccontextmanager
-async def open_session(project: Project, options: RunOptions, listener: Listener) -> AsyncIterator[Session]:
-    """Take the lock, open the stores, and bring the books up to date with what a killed runner left behind."""
-    wiring.load_ahead()
+async def hold_workspace(project: Project, options: RunOptions, listener: Listener) -> AsyncIterator[Hold]:
+    """Take the lock and read the states."""
     clock = wiring.clock()
     actor = options.actor or wiring.identity()
-    audience = Audience(listener)
     async with AsyncExitStack() as stack:
         lease = wiring.workspace_lock(project.folder)
         token = await lease.acquire(wait=options.wait)
@@ -120,64 +145,74 @@ async def open_session(project: Project, options: RunOptions, listener: Listener
         if not states.path.exists():  # units on servers are named by the lineage: the next runner has to find it
             await states.save(await states.load())
         recorder = Recorder(states, clock, Actor(identity=actor, source=options.source))
-        book = await recorder.load()
-        store = wiring.open_store(project.folder)
-        stack.callback(store.close)
+        await recorder.load()
         hosts = project.connect(project.folder, project.infra.servers, project.settings)
         stack.push_async_callback(hosts.close)
-        worker = _worker(project, options, store, hosts, audience, lineage=book.lineage, token=token)
-        runner = Runner(
-            store,
-            clock,
-            roll=random.random,
-            stop_work=worker.cancel,
-            projections=(recorder, audience),
-            fence=token,
-        )
-        session = Session(
+        yield Hold(
             project=project,
             options=options,
-            audience=audience,
-            store=store,
+            audience=Audience(listener),
+            actor=actor,
+            clock=clock,
+            token=token,
             recorder=recorder,
             hosts=hosts,
+        )
+
+
+@asynccontextmanager
+async def open_session(held: Hold) -> AsyncIterator[Session]:
+    """Open the store, and bring the states up to date with what a killed runner left behind."""
+    wiring.load_ahead()
+    store = wiring.open_store(held.project.folder)
+    try:
+        worker = _worker(held, store)
+        runner = Runner(
+            store,
+            held.clock,
+            roll=random.random,
+            stop_work=worker.cancel,
+            projections=(held.recorder, held.audience),
+            fence=held.token,
+        )
+        session = Session(
+            project=held.project,
+            options=held.options,
+            audience=held.audience,
+            store=store,
+            recorder=held.recorder,
+            hosts=held.hosts,
             runner=runner,
             worker=worker,
-            actor=actor,
+            actor=held.actor,
         )
-        await catch_up(store, recorder, clock, token, audience.on_note)
+        await catch_up(store, held.recorder, held.clock, held.token, held.audience.on_note)
         yield session
+    finally:
+        store.close()
 
 
-def _worker(
-    project: Project,
-    options: RunOptions,
-    store: SqliteStore,
-    hosts: Hosts,
-    audience: Audience,
-    *,
-    lineage: str,
-    token: int,
-) -> Worker:
+async def _under_way() -> None:
+    """Let tasks that were just made come to where they wait for others."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+
+
+def _worker(held: Hold, store: SqliteStore) -> Worker:
     """Return who does the steps, and shows none of the secrets that the workspace names."""
+    project = held.project
+    lineage = held.recorder.book.lineage
     worker = Worker(
         "local",
         store,
-        wiring.actions(project.infra, project.folder, hosts, lineage=lineage, token=token),
+        wiring.actions(project.infra, project.folder, held.hosts, lineage=lineage, token=held.token),
         wiring.log_store(project.folder, project.settings),
         wiring.clock(),
-        place=Place(slots=options.max_parallel or project.settings.run.max_parallel),
-        watcher=audience.on_output,
+        place=Place(slots=held.options.max_parallel or project.settings.run.max_parallel),
+        watcher=held.audience.on_output,
     )
     worker.hide(wiring.declared_secrets(project.infra, project.folder))
     return worker
-
-
-async def _warm(session: Session, plan: Plan) -> None:
-    """Open the connections that the plan needs, all at once. What fails is told by the step that needs it."""
-    wanted = {step.server for step in plan.steps if step.runs}
-    with suppress(ProvisioningError):
-        await session.hosts.warm([server for server in session.project.infra.servers if server.hostname in wanted])
 
 
 def _result(detail: RunDetail, resume: str) -> RunResult:

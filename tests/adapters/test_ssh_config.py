@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,21 @@ def test_an_include_of_itself_is_an_error(tmp_path: Path) -> None:
 def test_a_line_that_nobody_understands_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="ssh configuration"):
         target(tmp_path, "!!!\n")
+
+
+def test_what_a_distribution_brings_says_nothing_and_needs_no_reader_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text("# ProxyCommand ssh -W %h:%p gateway\n\nHost *\n    SendEnv LANG LC_*\n    HashKnownHosts yes\n")
+    ask = f"""if True:
+        import sys
+        from pathlib import Path
+        from provisioning.adapters.ssh.config import SshConfig
+        print(SshConfig([Path({str(path)!r})]).lookup("10.0.0.1", "cp-0"), "paramiko" in sys.modules)
+    """
+
+    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+
+    assert said.stdout == "{} False\n"
 
 
 def test_match_blocks_are_honoured(tmp_path: Path) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field
+from typing import ClassVar
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +48,14 @@ class Single:
         return "own"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wider(Ours):
+    """Has fields of its own besides."""
+
+    KINDS: ClassVar[int] = 3
+    more: int = 7
+
+
 values = st.fixed_dictionaries(
     {"number": st.integers(0, 2)},
     optional={
@@ -75,6 +87,45 @@ def test_they_can_be_copied_replaced_and_stored() -> None:
     assert dataclasses.replace(one, number=2) == Ours(number=2, items=(1, 2))
     assert dataclasses.asdict(one)["items"] == (1, 2)
     assert not hasattr(one, "__dict__")
+
+
+def test_whoever_asks_for_the_fields_first_gets_them() -> None:
+    for ask in (dataclasses.fields, inspect.signature, lambda one: one.__match_args__, hash, lambda one: one(number=1)):
+
+        @dataclass(frozen=True, slots=True, kw_only=True)
+        class Fresh:
+            number: int
+            text: str = ""
+
+        ask(Fresh)
+        assert (
+            list(inspect.signature(Fresh).parameters) == ["number", "text"] == [one.name for one in dataclasses.fields(Fresh)]
+        )
+        assert Fresh(number=1) == Fresh(number=1, text="")
+        with pytest.raises(TypeError, match="number"):
+            Fresh()  # type: ignore[call-arg]
+
+
+def test_a_class_made_from_another_has_the_fields_of_both() -> None:
+    wide = Wider(number=1, more=2)
+
+    assert (wide.number, wide.text, wide.more, Wider.KINDS) == (1, "", 2, 3)
+    assert wide != Ours(number=1)
+    assert dataclasses.replace(wide, text="x") == Wider(number=1, text="x", more=2)
+    assert not hasattr(wide, "__dict__")
+    assert [one.name for one in dataclasses.fields(Wider)][-1] == "more"
+
+
+def test_threads_that_make_the_first_ones_at_once_get_the_same_class() -> None:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Fresh:
+        number: int
+        aside: int = field(default=0, compare=False)
+
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda number: Fresh(number=1, aside=number), range(64)))
+
+    assert len(set(made)) == 1
 
 
 def test_a_class_keeps_methods_of_its_own_and_may_have_no_fields() -> None:

@@ -95,7 +95,8 @@ class ThrowawayServers:
             raise SshdError("OpenSSH's server is not installed: apt-get install openssh-server")
         self._daemons = self._seated()
         for seat in (seat for daemon in self._daemons for seat in daemon.seats):
-            (seat.home / "root").mkdir(parents=True, exist_ok=True)
+            for name in ("root", "tmp"):
+                (seat.home / name).mkdir(parents=True, exist_ok=True)
         for key in [make_key(path) for path in (self.client_key, *(daemon.host_key for daemon in self._daemons))]:
             key.wait()
         try:

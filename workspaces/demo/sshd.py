@@ -56,7 +56,7 @@ class Seat:
 
     name: str
     address: str
-    home: Path  # its `state` is PROVISIONING_HOME, its `root` DEMO_ROOT
+    home: Path  # its `state` is PROVISIONING_HOME, its `root` DEMO_ROOT, its `tmp` TMPDIR
 
 
 @dataclass(slots=True, kw_only=True)
@@ -240,6 +240,7 @@ def _environment(seat: Seat) -> str:
     values = {
         "PROVISIONING_HOME": seat.home / "state",
         "DEMO_ROOT": seat.home / "root",
+        "TMPDIR": seat.home / "tmp",
         "PATH": _remote_path(),
         "SHLVL": 1,  # keeps Debian's bash from reading ~/.bashrc, which may say anything and costs time
     }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")  # OpenSSH's order, without hardware keys
 _INCLUDE_DEPTH = 16  # as OpenSSH
 _JUMPS = 8
+_NOT_OURS = frozenset({"host", "sendenv", "hashknownhosts", "gssapiauthentication"})  # of whom nobody here asks
 _BY_NAME = frozenset({"match", "hostname", "canonicalizehostname"})
 _JUMP = re.compile(r"^(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d+))?/?$")
 
@@ -51,10 +52,11 @@ class SshConfig:
     def __init__(self, paths: Sequence[Path] | None = None) -> None:
         self.home = Path("~/.ssh").expanduser()
         self._parsed: dict[tuple[bool, ...], SSHConfig] = {}
-        self._lines = [
-            line for path in (paths or (self.home / "config", Path("/etc/ssh/ssh_config"))) for line in _read(path, path.parent)
-        ]
+        files = paths or (self.home / "config", Path("/etc/ssh/ssh_config"))
+        lines = (line for path in files for line in _read(path, path.parent))
+        self._lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
         options = [_option(line) for line in self._lines]
+        self._says_nothing = all(word in _NOT_OURS and rest for word, rest in options)
         self._blocks = [_words(rest) for word, rest in options if word == "host"]
         self._has_match = any(word == "match" for word, _ in options)
         self._same_for_all = not any("%" in rest or word in _BY_NAME for word, rest in options)
@@ -62,7 +64,7 @@ class SshConfig:
 
     def lookup(self, *names: str) -> Mapping[str, object]:
         """Return the options, keys in lower case, for a host known by any of `names`; the first is %h and %n."""
-        if not self._lines:
+        if self._says_nothing:  # as where nobody has changed what the distribution brings
             return {}
         load_paramiko()
         from paramiko.ssh_exception import ConfigParseError

@@ -98,13 +98,13 @@ class Connector:
 
     def _greet(self, target: Target, through: Connection | None, known: Sequence[str]) -> tuple[Transport, Ears]:
         """Exchange keys."""
+        ears = Ears(self._reach(target, through))  # first: a server takes ten milliseconds to greet
         load_paramiko()
         from paramiko import SSHException, Transport
 
         from provisioning.adapters.ssh.packets import Packets
 
         _silence_paramiko()
-        ears = Ears(self._reach(target, through))
         transport = Transport(cast("socket.socket", ears), packetizer_class=Packets)
         transport.daemon = True
         transport.banner_timeout = self._options.greeting_s
