@@ -9,14 +9,12 @@ seen by the type checker, for which this is the standard decorator, and not once
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Callable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 _WRITTEN = ("__init__", "__dataclass_fields__", "__dataclass_params__", "__match_args__")  # by the standard decorator
 _SHARED = ("__eq__", "__hash__", "__repr__")
-_finishing = threading.RLock()
 
 if TYPE_CHECKING:
     from dataclasses import dataclass
@@ -26,9 +24,14 @@ else:
         """As `dataclasses.dataclass`."""
 
         def make(cls: type) -> type:
-            if not (frozen and slots):
-                return dataclasses.dataclass(cls, frozen=frozen, slots=slots, kw_only=kw_only)
-            return _begun(cls, kw_only=kw_only)
+            if not frozen:
+                return dataclasses.dataclass(cls, slots=slots, kw_only=kw_only)
+            if slots:
+                return _begun(cls, kw_only=kw_only)
+            own = [name for name in _SHARED if name not in vars(cls)]
+            made = dataclasses.dataclass(cls, kw_only=kw_only, eq=False, repr=False)
+            _finish(made, made, own)
+            return made
 
         return make if cls is None else make(cls)
 
@@ -49,21 +52,19 @@ def _begun(written: type, *, kw_only: bool) -> type:
     annotated = vars(written).get("__annotations__", {})
     own = [name for name, kind in annotated.items() if not str(kind).startswith("ClassVar")]
     inherited = {name for base in written.__mro__[1:] for name in getattr(base, "__slots__", ())}
-    left_out = {*own, "__dict__", "__weakref__"}
-    body = {name: value for name, value in vars(written).items() if name not in left_out}
-    shared = [name for name in _SHARED if name not in body]
-    waiting = [*_WRITTEN, *shared]
+    body = {name: value for name, value in vars(written).items() if name not in {"__dict__", "__weakref__"}}
+    names = [*_WRITTEN, *(name for name in _SHARED if name not in body)]
 
     def finish() -> type:
-        with _finishing:
-            if waiting:
-                names, waiting[:] = list(waiting), []
-                _finish(made, dataclasses.dataclass(written, kw_only=kw_only, eq=False, repr=False), names)
+        # Of a class of its own, for the decorator changes what it is given: two threads may be here at once.
+        fresh = type(written)(written.__name__, written.__bases__, dict(body))
+        _finish(made, dataclasses.dataclass(fresh, kw_only=kw_only, eq=False, repr=False), names)
         return made
 
-    body |= {name: _Later(name, finish) for name in waiting}
-    body["__slots__"] = tuple(name for name in own if name not in inherited)
-    made: type = type(written)(written.__name__, written.__bases__, body)
+    slotted = {name: value for name, value in body.items() if name not in own}
+    slotted["__slots__"] = tuple(name for name in own if name not in inherited)
+    later = {name: _Later(name, finish) for name in names}
+    made: type = type(written)(written.__name__, written.__bases__, slotted | later)
     made.__qualname__ = written.__qualname__
     return made
 
