@@ -118,7 +118,6 @@ sub deliver {
     link_secrets($memory, @secrets) if @secrets;
     trim_units() if $trim;
     give_up('the runner is gone') if runner_is_gone();
-    tell_peer('begin', '');
     # Durable before the first effect: after a power cut the claim says that something may have happened.
     write_file("$unit/claim", join("\n", @f{qw(digest operation nonce)}, ".\n")) && append_line("$resource.units", "$f{token} $f{name} .")
       or give_up("the claim could not be written: $!");

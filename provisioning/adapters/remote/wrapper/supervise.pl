@@ -1,6 +1,7 @@
 # Runs a unit's script, keeps its output, serves whoever wants to hear it, and writes down how it ended.
-our $PATIENCE = 5;    # seconds without a move, after which a listener is no listener
-our ($script, $pipe, $kept, $total, $valid_from, $listener, $forced, %clients);
+our $PATIENCE = 5;        # seconds without a move, after which a listener is no listener
+our $GATHER   = 0.005;    # seconds that a short piece waits for what follows it; the script's end is heard at once
+our ($script, $stirred, $pipe, $kept, $total, $valid_from, $listener, $forced, %clients);
 
 sub supervise {
     my $status = run_script();
@@ -16,7 +17,7 @@ sub run_script {
     open STDERR, '>>', "$unit/trouble";
     open STDOUT, '>',  '/dev/null';
     $SIG{TERM} = sub { $forced //= 'cancelled' };
-    $SIG{CHLD} = sub { };              # ends a select
+    $SIG{CHLD} = sub { $stirred = 1 };    # and ends a select
     $SIG{XFSZ} = 'IGNORE';
     adopt_orphans();
     sysopen $kept, "$unit/out", $O_RDWR | $O_CREAT | $O_TRUNC, 0600;
@@ -51,6 +52,7 @@ sub watch {
 
 sub ended_status {
     my $status;
+    $stirred = 0;
     while ((my $process = waitpid -1, $WNOHANG) > 0) { $status = $? if $process == $script }
     return $status;
 }
@@ -65,7 +67,8 @@ sub attend {
     vec($read, fileno $pipe, 1) = 1 if $pipe && !somebody_is_behind();
     for (values %clients) { vec($write, fileno $_->{socket}, 1) = 1 if wants_to_write($_) }
     return if select($read, $write, undef, $wait) < 1;
-    take_output() if $pipe && vec $read, fileno $pipe, 1;
+    my $size = $pipe && vec($read, fileno $pipe, 1) ? take_output() : undef;
+    nap($GATHER) if $size && $size < 4096 && !$stirred;
     greet() if $listener && vec $read, fileno $listener, 1;
     for (my @all = values %clients) {
         hear($_) if vec $read, fileno $_->{socket}, 1;
@@ -80,7 +83,7 @@ sub somebody_is_behind {
     return grep { defined $_->{offset} && $_->{offset} < $behind && $_->{moved} > now() - $PATIENCE } values %clients;
 }
 
-# A piece of what the script has printed. False when there is no more, for now or for ever.
+# Takes a piece of what the script has printed; returns its size, or nothing when there is no more, for now or for ever.
 sub take_output {
     my $count = sysread $pipe, (my $data), $PIECE;
     if (!defined $count) { return }
@@ -94,7 +97,7 @@ sub take_output {
         $valid_from = $total if ($written // 0) < length $part;    # the disk is full: nobody will see it
     }
     $valid_from = $total - $KEPT if $valid_from < $total - $KEPT;
-    return 1;
+    return $count;
 }
 
 # ---------------------------------------------------------------- who listens
@@ -195,9 +198,8 @@ sub farewell {
 sub part {
     my ($client) = @_;
     return drop($client) unless defined $client->{offset};
-    if (!wants_to_write($client) && defined $client->{end}) {
-        $client->{pending} = frame('end', delete $client->{end});
-    }
+    fill($client) unless length $client->{pending} || !wants_to_write($client);
+    $client->{pending} .= frame('end', delete $client->{end}) if $client->{offset} >= $total && defined $client->{end};
     give($client);
     return if $client->{gone} || wants_to_write($client);
     return defined $client->{end} ? part($client) : drop($client);

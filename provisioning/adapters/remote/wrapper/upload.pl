@@ -9,7 +9,6 @@ sub keep_upload {
     remove_tree("$resource.upload");
     mkdir("$resource.upload", 0700) && unpack_bundle("$resource.upload") or finish('cut', 0, 'the bundle did not unpack');
     durable("$resource.upload");
-    tell_peer('begin', '');
     tell_peer('out', "delivered to $resource.upload\n");
     finish('exit', 0);
 }
