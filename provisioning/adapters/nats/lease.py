@@ -88,7 +88,8 @@ class NatsLease:
 
     async def _take(self, revision: int) -> int:
         """Return the token; 0 when somebody was faster."""
-        fence = await self._cluster.last(self._cluster.names.work, self._cluster.names.fence)
+        names = self._cluster.names
+        fence = await patiently(self._cluster, lambda: self._cluster.last(names.work, names.fence))
         highest = int(fence.body) if fence is not None else 0
         self._since_s = time.monotonic()
         try:
