@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 from support.natsservers import access
 
-from provisioning.adapters.nats.connect import Cluster
+from provisioning.adapters.nats.connect import Access, Cluster
+from provisioning.adapters.nats.lease import NatsLease
 from provisioning.adapters.nats.patience import patiently
-from provisioning.adapters.nats.wire import NoAnswer, Refused
+from provisioning.adapters.nats.streams import ensure, work_stream
+from provisioning.adapters.nats.wire import NoAnswer, Refused, Stored
 from provisioning.errors import ClusterUnreachable, StoreError
 
 LEADERLESS, NO_STREAM = 10008, 10059
@@ -47,3 +49,29 @@ async def test_patience_has_an_end(error: StoreError) -> None:
 async def test_what_does_not_pass_is_told_at_once(error: StoreError) -> None:
     with pytest.raises(type(error), match=error.message):
         await patiently(a_cluster(30.0), Reading(error))
+
+
+class Choosing(Cluster):
+    """A cluster that does not answer when it is asked for something for the first time."""
+
+    def __init__(self, access: Access) -> None:
+        super().__init__(access)
+        self.asked: set[str] = set()
+
+    async def last(self, stream: str, subject: str) -> Stored | None:
+        if subject not in self.asked:
+            self.asked.add(subject)
+            raise PASSING[len(self.asked) % 2]
+        return await super().last(stream, subject)
+
+
+async def test_the_right_to_decide_is_taken_while_a_leader_is_chosen(nats_access: Access) -> None:
+    cluster = Choosing(nats_access)
+    await ensure(cluster, work_stream(cluster))
+    lease = NatsLease(cluster, "ana@a", ttl_s=3)
+
+    assert await lease.acquire() > 0
+    assert len(cluster.asked) == 2
+
+    await lease.release()
+    await cluster.close()
