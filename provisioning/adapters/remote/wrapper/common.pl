@@ -84,7 +84,7 @@ sub tell_peer {
 
 sub finish { tell_peer('end', "@_"); leave() }
 
-# Ends without tidying up memory, which is thrown away as it is: that would be a tenth of a small unit's time.
+# Ends without tidying up memory, which is thrown away as it is: that would be a twentieth of a small unit's time.
 sub leave {
     syscall $call{exit_group}, 0 if $call{exit_group};
     exit 0;
